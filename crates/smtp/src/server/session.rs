@@ -1,0 +1,573 @@
+//! The session itself: its state, how events move it, and how input becomes lines, data and chunks.
+
+use alloc::boxed::Box;
+use alloc::string::{String, ToString as _};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::mem;
+
+use super::data::{ChunkChecker, DataDecoder};
+use super::settings::{EarlyTalkers, Rights, Settings};
+use super::{Action, Decision, Event, Notice, Question};
+use crate::catalogue;
+use crate::command::looks_like_tls;
+use crate::envelope::{Envelope, Recipient};
+use crate::limits;
+use crate::reply::{Refusal, Reply, Severity};
+use crate::time::Timestamp;
+
+/// Octets that may wait unparsed while an answer is awaited; past them `wants_input` is false (ours).
+const INPUT_OCTETS_MAX: usize = 65_536;
+
+/// What the session is doing.
+#[derive(Debug)]
+pub(super) enum Phase {
+    /// Not connected yet.
+    Created,
+    /// Reading commands.
+    Command,
+    /// An answer is awaited; nothing is parsed.
+    Awaiting(Awaited),
+    /// Reading mail data.
+    Data(DataDecoder),
+    /// Reading a BDAT chunk.
+    Chunk(Chunk),
+    /// Reading the client's answer to an AUTH challenge.
+    AuthLine,
+    /// Closed: nothing more is read or sent.
+    Closed,
+}
+
+/// Which answer is awaited, and what it is about.
+#[derive(Debug)]
+pub(super) enum Awaited {
+    Client,
+    Hello,
+    Mail,
+    Recipient,
+    /// For DATA, or for the first chunk of BDAT.
+    Data(Option<Chunk>),
+    Message,
+    Inquiry,
+    Status,
+    Authentication,
+    Commit,
+    Tls,
+}
+
+/// A BDAT chunk that is being read.
+#[derive(Debug)]
+pub(super) struct Chunk {
+    pub(super) size_octets: u64,
+    pub(super) left_octets: u64,
+    pub(super) last: bool,
+    /// When the chunk is read only to be thrown away: the reply that follows it.
+    pub(super) refused: Option<Reply>,
+}
+
+/// What EHLO or HELO said.
+#[derive(Debug)]
+pub(super) struct Hello {
+    pub(super) name: String,
+    pub(super) extended: bool,
+}
+
+/// A transaction, from MAIL on.
+#[derive(Debug)]
+pub(super) struct Transaction {
+    pub(super) envelope: Box<Envelope>,
+    /// RCPT commands seen, refused ones included.
+    pub(super) attempts: u32,
+    /// The recipient that is being decided.
+    pub(super) candidate: Option<Recipient>,
+    /// Whether MAIL was accepted.
+    pub(super) accepted: bool,
+    /// The message that BDAT is sending, when it began.
+    pub(super) chunks: Option<ChunkChecker>,
+    /// Decoded content so far, in octets.
+    pub(super) size_octets: u64,
+}
+
+/// One session with one client.
+#[derive(Debug)]
+pub struct Session {
+    pub(super) settings: Arc<Settings>,
+    pub(super) rights: Rights,
+    pub(super) client: String,
+    pub(super) phase: Phase,
+    pub(super) hello: Option<Hello>,
+    pub(super) tls: bool,
+    pub(super) user: Option<String>,
+    pub(super) transaction: Option<Transaction>,
+    /// The mechanism of the AUTH exchange that is under way.
+    pub(super) mechanism: String,
+    /// Input that was not parsed yet.
+    pending: Vec<u8>,
+    /// Set while an over-long or refused line is thrown away up to its CRLF.
+    skipping: Option<Skip>,
+    pub(super) refused: bool,
+    early_talker: bool,
+    draining: bool,
+    pub(super) errors: u32,
+    pub(super) idle_commands: u32,
+    pub(super) messages: u32,
+    deadline: Timestamp,
+    session_end: Timestamp,
+}
+
+/// Why the rest of a line is thrown away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Skip {
+    /// The limit that it is over: it is answered at its end. `None`: it was answered already.
+    over_octets: Option<usize>,
+    /// The last octet seen was a CR.
+    after_cr: bool,
+}
+
+impl Session {
+    /// A session with the client at the address `client` (as replies show it).
+    #[must_use]
+    pub fn new(settings: Arc<Settings>, rights: Rights, client: String, now: Timestamp) -> Self {
+        let session_end = now + settings.session_timeout;
+        Self {
+            settings,
+            rights,
+            client,
+            phase: Phase::Created,
+            hello: None,
+            tls: false,
+            user: None,
+            transaction: None,
+            mechanism: String::new(),
+            pending: Vec::new(),
+            skipping: None,
+            refused: false,
+            early_talker: false,
+            draining: false,
+            errors: 0,
+            idle_commands: 0,
+            messages: 0,
+            deadline: Timestamp::NEVER,
+            session_end,
+        }
+    }
+
+    /// Takes one event and appends what to do about it, in order, to `actions`.
+    pub fn handle(&mut self, now: Timestamp, event: Event<'_>, actions: &mut Vec<Action>) {
+        if matches!(self.phase, Phase::Closed) {
+            return;
+        }
+        match event {
+            Event::Connected => self.connected(actions),
+            Event::Received(octets) => return self.received(now, octets, actions),
+            Event::TlsStarted => self.tls_started(),
+            Event::Decided(decision) => self.decided(decision, actions),
+            Event::Authenticated(outcome) => self.authenticated(outcome, actions),
+            Event::Committed(outcome) => self.committed(outcome, actions),
+            Event::TimedOut => return self.timed_out(now, actions),
+            Event::ShuttingDown => self.draining = true,
+        }
+        self.go_on(now, actions);
+    }
+
+    /// When to report `TimedOut` if nothing else happens first.
+    #[must_use]
+    pub fn deadline(&self) -> Timestamp {
+        match self.phase {
+            Phase::Created | Phase::Awaiting(_) | Phase::Closed => Timestamp::NEVER,
+            Phase::Command | Phase::Data(_) | Phase::Chunk(_) | Phase::AuthLine => {
+                self.deadline.min(self.session_end)
+            }
+        }
+    }
+
+    /// Whether to go on reading from the client.
+    #[must_use]
+    pub fn wants_input(&self) -> bool {
+        match self.phase {
+            Phase::Closed => false,
+            Phase::Awaiting(_) | Phase::Created => self.pending.len() < INPUT_OCTETS_MAX,
+            Phase::Command | Phase::Data(_) | Phase::Chunk(_) | Phase::AuthLine => true,
+        }
+    }
+
+    /// Whether the session is over.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        matches!(self.phase, Phase::Closed)
+    }
+
+    /// The name that EHLO or HELO gave.
+    #[must_use]
+    pub fn hello_name(&self) -> Option<&str> {
+        self.hello.as_ref().map(|hello| hello.name.as_str())
+    }
+
+    /// The `with` keyword for the Received field (RFC 5321 §4.4, RFC 3848, RFC 6531 §4.3).
+    #[must_use]
+    pub fn protocol(&self) -> &'static str {
+        let extended = self.hello.as_ref().is_some_and(|hello| hello.extended);
+        let utf8 = self.envelope().is_some_and(|envelope| envelope.parameters.smtputf8);
+        match (extended, utf8, self.tls, self.user.is_some()) {
+            (false, ..) => "SMTP",
+            (true, false, false, false) => "ESMTP",
+            (true, false, false, true) => "ESMTPA",
+            (true, false, true, false) => "ESMTPS",
+            (true, false, true, true) => "ESMTPSA",
+            (true, true, false, false) => "UTF8SMTP",
+            (true, true, false, true) => "UTF8SMTPA",
+            (true, true, true, false) => "UTF8SMTPS",
+            (true, true, true, true) => "UTF8SMTPSA",
+        }
+    }
+
+    /// The user that AUTH established.
+    #[must_use]
+    pub fn user(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
+
+    /// The envelope so far; at the question about MAIL, what MAIL asks for.
+    #[must_use]
+    pub fn envelope(&self) -> Option<&Envelope> {
+        self.transaction.as_ref().map(|transaction| &*transaction.envelope)
+    }
+
+    /// The recipient that `Question::Recipient` is about.
+    #[must_use]
+    pub fn candidate(&self) -> Option<&Recipient> {
+        self.transaction.as_ref()?.candidate.as_ref()
+    }
+
+    /// Errors counted so far.
+    #[must_use]
+    pub fn errors(&self) -> u32 {
+        self.errors
+    }
+
+    /// Messages accepted so far.
+    #[must_use]
+    pub fn messages(&self) -> u32 {
+        self.messages
+    }
+
+    fn connected(&mut self, actions: &mut Vec<Action>) {
+        if self.draining {
+            let hostname = self.settings.hostname.clone();
+            return self.close_with(catalogue::SHUTTING_DOWN.fill(&[("hostname", &hostname)]), actions);
+        }
+        if self.early_talker {
+            actions.push(Action::Notice(Notice::EarlyTalker));
+        }
+        self.ask(Awaited::Client, Question::Client { early_talker: self.early_talker }, actions);
+    }
+
+    fn greet(&mut self, decision: Decision, actions: &mut Vec<Action>) {
+        let hostname = self.settings.hostname.clone();
+        let values = [("hostname", hostname.as_str()), ("client", self.client.as_str())];
+        let refusal = match decision {
+            Decision::Accept | Decision::AcceptWith(_)
+                if self.early_talker && self.settings.early_talkers == EarlyTalkers::Refuse =>
+            {
+                catalogue::EARLY_TALKER.fill(&values)
+            }
+            Decision::Accept | Decision::AcceptWith(_) => {
+                actions.push(Action::Send(catalogue::GREETING.fill(&values)));
+                self.phase = Phase::Command;
+                return;
+            }
+            Decision::Disconnect(refusal) => return self.close_with(refusal.into_reply(), actions),
+            Decision::Refuse(refusal) => refusal.into_reply(),
+        };
+        if refusal.code().value() == 554 {
+            // RFC 5321 §3.1: the session stays open for QUIT.
+            actions.push(Action::Send(refusal));
+            self.refused = true;
+            self.phase = Phase::Command;
+        } else {
+            self.close_with(refusal, actions);
+        }
+    }
+
+    fn decided(&mut self, decision: Decision, actions: &mut Vec<Action>) {
+        let phase = mem::replace(&mut self.phase, Phase::Command);
+        let Phase::Awaiting(awaited) = phase else {
+            self.phase = phase;
+            return;
+        };
+        match awaited {
+            Awaited::Client => self.greet(decision, actions),
+            Awaited::Hello => self.hello_decided(decision, actions),
+            Awaited::Mail => self.mail_decided(decision, actions),
+            Awaited::Recipient => self.recipient_decided(decision, actions),
+            Awaited::Data(chunk) => self.data_decided(chunk, decision, actions),
+            Awaited::Message => self.message_decided(decision, actions),
+            Awaited::Inquiry | Awaited::Status => self.inquiry_decided(decision, actions),
+            // Not questions: the answer comes as another event.
+            awaited @ (Awaited::Authentication | Awaited::Commit | Awaited::Tls) => {
+                self.phase = Phase::Awaiting(awaited);
+            }
+        }
+    }
+
+    fn tls_started(&mut self) {
+        if matches!(self.phase, Phase::Awaiting(Awaited::Tls)) {
+            // RFC 3207 §4.2: everything learnt in clear text is forgotten.
+            self.hello = None;
+            self.user = None;
+            self.transaction = None;
+            self.tls = true;
+            self.phase = Phase::Command;
+        }
+    }
+
+    fn received(&mut self, now: Timestamp, octets: &[u8], actions: &mut Vec<Action>) {
+        match self.phase {
+            Phase::Created => {
+                self.early_talker = true;
+                self.keep(octets);
+            }
+            Phase::Awaiting(Awaited::Tls) => self.injected(actions),
+            Phase::Awaiting(_) => self.keep(octets),
+            _ if self.pending.is_empty() => self.parse(now, octets, 0, actions),
+            _ => {
+                self.keep(octets);
+                self.go_on(now, actions);
+            }
+        }
+    }
+
+    fn keep(&mut self, octets: &[u8]) {
+        self.pending.extend_from_slice(octets);
+    }
+
+    /// Parses what waited while an answer was out.
+    fn go_on(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
+        let pending = mem::take(&mut self.pending);
+        self.parse(now, &pending, 0, actions);
+    }
+
+    /// Reads `input` from `at` on as far as the phase allows, and keeps the rest.
+    fn parse(&mut self, now: Timestamp, input: &[u8], mut at: usize, actions: &mut Vec<Action>) {
+        loop {
+            self.count_errors(actions);
+            let rest = input.get(at..).unwrap_or_default();
+            let read = match self.phase {
+                Phase::Command | Phase::AuthLine => self.read_line(rest, actions),
+                Phase::Data(_) => self.read_data(rest, actions),
+                Phase::Chunk(_) => self.read_chunk(rest, actions),
+                Phase::Created | Phase::Awaiting(_) | Phase::Closed => None,
+            };
+            match read {
+                Some(octets) => at += octets,
+                None => break,
+            }
+        }
+        if self.draining {
+            self.drain(actions);
+        }
+        if !matches!(self.phase, Phase::Closed) {
+            self.pending.extend_from_slice(input.get(at..).unwrap_or_default());
+        }
+        self.set_deadline(now, at > 0 || input.is_empty());
+    }
+
+    /// Closes when the session has had its errors.
+    fn count_errors(&mut self, actions: &mut Vec<Action>) {
+        if matches!(self.phase, Phase::Command | Phase::AuthLine) && self.errors >= self.settings.errors_max {
+            self.close_with(catalogue::TOO_MANY_ERRORS.reply(), actions);
+        }
+    }
+
+    /// A draining session ends as soon as no transaction is open.
+    fn drain(&mut self, actions: &mut Vec<Action>) {
+        if matches!(self.phase, Phase::Command | Phase::AuthLine) && self.transaction.is_none() {
+            let hostname = self.settings.hostname.clone();
+            self.close_with(catalogue::SHUTTING_DOWN.fill(&[("hostname", &hostname)]), actions);
+        }
+    }
+
+    /// Sets when the client must have sent more. A command must be whole by then, so octets alone move nothing; mail
+    /// data must only flow.
+    fn set_deadline(&mut self, now: Timestamp, moved: bool) {
+        let wait = match &self.phase {
+            Phase::Command if moved => self.settings.command_timeout,
+            Phase::AuthLine if moved => self.settings.data_timeout,
+            Phase::Data(decoder) if decoder.fault().is_some() => {
+                self.settings.data_timeout.min(limits::REFUSED_DATA_TIMEOUT)
+            }
+            Phase::Data(_) | Phase::Chunk(_) => self.settings.data_timeout,
+            _ => return,
+        };
+        self.deadline = now + wait;
+    }
+
+    fn timed_out(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
+        if now < self.deadline() {
+            return;
+        }
+        let entry = match &self.phase {
+            _ if now >= self.session_end => &catalogue::SESSION_TIMEOUT,
+            Phase::Data(_) | Phase::Chunk(_) | Phase::AuthLine => &catalogue::DATA_TIMEOUT,
+            _ => &catalogue::IDLE_TIMEOUT,
+        };
+        if let Phase::Data(decoder) = &self.phase
+            && let Some(fault) = decoder.fault()
+        {
+            // The client may believe that its data ended: it hears first why they are refused.
+            actions.push(Action::Send(catalogue::BAD_DATA.fill(&[("reason", fault.reason())])));
+        }
+        if self.is_open() {
+            actions.push(Action::Discard);
+        }
+        let hostname = self.settings.hostname.clone();
+        self.close_with(entry.fill(&[("hostname", &hostname)]), actions);
+    }
+
+    /// Whether a message was opened and neither committed nor discarded.
+    fn is_open(&self) -> bool {
+        match self.phase {
+            Phase::Data(_) => true,
+            _ => self.transaction.as_ref().is_some_and(|transaction| transaction.chunks.is_some()),
+        }
+    }
+
+    /// Reads one line, when `rest` holds a whole one, and gives the octets read.
+    fn read_line(&mut self, rest: &[u8], actions: &mut Vec<Action>) -> Option<usize> {
+        if self.skipping.is_some() {
+            return self.skip(rest, actions);
+        }
+        if self.hello.is_none() && looks_like_tls(rest) {
+            self.foreign(actions);
+            return Some(rest.len());
+        }
+        let limit = match self.phase {
+            Phase::AuthLine => limits::AUTH_LINE_OCTETS_MAX,
+            _ => super::command::line_octets_max(rest),
+        };
+        let mut from = 0;
+        loop {
+            let searched = rest.get(from..).unwrap_or_default();
+            let Some(offset) = memchr::memchr(b'\n', searched) else {
+                if rest.len() > limit {
+                    self.skipping = Some(Skip { over_octets: Some(limit), after_cr: false });
+                    return self.skip(rest, actions);
+                }
+                return None;
+            };
+            let end = from + offset;
+            match end.checked_sub(1).and_then(|before| rest.get(before)) {
+                Some(b'\r') if end < limit => {
+                    let line = rest.get(..end - 1).unwrap_or_default();
+                    self.line(line, rest.len() > end + 1, actions);
+                    return Some(end + 1);
+                }
+                Some(b'\r') => {
+                    self.skipping = Some(Skip { over_octets: Some(limit), after_cr: false });
+                    return self.skip(rest, actions);
+                }
+                _ if end >= limit => from = end + 1,
+                _ => {
+                    // A client that ends its lines with LF alone would never send the CRLF: it hears at once.
+                    self.phase = Phase::Command;
+                    self.send(
+                        catalogue::INVALID_OCTETS.fill(&[("octet", "bare LF; only CRLF ends a line")]),
+                        actions,
+                    );
+                    self.skipping = Some(Skip { over_octets: None, after_cr: false });
+                    return Some(end + 1);
+                }
+            }
+        }
+    }
+
+    /// Throws octets away up to the CRLF that ends the line.
+    fn skip(&mut self, rest: &[u8], actions: &mut Vec<Action>) -> Option<usize> {
+        let mut skip = self.skipping?;
+        if rest.is_empty() {
+            return None;
+        }
+        let mut from = 0;
+        while let Some(offset) = memchr::memchr(b'\n', rest.get(from..).unwrap_or_default()) {
+            let end = from + offset;
+            let after_cr = match end.checked_sub(1) {
+                Some(before) => rest.get(before) == Some(&b'\r'),
+                None => skip.after_cr,
+            };
+            if after_cr {
+                self.skipping = None;
+                if let Some(limit) = skip.over_octets {
+                    self.line_too_long(limit, actions);
+                }
+                return Some(end + 1);
+            }
+            from = end + 1;
+        }
+        skip.after_cr = rest.last() == Some(&b'\r');
+        self.skipping = Some(skip);
+        Some(rest.len())
+    }
+
+    fn line_too_long(&mut self, limit: usize, actions: &mut Vec<Action>) {
+        if matches!(self.phase, Phase::AuthLine) {
+            self.phase = Phase::Command;
+            return self.send(catalogue::AUTH_LINE_TOO_LONG.reply(), actions);
+        }
+        self.send(catalogue::LINE_TOO_LONG.fill(&[("octets", &limit.to_string())]), actions);
+    }
+
+    /// Handles one line, given without its CRLF; `followed` says that octets stand behind it.
+    fn line(&mut self, line: &[u8], followed: bool, actions: &mut Vec<Action>) {
+        match self.phase {
+            Phase::AuthLine => self.auth_line(line, actions),
+            _ => self.command(line, followed, actions),
+        }
+    }
+
+    /// Sends a reply to a command and counts it when it is an error.
+    pub(super) fn send(&mut self, reply: Reply, actions: &mut Vec<Action>) {
+        if reply.closes() {
+            return self.close_with(reply, actions);
+        }
+        if reply.code().severity() == Severity::Permanent {
+            self.errors = self.errors.saturating_add(1);
+        }
+        actions.push(Action::Send(reply));
+    }
+
+    /// Sends a refusal that a decision gave; a disconnect closes behind it.
+    pub(super) fn refuse(&mut self, refusal: Refusal, disconnect: bool, actions: &mut Vec<Action>) {
+        let reply = refusal.into_reply();
+        if disconnect && !reply.closes() {
+            // RFC 5321 §3.8: only 421 may announce the close, so the refusal's own reply goes first.
+            actions.push(Action::Send(reply));
+            self.close_with(catalogue::TOO_MANY_ERRORS.with_text("closing connection"), actions);
+        } else {
+            self.send(reply, actions);
+        }
+    }
+
+    /// Sends a last reply and closes.
+    pub(super) fn close_with(&mut self, reply: Reply, actions: &mut Vec<Action>) {
+        actions.push(Action::Send(reply));
+        self.close(actions);
+    }
+
+    pub(super) fn close(&mut self, actions: &mut Vec<Action>) {
+        actions.push(Action::Close);
+        self.pending = Vec::new();
+        self.transaction = None;
+        self.phase = Phase::Closed;
+    }
+
+    pub(super) fn ask(&mut self, awaited: Awaited, question: Question, actions: &mut Vec<Action>) {
+        self.phase = Phase::Awaiting(awaited);
+        actions.push(Action::Ask(question));
+    }
+
+    /// Clear text behind STARTTLS: the session ends here (RFC 3207 §4.2).
+    pub(super) fn injected(&mut self, actions: &mut Vec<Action>) {
+        actions.push(Action::Notice(Notice::CommandInjection));
+        self.close_with(catalogue::NOT_CLEAR_TEXT.reply(), actions);
+    }
+}

@@ -1,0 +1,51 @@
+//! VRFY and EXPN (RFC 5321 §3.5, §4.1.1.6, §4.1.1.7).
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::session::{Awaited, Session};
+use super::settings::Verification;
+use super::{Action, Question};
+use crate::catalogue;
+use crate::command::{Fault, Verb};
+
+impl Session {
+    pub(super) fn vrfy(&mut self, arguments: &str, actions: &mut Vec<Action>) {
+        if self.rights.verification == Verification::Off {
+            return self.not_offered(Verb::Vrfy, actions);
+        }
+        let subject = match subject(arguments) {
+            Ok(subject) => subject,
+            Err(fault) => return self.fault(Verb::Vrfy, &fault, actions),
+        };
+        match self.rights.verification {
+            Verification::Tell => self.ask(Awaited::Inquiry, Question::Verify(subject), actions),
+            Verification::Conceal | Verification::Off => self.send(catalogue::CANNOT_VERIFY.reply(), actions),
+        }
+    }
+
+    pub(super) fn expn(&mut self, arguments: &str, actions: &mut Vec<Action>) {
+        if !self.rights.expand {
+            return self.not_offered(Verb::Expn, actions);
+        }
+        match subject(arguments) {
+            Ok(subject) => self.ask(Awaited::Inquiry, Question::Expand(subject), actions),
+            Err(fault) => self.fault(Verb::Expn, &fault, actions),
+        }
+    }
+}
+
+/// What VRFY or EXPN asks about; `SMTPUTF8` behind it allows other than ASCII (RFC 6531 §3.7.4.2).
+fn subject(arguments: &str) -> Result<String, Fault> {
+    let (text, smtputf8) = match arguments.rsplit_once(' ') {
+        Some((before, last)) if last.eq_ignore_ascii_case("SMTPUTF8") => (before.trim_end(), true),
+        _ => (arguments, false),
+    };
+    if text.is_empty() {
+        return Err(Fault::Usage);
+    }
+    if !smtputf8 && !text.is_ascii() {
+        return Err(Fault::NonAscii);
+    }
+    Ok(String::from(text))
+}
