@@ -1,0 +1,276 @@
+//! Every key of the configuration: name, form, default, example and meaning.
+//!
+//! Invariants: a key stands here once; defaults and examples are values that the key takes (tests hold this).
+
+use std::time::Duration;
+
+use super::address_form::{
+    DelimiterForm, DomainForm, FileForm, ListenForm, NetworkForm, RefusedForm, SmartHostForm, TargetForm,
+    TemplateForm,
+};
+use super::form::{Choice, Count, Flag, ListOf, Maybe, Placed, Size, Time};
+use super::key::{Documented, Key, Section};
+use super::{EarlyTalkers, LogLevel, OtherClients};
+use crate::mailboxes::OverQuota;
+
+/// Least message size that a server must take, in octets (RFC 5321 §4.5.3.1.7).
+const MESSAGE_OCTETS_MIN: u64 = 64 * 1024;
+
+/// Largest message size that can be set, in octets (ours).
+const MESSAGE_OCTETS_MAX: u64 = 2_000_000_000;
+
+/// Largest sizes of disks and mailboxes that can be set, in octets (ours).
+const STORAGE_OCTETS_MAX: u64 = 1_000_000_000_000_000;
+
+/// Longest retry lifetime that can be set, in seconds (ours; RFC 5321 §4.5.4.1 has 4 to 5 days).
+const LIFETIME_SECONDS_MAX: u64 = Duration::from_secs(30 * 86_400).as_secs();
+
+const NETWORKS: ListOf<NetworkForm> =
+    ListOf { element: NetworkForm, named: "a list of networks", or_one: false };
+const ADDRESSES: ListOf<TargetForm> =
+    ListOf { element: TargetForm, named: "a list of addresses", or_one: true };
+
+type Networks = Key<ListOf<NetworkForm>>;
+type Addresses = Key<ListOf<TargetForm>>;
+
+macro_rules! keys {
+    ($section:ident = $header:literal, $tables:expr, $about:literal;
+     $($constant:ident: $type:ty = $name:literal, $form:expr, $default:literal, $example:literal, $sentence:literal;)+) => {
+        $(pub(crate) static $constant: $type = Key::new($name, $form, $default, $example, $sentence);)+
+        pub(crate) static $section: Section =
+            Section { header: $header, sentence: $about, keys: &[$(&$constant as &dyn Documented),+], tables: $tables };
+    };
+}
+
+keys! {
+    TOP = "", &["listen", "limits", "clients", "verify", "spool", "queue", "relay", "log", "domain"],
+    "Keys at the top of the file, before the first table.";
+
+    HOSTNAME: Key<Placed<DomainForm>> = "hostname", Placed(DomainForm), "\"localhost\"", "\"mx.example.org\"",
+        "The server's own name in its greeting, in EHLO and in the trace fields it adds; it should resolve to its \
+         address (RFC 5321 §2.3.5). Mail for `postmaster` at this name is accepted.";
+    POSTMASTER: Key<Placed<TargetForm>> = "postmaster", Placed(TargetForm), "", "\"alice@example.org\"",
+        "Who gets the mail for `postmaster` of every domain that has no such mailbox of its own (RFC 5321 §4.5.1). A \
+         name without a domain is one of the first domain. By default it is the mailbox `postmaster` of the first \
+         domain, else that domain's first mailbox.";
+    MAILDIR: Key<Maybe<TemplateForm>> = "maildir", Maybe(TemplateForm),
+        "\"{state}/maildir/{domain}/{local_part}\"", "\"/home/{local_part}/Maildir\"",
+        "Where Maildirs are. A relative path starts in the state directory.";
+}
+
+keys! {
+    LISTEN = "[listen]", &[], "Where clients connect.";
+
+    LISTEN_MX: Key<ListOf<ListenForm>> = "mx",
+        ListOf { element: ListenForm, named: "a list of IP addresses with ports", or_one: false },
+        "[\"127.0.0.1:2525\"]", "[\"0.0.0.0:25\", \"[::]:25\"]",
+        "Addresses on which mail from other servers is received. What is listed by its own address also counts as the \
+         first domain when it is written as a literal, as in `postmaster@[192.0.2.1]`.";
+}
+
+keys! {
+    LIMITS = "[limits]", &[],
+    "What a client may use. The limits for one address, one network and new connections don't count for clients that \
+     may relay (`clients.relay`); all others hold for everybody.";
+
+    MESSAGE_SIZE: Key<Size> = "message_size",
+        Size { min_octets: MESSAGE_OCTETS_MIN, max_octets: MESSAGE_OCTETS_MAX }, "\"50 MB\"", "\"1 MiB\"",
+        "Largest message; announced with SIZE (RFC 1870), 552 beyond it.";
+    RECIPIENTS: Key<Count> = "recipients", Count { min: 1, max: 100_000 }, "1000", "500",
+        "Most recipients in one transaction, 452 beyond it. RFC 5321 §4.5.3.1.8 asks for at least 100.";
+    MESSAGES_PER_SESSION: Key<Count> = "messages_per_session", Count { min: 1, max: 1_000_000 }, "1000", "100",
+        "Most messages in one session, 421 beyond it.";
+    ERRORS: Key<Count> = "errors", Count { min: 1, max: 10_000 }, "20", "10",
+        "Errors in one session after which it is closed with 421.";
+    CONNECTIONS: Key<Count> = "connections", Count { min: 1, max: 1_000_000 }, "1000", "10000",
+        "Most connections at a time, 421 beyond it.";
+    CONNECTIONS_PER_ADDRESS: Key<Count> = "connections_per_address", Count { min: 1, max: 1_000_000 }, "20", "5",
+        "Most connections at a time from one IP address, 421 beyond it.";
+    CONNECTIONS_PER_NETWORK: Key<Count> = "connections_per_network", Count { min: 1, max: 1_000_000 }, "50", "100",
+        "Most connections at a time from one network (IPv4 /24, IPv6 /64), 421 beyond it.";
+    NEW_CONNECTIONS_PER_MINUTE: Key<Count> = "new_connections_per_minute", Count { min: 1, max: 1_000_000 },
+        "120", "30", "Most new connections a minute from one IP address, 421 beyond it.";
+    COMMAND_TIMEOUT: Key<Time> = "command_timeout", Time { min_seconds: 1, max_seconds: 3_600 }, "\"5m\"", "\"10m\"",
+        "Longest wait for the next command, 421 after it. RFC 5321 §4.5.3.2.7 asks for at least 5 minutes.";
+    DATA_TIMEOUT: Key<Time> = "data_timeout", Time { min_seconds: 1, max_seconds: 3_600 }, "\"3m\"", "\"10m\"",
+        "Longest wait for more mail data, 421 after it.";
+    SESSION_TIMEOUT: Key<Time> = "session_timeout", Time { min_seconds: 1, max_seconds: 7 * 86_400 }, "\"1h\"",
+        "\"30m\"", "Longest session, 421 after it.";
+    DRAIN_TIMEOUT: Key<Time> = "drain_timeout", Time { min_seconds: 0, max_seconds: 3_600 }, "\"30s\"", "\"2m\"",
+        "How long transactions in flight may go on once the server shuts down.";
+}
+
+keys! {
+    CLIENTS = "[clients]", &[], "Who may do what, by IP address.";
+
+    RELAY: Networks = "relay", NETWORKS, "[\"127.0.0.0/8\", \"::1\"]", "[\"192.0.2.0/24\"]",
+        "Clients that may send mail for other domains. Without `relay.smart_host` there is no way for it to go, and \
+         nobody may: 550 5.7.1.";
+    TRUSTED: Networks = "trusted", NETWORKS, "[\"127.0.0.0/8\", \"::1\"]", "[\"192.0.2.10\"]",
+        "Clients that `HELP STATUS` tells the counts of queue and sessions.";
+    REFUSED: Key<ListOf<RefusedForm>> = "refused",
+        ListOf { element: RefusedForm, named: "a list of networks", or_one: false }, "[]",
+        "[\"203.0.113.0/24\", { network = \"198.51.100.7\", text = \"go away\" }]",
+        "Clients that are greeted with 554, with a text of their own if one is given, and then get 503 to all but QUIT \
+         (RFC 5321 §3.1). The first network that holds the client counts.";
+    EARLY_TALKERS: Key<Choice<EarlyTalkers>> = "early_talkers",
+        Choice {
+            words: &[("note", EarlyTalkers::Note), ("refuse", EarlyTalkers::Refuse)],
+            fallback: EarlyTalkers::Note,
+        },
+        "\"note\"", "\"refuse\"",
+        "What becomes of clients that send before the greeting (RFC 5321 §4.3.1): they are only noted in the log, or \
+         refused with 554.";
+    GREETING_DELAY: Key<Time> = "greeting_delay", Time { min_seconds: 0, max_seconds: 60 }, "\"0s\"", "\"2s\"",
+        "How long the greeting waits, so that early talkers show.";
+}
+
+keys! {
+    VERIFY = "[verify]", &[], "Who may ask which mailboxes there are (RFC 5321 §3.5.3, §7.3).";
+
+    VRFY: Key<Choice<OtherClients>> = "vrfy",
+        Choice {
+            words: &[("conceal", OtherClients::Conceal), ("off", OtherClients::Off)],
+            fallback: OtherClients::Conceal,
+        },
+        "\"conceal\"", "\"off\"",
+        "What VRFY answers clients that are not in `vrfy_clients`: \"conceal\" is 252 for every address, \"off\" is 502.";
+    VRFY_CLIENTS: Networks = "vrfy_clients", NETWORKS, "[]", "[\"127.0.0.1\"]",
+        "Clients that VRFY tells the truth: 250, 251, 551, 550 or 553.";
+    EXPN_CLIENTS: Networks = "expn_clients", NETWORKS, "[]", "[\"127.0.0.1\"]",
+        "Clients that EXPN tells the members of lists; others get 502.";
+}
+
+keys! {
+    SPOOL = "[spool]", &[], "The disk that accepted mail is kept on. Below any of these, mail is answered 452 4.3.1.";
+
+    MIN_FREE: Key<Size> = "min_free", Size { min_octets: 0, max_octets: STORAGE_OCTETS_MAX }, "\"200 MB\"",
+        "\"5 GB\"", "Space that must stay free.";
+    MIN_FREE_PERCENT: Key<Count> = "min_free_percent", Count { min: 0, max: 90 }, "1", "5",
+        "Part of the file system that must stay free, in percent.";
+    MIN_FREE_INODES: Key<Count> = "min_free_inodes", Count { min: 0, max: 4_000_000_000 }, "1000",
+        "20000", "Inodes that must stay free, on file systems that count them.";
+}
+
+keys! {
+    QUEUE = "[queue]", &[], "When mail that could not be delivered is tried again (RFC 5321 §4.5.4.1).";
+
+    RETRY_FIRST: Key<Time> = "retry_first", Time { min_seconds: 1, max_seconds: 86_400 }, "\"5m\"", "\"15m\"",
+        "Wait before the second attempt.";
+    RETRY_FACTOR: Key<Count> = "retry_factor", Count { min: 1, max: 10 }, "2", "3",
+        "How many times longer each wait is than the one before.";
+    RETRY_MAX: Key<Time> = "retry_max", Time { min_seconds: 1, max_seconds: 86_400 }, "\"4h\"", "\"2h\"",
+        "Longest wait between two attempts.";
+    LIFETIME: Key<Time> = "lifetime", Time { min_seconds: 1, max_seconds: LIFETIME_SECONDS_MAX }, "\"5d\"", "\"4d\"",
+        "When a message that could not be delivered goes back. RFC 5321 §4.5.4.1 has 4 to 5 days.";
+}
+
+keys! {
+    RELAYING = "[relay]", &[], "How mail for other domains leaves.";
+
+    SMART_HOST: Key<Maybe<SmartHostForm>> = "smart_host", Maybe(SmartHostForm), "", "\"mail.example.net:587\"",
+        "The server that takes all mail for other domains. Without one, forwards and aliases to other domains are \
+         accepted and wait in the queue until there is one, or until their lifetime ends.";
+}
+
+keys! {
+    LOG = "[log]", &[], "What is written to the log.";
+
+    LEVEL: Key<Choice<LogLevel>> = "level",
+        Choice {
+            words: &[
+                ("error", LogLevel::Error),
+                ("warn", LogLevel::Warn),
+                ("info", LogLevel::Info),
+                ("debug", LogLevel::Debug),
+                ("trace", LogLevel::Trace),
+            ],
+            fallback: LogLevel::Info,
+        },
+        "\"info\"", "\"debug\"", "The least grave that is written.";
+}
+
+keys! {
+    DOMAIN = "[domain.\"example.org\"]", &["mailbox"],
+    "A domain whose mail ends here; one table for each. The first one answers for `<postmaster>`.";
+
+    ALIASES: Key<ListOf<DomainForm>> = "aliases",
+        ListOf { element: DomainForm, named: "a list of domain names", or_one: false }, "[]", "[\"example.net\"]",
+        "Other names of the domain, with the same mailboxes.";
+    SUBADDRESS: Key<DelimiterForm> = "subaddress", DelimiterForm, "\"+\"", "\"-\"",
+        "What separates a mailbox's name from a sub-address: mail for `alice+lists` goes to `alice` unless `alice+lists` \
+         is an address itself. \"\" for none.";
+    CATCH_ALL: Key<Placed<TargetForm>> = "catch_all", Placed(TargetForm), "", "\"alice\"",
+        "Who gets the mail for every name that has no address; without it such mail is refused, 550 5.1.1.";
+    DOMAIN_MAILDIR: Key<Maybe<TemplateForm>> = "maildir", Maybe(TemplateForm), "",
+        "\"/var/mail/example.org/{local_part}\"", "Where the Maildirs of this domain are.";
+    TABLES: Key<ListOf<FileForm>> = "tables",
+        ListOf { element: FileForm, named: "a list of files", or_one: false }, "[]", "[\"aliases\"]",
+        "Files with more addresses of the domain; they are read again when they change. A relative path starts at the \
+         configuration's directory.";
+}
+
+keys! {
+    MAILBOX = "[domain.\"example.org\".mailbox]", &[],
+    "The addresses of a domain, each a line `name = { … }` with these keys. `alice = {}` is a mailbox. An address has at \
+     most one of `alias`, `members`, `forward`, `moved` and `discard`; with none of them it is a mailbox, and `busy`, \
+     `quota`, `full`, `over_quota` and `maildir` are for mailboxes only.";
+
+    BUSY: Key<Flag> = "busy", Flag, "false", "true", "The mailbox takes no mail for now: 450.";
+    QUOTA: Key<Maybe<Size>> = "quota", Maybe(Size { min_octets: 1, max_octets: STORAGE_OCTETS_MAX }), "", "\"2 GB\"",
+        "How much the mailbox may hold. It is measured at most once a minute; with SIZE, a message that would not fit is \
+         refused at RCPT.";
+    FULL: Key<Flag> = "full", Flag, "false", "true", "The mailbox counts as over its quota, whatever it holds.";
+    OVER_QUOTA: Key<Choice<OverQuota>> = "over_quota",
+        Choice { words: &[("reject", OverQuota::Reject), ("defer", OverQuota::Defer)], fallback: OverQuota::Reject },
+        "\"reject\"", "\"defer\"", "What a mailbox over its quota answers: \"reject\" is 552, \"defer\" is 452.";
+    MAILBOX_MAILDIR: Key<Maybe<TemplateForm>> = "maildir", Maybe(TemplateForm), "", "\"/home/alice/Maildir\"",
+        "Where the mailbox's Maildir is.";
+    ALIAS: Addresses = "alias", ADDRESSES, "", "[\"alice\", \"bob@example.net\"]",
+        "Mail goes to these addresses. A name without a domain is one of this domain.";
+    MEMBERS: Addresses = "members", ADDRESSES, "", "[\"alice\", \"bob\"]",
+        "A list: as an alias, but EXPN shows it as a list, and DSNs go to its owner (RFC 5321 §3.9.2).";
+    OWNER: Key<Placed<TargetForm>> = "owner", Placed(TargetForm), "", "\"alice\"",
+        "Who owns the list and gets the DSNs for its mail; `postmaster` of the domain unless it is written.";
+    FORWARD: Key<Placed<TargetForm>> = "forward", Placed(TargetForm), "", "\"carol@example.net\"",
+        "Mail goes to this address.";
+    DISCLOSE: Key<Flag> = "disclose", Flag, "false", "true",
+        "Whether clients hear where a forward goes: 251 with the address, else 250.";
+    MOVED: Key<Placed<TargetForm>> = "moved", Placed(TargetForm), "", "\"erin@example.net\"",
+        "The mailbox has moved, and mail is not forwarded: 551 with this address.";
+    DISCARD: Key<Flag> = "discard", Flag, "false", "true", "Mail is accepted, logged and thrown away.";
+}
+
+/// All sections, in the order of the reference.
+pub(crate) static SECTIONS: [&Section; 11] =
+    [&TOP, &LISTEN, &LIMITS, &CLIENTS, &VERIFY, &SPOOL, &QUEUE, &RELAYING, &LOG, &DOMAIN, &MAILBOX];
+
+/// The header under which `name` is a key.
+pub(crate) fn home_of(name: &str) -> Option<&'static str> {
+    let has = |section: &&&Section| section.keys.iter().any(|key| key.name() == name);
+    SECTIONS.iter().find(has).map(|section| section.header).filter(|header| !header.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_and_example_is_a_value_of_its_key() {
+        for section in SECTIONS {
+            for key in section.keys {
+                let (name, default) = (key.name(), key.default_text());
+                assert!(default.is_empty() || key.takes(default), "default of {} {name}", section.header);
+                assert!(key.takes(key.example()), "example of {} {name}", section.header);
+                assert_ne!(default, key.example(), "the example of {name} shows nothing new");
+            }
+        }
+    }
+
+    #[test]
+    fn a_misplaced_key_is_found_again() {
+        assert_eq!(home_of("recipients"), Some("[limits]"));
+        assert_eq!(home_of("hostname"), None);
+        assert_eq!(home_of("nothing"), None);
+    }
+}

@@ -1,0 +1,130 @@
+//! Configurations from disk, and tables that are read again when they change.
+//!
+//! Invariants: a file is stamped before it is read, so a change in between is seen at the next look; what was loaded
+//! stays as it is when reading again fails.
+
+use std::fs;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::Config;
+use super::address_form::Target;
+use super::problem::{Place, Problem, Source};
+use super::read::{Parsed, parse};
+
+/// Largest configuration or table, in octets (ours: a table of a million addresses is about 40 MB).
+const FILE_OCTETS_MAX: u64 = 256 * 1024 * 1024;
+
+/// A configuration that can be used, and what it was made of.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What it says.
+    pub config: Config,
+    /// What is hardly meant so.
+    pub warnings: Vec<Problem>,
+    /// The tables it names.
+    pub tables: Tables,
+}
+
+/// The tables of a configuration, as they were when they were read.
+#[derive(Debug)]
+pub struct Tables {
+    file_name: String,
+    text: String,
+    stamps: Vec<(PathBuf, Option<Stamp>)>,
+}
+
+/// What changes when a file does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Stamp {
+    modified: SystemTime,
+    size_octets: u64,
+    /// Tells a file from another that was renamed into its place.
+    inode: u64,
+}
+
+impl Stamp {
+    fn of(path: &Path) -> Option<Self> {
+        use std::os::unix::fs::MetadataExt as _;
+        let metadata = fs::metadata(path).ok()?;
+        let modified = metadata.modified().ok()?;
+        Some(Self { modified, size_octets: metadata.len(), inode: metadata.ino() })
+    }
+}
+
+impl Tables {
+    /// Whether a table differs from what was read last; costs a look at each file's metadata.
+    #[must_use]
+    pub fn changed(&self) -> bool {
+        self.stamps.iter().any(|(path, stamp)| Stamp::of(path) != *stamp)
+    }
+
+    /// Reads the tables again, under the configuration as it was read: what has changed in its own file since waits for
+    /// [`load`].
+    ///
+    /// # Errors
+    /// All problems. [`Tables::changed`] is false then too, until a table changes again.
+    pub fn reload(&mut self) -> Result<Parsed, Vec<Problem>> {
+        let (parsed, stamps) = read(&self.text, &self.file_name);
+        self.stamps = stamps;
+        parsed
+    }
+}
+
+/// Reads the configuration `file` and its tables.
+///
+/// # Errors
+/// All problems, by file and place. A file that can't be read is one.
+pub fn load(file: &Path) -> Result<Loaded, Vec<Problem>> {
+    let file_name = file.to_string_lossy().into_owned();
+    match read_text(file) {
+        Ok(text) => loaded(text, file_name),
+        Err(error) => {
+            let title = format!("can't read the configuration `{file_name}`: {error}");
+            let source = Arc::new(Source { name: file_name, text: String::new() });
+            Err(vec![Problem::error(title, Place::new(&source, 0..0), "")])
+        }
+    }
+}
+
+/// The configuration of a site without a file: 127.0.0.1:2525, domain localhost, mailboxes `postmaster` and `user`; no
+/// mailbox for a user whose name is no local part.
+///
+/// # Errors
+/// None, but for a fault of ours.
+pub fn zero_configuration(user: &str) -> Result<Loaded, Vec<Problem>> {
+    let mut text = "[domain.localhost.mailbox]\npostmaster = {}\n".to_owned();
+    let plain = |character: char| character.is_ascii_alphanumeric() || "-_.".contains(character);
+    if Target::parse(user).is_ok() && user.chars().all(plain) && !user.eq_ignore_ascii_case("postmaster") {
+        text.push_str(&format!("\"{user}\" = {{}}\n"));
+    }
+    loaded(text, "the built-in configuration".into())
+}
+
+fn loaded(text: String, file_name: String) -> Result<Loaded, Vec<Problem>> {
+    let (parsed, stamps) = read(&text, &file_name);
+    let Parsed { config, warnings } = parsed?;
+    Ok(Loaded { config, warnings, tables: Tables { file_name, text, stamps } })
+}
+
+type Stamps = Vec<(PathBuf, Option<Stamp>)>;
+
+fn read(text: &str, file_name: &str) -> (Result<Parsed, Vec<Problem>>, Stamps) {
+    let mut stamps = Vec::new();
+    let parsed = parse(text, file_name, &mut |path| {
+        stamps.push((path.to_owned(), Stamp::of(path)));
+        read_text(path)
+    });
+    (parsed, stamps)
+}
+
+fn read_text(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    fs::File::open(path)?.take(FILE_OCTETS_MAX + 1).read_to_string(&mut text)?;
+    if u64::try_from(text.len()).unwrap_or(u64::MAX) > FILE_OCTETS_MAX {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "the file is too large"));
+    }
+    Ok(text)
+}

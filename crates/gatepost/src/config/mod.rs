@@ -1,0 +1,256 @@
+//! The configuration: one TOML file, and the tables of addresses that it names.
+//!
+//! Invariants: a [`Config`] never changes: a reload makes another one, and a file with an error makes none. All problems
+//! of a file are reported at once, each with its place. [`keys`] is the one source of what can be written, and of the
+//! reference.
+
+mod address_form;
+mod check;
+mod domain;
+mod form;
+mod key;
+mod keys;
+mod load;
+mod loops;
+mod network;
+mod problem;
+mod read;
+mod reference;
+mod table;
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use smtp::address::DomainName;
+
+pub use load::{Loaded, Tables, load, zero_configuration};
+pub use network::{Network, NetworkError, any_contains};
+pub use problem::{Place, Problem, Severity, Source};
+pub use read::{Parsed, parse};
+pub use reference::reference;
+
+use crate::mailboxes::Declared;
+
+/// All that a site chooses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The server's own name.
+    pub hostname: DomainName,
+    /// Where clients connect.
+    pub listen: Listen,
+    /// What a client may use.
+    pub limits: Limits,
+    /// Who may do what.
+    pub clients: Clients,
+    /// Who may ask for mailboxes.
+    pub verify: Verify,
+    /// When there is no room for more mail.
+    pub spool: Watermarks,
+    /// When delivery is tried again.
+    pub queue: RetrySchedule,
+    /// The server that takes mail for other domains.
+    pub smart_host: Option<SmartHost>,
+    /// Domains and their addresses.
+    pub mailboxes: Declared,
+    /// The least grave that is logged.
+    pub log_level: LogLevel,
+}
+
+/// Where clients connect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listen {
+    /// For mail from other servers; at least one, none twice.
+    pub mx: Vec<SocketAddr>,
+}
+
+/// What a client may use. Those for one address, one network and new connections are only for clients that
+/// [`Config::is_limited`] names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Largest message, in octets.
+    pub message_octets: u64,
+    /// Most recipients in a transaction.
+    pub recipients: u32,
+    /// Most messages in a session.
+    pub messages_per_session: u32,
+    /// Errors after which a session is closed.
+    pub errors: u32,
+    /// Most connections.
+    pub connections: u32,
+    /// Most connections from one address.
+    pub connections_per_address: u32,
+    /// Most connections from one network, see [`client_network`].
+    pub connections_per_network: u32,
+    /// Most new connections a minute from one address.
+    pub new_connections_per_minute: u32,
+    /// Longest wait for a command.
+    pub command_timeout: Duration,
+    /// Longest wait for more mail data.
+    pub data_timeout: Duration,
+    /// Longest session.
+    pub session_timeout: Duration,
+    /// Longest wait for transactions in flight at shutdown.
+    pub drain_timeout: Duration,
+}
+
+/// Who may do what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Clients {
+    /// May relay, once there is a smart host; see [`Config::may_relay`].
+    pub relay: Vec<Network>,
+    /// May see counts.
+    pub trusted: Vec<Network>,
+    /// Are greeted with 554; the first that holds a client counts.
+    pub refused: Vec<RefusedClient>,
+    /// What becomes of clients that send before the greeting.
+    pub early_talkers: EarlyTalkers,
+    /// How long the greeting waits.
+    pub greeting_delay: Duration,
+}
+
+/// Clients that are refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedClient {
+    /// Which.
+    pub network: Network,
+    /// What they are told, unless it is the usual text.
+    pub text: Option<String>,
+}
+
+/// What becomes of clients that send before the greeting (RFC 5321 §4.3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EarlyTalkers {
+    /// They are served, and noted.
+    Note,
+    /// They are greeted with 554.
+    Refuse,
+}
+
+/// Who may ask for mailboxes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verify {
+    /// What VRFY answers clients that are not in `vrfy_clients`.
+    pub vrfy: OtherClients,
+    /// Are told the truth by VRFY.
+    pub vrfy_clients: Vec<Network>,
+    /// May EXPN.
+    pub expn_clients: Vec<Network>,
+}
+
+/// What VRFY answers clients that may not be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OtherClients {
+    /// 252 for every address.
+    Conceal,
+    /// 502.
+    Off,
+}
+
+/// Below any of these there is no room for more mail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Watermarks {
+    /// Space that stays free, in octets.
+    pub min_free_octets: u64,
+    /// Part of the file system that stays free.
+    pub min_free_percent: u32,
+    /// Inodes that stay free.
+    pub min_free_inodes: u64,
+}
+
+/// When delivery is tried again (RFC 5321 §4.5.4.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetrySchedule {
+    /// Wait before the second attempt.
+    pub first: Duration,
+    /// How many times longer each wait is than the one before.
+    pub factor: u32,
+    /// Longest wait.
+    pub max: Duration,
+    /// When the message goes back.
+    pub lifetime: Duration,
+}
+
+/// The server that takes mail for other domains.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SmartHost {
+    /// Which.
+    pub host: Host,
+    /// Its TCP port, never 0.
+    pub port: u16,
+}
+
+/// A server, by name or address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Host {
+    /// A name to look up; it may have U-labels.
+    Name(DomainName),
+    /// An address.
+    Address(IpAddr),
+}
+
+/// The least grave that is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Only what needs the operator.
+    Error,
+    /// Also what may need him.
+    Warn,
+    /// Also each message's way.
+    Info,
+    /// Also each session's commands.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl LogLevel {
+    /// The word for it, as in the configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
+impl Config {
+    /// Whether the client may send mail for other domains: it is one of `clients.relay`, and there is a way for such
+    /// mail to go. A relay without a way would only fill the queue.
+    #[must_use]
+    pub fn may_relay(&self, client: IpAddr) -> bool {
+        self.smart_host.is_some() && any_contains(&self.clients.relay, client)
+    }
+
+    /// Whether the limits for one address, one network and new connections hold for the client: not for those of
+    /// `clients.relay`, which are the site's own.
+    #[must_use]
+    pub fn is_limited(&self, client: IpAddr) -> bool {
+        !any_contains(&self.clients.relay, client)
+    }
+
+    /// Whether the client may see counts.
+    #[must_use]
+    pub fn is_trusted(&self, client: IpAddr) -> bool {
+        any_contains(&self.clients.trusted, client)
+    }
+
+    /// The rule that refuses the client, if one does.
+    #[must_use]
+    pub fn refused(&self, client: IpAddr) -> Option<&RefusedClient> {
+        self.clients.refused.iter().find(|refused| refused.network.contains(client))
+    }
+}
+
+/// The network that `connections_per_network` counts the client in: IPv4 /24, IPv6 /64.
+#[must_use]
+pub fn client_network(client: IpAddr) -> Network {
+    let client = client.to_canonical();
+    Network::of(client, if client.is_ipv4() { 24 } else { 64 })
+}
+
+#[cfg(test)]
+mod tests;

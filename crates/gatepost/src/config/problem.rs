@@ -1,0 +1,277 @@
+//! What is wrong with a configuration: a place, what was expected there, and what may have been meant.
+//!
+//! Invariants: a problem holds the text that it points into, so it can be shown long after the file has changed.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+
+/// A file that was read: its name as the operator knows it, and its text.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The name, as given on the command line or in the configuration.
+    pub name: String,
+    /// The whole text.
+    pub text: String,
+}
+
+/// A stretch of a [`Source`], in octets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    source: Arc<Source>,
+    span: Range<usize>,
+}
+
+impl Place {
+    /// The stretch `span` of `source`, cut to its text.
+    #[must_use]
+    pub fn new(source: &Arc<Source>, span: Range<usize>) -> Self {
+        let end = span.end.min(source.text.len());
+        Self { source: Arc::clone(source), span: span.start.min(end)..end }
+    }
+
+    /// The file's name.
+    #[must_use]
+    pub fn file(&self) -> &str {
+        &self.source.name
+    }
+
+    /// The line, from 1.
+    #[must_use]
+    pub fn line(&self) -> usize {
+        self.before().matches('\n').count() + 1
+    }
+
+    /// The column in characters, from 1.
+    #[must_use]
+    pub fn column(&self) -> usize {
+        self.before().rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1
+    }
+
+    /// The text there.
+    pub(super) fn text(&self) -> &str {
+        self.source.text.get(self.span.clone()).unwrap_or_default()
+    }
+
+    fn before(&self) -> &str {
+        self.source.text.get(..self.span.start).unwrap_or_default()
+    }
+
+    fn order(&self) -> (&str, usize) {
+        (&self.source.name, self.span.start)
+    }
+}
+
+impl fmt::Display for Place {
+    /// `file:line:column`.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}:{}:{}", self.file(), self.line(), self.column())
+    }
+}
+
+/// Whether a configuration with the problem can be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// The configuration is refused.
+    Error,
+    /// The configuration works, but hardly as meant.
+    Warning,
+}
+
+/// One finding in a configuration or a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    severity: Severity,
+    title: String,
+    place: Place,
+    label: String,
+    also: Option<(Place, String)>,
+    help: Vec<String>,
+}
+
+impl Problem {
+    /// A problem that refuses the configuration: `title` says what is wrong, `label` what was expected at `place`.
+    #[must_use]
+    pub fn error(title: impl Into<String>, place: Place, label: impl Into<String>) -> Self {
+        Self::new(Severity::Error, title.into(), place, label.into())
+    }
+
+    /// A problem that leaves the configuration usable.
+    #[must_use]
+    pub fn warning(title: impl Into<String>, place: Place, label: impl Into<String>) -> Self {
+        Self::new(Severity::Warning, title.into(), place, label.into())
+    }
+
+    fn new(severity: Severity, title: String, place: Place, label: String) -> Self {
+        Self { severity, title, place, label, also: None, help: Vec::new() }
+    }
+
+    /// Adds a second place that explains the first.
+    #[must_use]
+    pub fn also(mut self, place: Place, label: impl Into<String>) -> Self {
+        self.also = Some((place, label.into()));
+        self
+    }
+
+    /// Adds advice, unless it is `None`.
+    #[must_use]
+    pub fn help(mut self, advice: impl Into<Option<String>>) -> Self {
+        self.help.extend(advice.into());
+        self
+    }
+
+    /// How grave it is.
+    #[must_use]
+    pub const fn severity(&self) -> Severity {
+        self.severity
+    }
+
+    /// What is wrong, in one line.
+    #[must_use]
+    pub fn title(&self) -> &str {
+        &self.title
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub const fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// The problem as a terminal shows it: title, `file:line:column`, the line, a caret and advice; coloured on demand.
+    #[must_use]
+    pub fn render(&self, coloured: bool) -> String {
+        let level = match self.severity {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARNING,
+        };
+        let primary = AnnotationKind::Primary.span(self.place.span.clone()).label(self.label.as_str());
+        let mut snippet = snippet(&self.place).annotation(primary);
+        let mut elsewhere = None;
+        if let Some((place, label)) = &self.also {
+            let context = AnnotationKind::Context.span(place.span.clone()).label(label.as_str());
+            if Arc::ptr_eq(&place.source, &self.place.source) {
+                snippet = snippet.annotation(context);
+            } else {
+                elsewhere = Some(self::snippet(place).annotation(context));
+            }
+        }
+        let mut report = level.primary_title(self.title.as_str()).element(snippet);
+        if let Some(elsewhere) = elsewhere {
+            report = report.element(elsewhere);
+        }
+        for advice in &self.help {
+            report = report.element(Level::HELP.message(advice.as_str()));
+        }
+        if coloured { Renderer::styled().render(&[report]) } else { Renderer::plain().render(&[report]) }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.render(false))
+    }
+}
+
+/// Sorts problems by file and place, and drops repetitions.
+pub(super) fn in_order(mut problems: Vec<Problem>) -> Vec<Problem> {
+    problems.sort_by(|one, other| one.place.order().cmp(&other.place.order()));
+    problems.dedup();
+    problems
+}
+
+fn snippet(place: &Place) -> Snippet<'_, annotate_snippets::Annotation<'_>> {
+    Snippet::source(place.source.text.as_str()).path(place.source.name.as_str())
+}
+
+/// Advice that names what comes nearest to `word` among `known`, when something is near.
+pub(super) fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    nearest(word, known).map(|near| format!("did you mean `{near}`?"))
+}
+
+/// The word of `known` that is fewest edits from `word`: at most a third of its length, and at least one edit. A word
+/// that only goes on, or stops early, is as near as one edit.
+pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let word = word.to_lowercase();
+    let limit = (word.chars().count() / 3).max(1);
+    let distance = |candidate: &str| {
+        let candidate = candidate.to_lowercase();
+        let shorter = word.len().min(candidate.len());
+        let goes_on = shorter >= 3 && (word.starts_with(&candidate) || candidate.starts_with(&word));
+        if goes_on { usize::from(word != candidate) } else { edits(&word, &candidate) }
+    };
+    known
+        .into_iter()
+        .map(|candidate| (distance(candidate), candidate))
+        .filter(|(distance, _)| *distance <= limit)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// Insertions, deletions, substitutions and swaps of neighbours that turn `one` into `other` (optimal string alignment).
+fn edits(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let at = |row: &[usize], place: Option<usize>| {
+        place.and_then(|place| row.get(place)).copied().unwrap_or(usize::MAX)
+    };
+    let mut before_last: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=other.len()).collect();
+    let mut left_before = None;
+    for (line, left) in one.chars().enumerate() {
+        let mut row = vec![line + 1];
+        for (column, right) in other.iter().enumerate() {
+            let replaced = at(&last, Some(column)).saturating_add(usize::from(left != *right));
+            let removed = at(&last, Some(column + 1)).saturating_add(1);
+            let added = at(&row, Some(column)).saturating_add(1);
+            let right_before = column.checked_sub(1).and_then(|column| other.get(column));
+            let swap = left_before == Some(*right) && right_before == Some(&left);
+            let swapped =
+                if swap { at(&before_last, column.checked_sub(1)).saturating_add(1) } else { usize::MAX };
+            row.push(replaced.min(removed).min(added).min(swapped));
+        }
+        before_last = std::mem::replace(&mut last, row);
+        left_before = Some(left);
+    }
+    last.last().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source() -> Arc<Source> {
+        Arc::new(Source { name: "site.toml".into(), text: "one = 1\nzwölf = 12\nthree = 3\n".into() })
+    }
+
+    #[test]
+    fn a_place_counts_characters_from_one() {
+        let place = Place::new(&source(), 17..19);
+        assert_eq!(place.to_string(), "site.toml:2:9");
+        assert_eq!(Place::new(&source(), 0..3).to_string(), "site.toml:1:1");
+        assert_eq!(Place::new(&source(), 900..901).line(), 4);
+    }
+
+    #[test]
+    fn a_rendering_has_the_place_the_line_the_caret_and_the_advice() {
+        let problem = Problem::error("unknown key `zwölf`", Place::new(&source(), 8..14), "not a key here")
+            .help("did you mean `zwo`?".to_owned());
+        let text = problem.to_string();
+        for part in ["site.toml:2:1", "zwölf = 12", "^^^^^ not a key here", "help: did you mean `zwo`?"] {
+            assert!(text.contains(part), "{part} is missing in:\n{text}");
+        }
+        assert!(problem.render(true).contains('\u{1b}') && !text.contains('\u{1b}'));
+    }
+
+    #[test]
+    fn the_nearest_word_is_near() {
+        let known = ["recipients", "message_size", "errors"];
+        assert_eq!(nearest("recipient", known), Some("recipients"));
+        assert_eq!(nearest("mesage_size", known), Some("message_size"));
+        assert_eq!(nearest("colour", known), None);
+        assert_eq!(nearest("alcie", ["bob", "alice"]), Some("alice"));
+        assert_eq!(nearest("warning", ["error", "warn"]), Some("warn"));
+        assert_eq!((edits("kitten", "sitting"), edits("ab", "ba"), edits("", "abc")), (3, 1, 3));
+    }
+}

@@ -1,0 +1,173 @@
+//! From the text of a configuration to a [`Config`], or to everything that is wrong with it.
+//!
+//! Invariants: no file is touched but through the function that is passed in; a value that was refused stands for its
+//! default, so that one mistake is one problem.
+
+use std::io;
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use toml::Spanned;
+use toml::de::DeTable;
+
+use super::domain::{Draft, TableFiles, read_domains};
+use super::form::Fault;
+use super::key::{Frame, Table};
+use super::problem::{Place, Problem, Severity, Source, in_order};
+use super::{
+    Clients, Config, Limits, Listen, Network, RefusedClient, RetrySchedule, Verify, Watermarks, check, keys,
+};
+use crate::mailboxes::PathTemplate;
+
+/// A configuration that can be used.
+#[derive(Debug)]
+pub struct Parsed {
+    /// What it says.
+    pub config: Config,
+    /// What is hardly meant so.
+    pub warnings: Vec<Problem>,
+}
+
+/// The parts of a configuration before they are checked against each other.
+pub(super) struct Site<'t> {
+    pub(super) top: &'t Table<'t>,
+    pub(super) config: Config,
+    pub(super) domains: Vec<Draft>,
+    /// The networks of `clients.relay`, with their places.
+    pub(super) relay: Vec<(Network, Place)>,
+}
+
+/// Reads the configuration `text` of the file `file_name`. `read_table` gives the text of a table; relative names start
+/// at the directory of `file_name`.
+///
+/// # Errors
+/// All problems, warnings included, by file and place; at least one is an error.
+pub fn parse(
+    text: &str,
+    file_name: &str,
+    read_table: &mut dyn FnMut(&Path) -> io::Result<String>,
+) -> Result<Parsed, Vec<Problem>> {
+    let source = Arc::new(Source { name: file_name.to_owned(), text: text.to_owned() });
+    let frame = Frame::whole(Arc::clone(&source));
+    let (document, syntax_errors) = DeTable::parse_recoverable(&source.text);
+    let mut problems: Vec<Problem> = syntax_errors.iter().map(|error| syntax(&frame, error)).collect();
+
+    let top = Table::new(&frame, document.get_ref(), &keys::TOP, &mut problems);
+    let mut files = TableFiles { base: Path::new(file_name).parent(), read: read_table, all_read: true };
+    let site = read_site(&top, &mut files, &mut problems);
+    let config = match site {
+        // What the parser left out would show as missing.
+        Some(site) if syntax_errors.is_empty() => Some(check::check(site, files.all_read, &mut problems)),
+        _ => None,
+    };
+    let problems = in_order(problems);
+    match config {
+        Some(config) if problems.iter().all(|problem| problem.severity() == Severity::Warning) => {
+            Ok(Parsed { config, warnings: problems })
+        }
+        _ => Err(problems),
+    }
+}
+
+/// A problem of TOML itself.
+pub(super) fn syntax(frame: &Frame, error: &toml::de::Error) -> Problem {
+    let title = error.message().lines().collect::<Vec<_>>().join("; ");
+    frame.problem(Fault::new(error.span().unwrap_or(0..0), title, "this is no TOML"))
+}
+
+fn read_site<'t>(
+    top: &'t Table<'t>,
+    files: &mut TableFiles<'_>,
+    problems: &mut Vec<Problem>,
+) -> Option<Site<'t>> {
+    let domains = read_domains(top, files, problems);
+    let hostname = top.read(&keys::HOSTNAME, problems)?.into_inner();
+    let maildir: PathTemplate = top.read(&keys::MAILDIR, problems)?;
+    let postmaster = top.read(&keys::POSTMASTER, problems);
+    let clients = top.section("clients", &keys::CLIENTS, problems);
+    let relay = clients.read(&keys::RELAY, problems);
+    let relay_places =
+        relay.iter().map(|network| (*network.get_ref(), clients.frame.place(network.span()))).collect();
+    let listen =
+        Listen { mx: plain(top.section("listen", &keys::LISTEN, problems).read(&keys::LISTEN_MX, problems)) };
+    let literals: Vec<IpAddr> = listen.mx.iter().map(|address| address.ip().to_canonical()).collect();
+    let mailboxes =
+        check::declare(&hostname, literals, &domains, postmaster.map(Spanned::into_inner), maildir);
+    let log = top.section("log", &keys::LOG, problems);
+    let config = Config {
+        hostname,
+        listen,
+        limits: read_limits(top, problems),
+        clients: read_clients(&clients, plain(relay), problems),
+        verify: read_verify(top, problems),
+        spool: read_spool(top, problems),
+        queue: read_queue(top, problems),
+        smart_host: top.section("relay", &keys::RELAYING, problems).read(&keys::SMART_HOST, problems),
+        mailboxes,
+        log_level: log.read(&keys::LEVEL, problems),
+    };
+    Some(Site { top, config, domains, relay: relay_places })
+}
+
+fn read_limits(top: &Table<'_>, problems: &mut Vec<Problem>) -> Limits {
+    let table = top.section("limits", &keys::LIMITS, problems);
+    Limits {
+        message_octets: table.read(&keys::MESSAGE_SIZE, problems),
+        recipients: table.read(&keys::RECIPIENTS, problems),
+        messages_per_session: table.read(&keys::MESSAGES_PER_SESSION, problems),
+        errors: table.read(&keys::ERRORS, problems),
+        connections: table.read(&keys::CONNECTIONS, problems),
+        connections_per_address: table.read(&keys::CONNECTIONS_PER_ADDRESS, problems),
+        connections_per_network: table.read(&keys::CONNECTIONS_PER_NETWORK, problems),
+        new_connections_per_minute: table.read(&keys::NEW_CONNECTIONS_PER_MINUTE, problems),
+        command_timeout: table.read(&keys::COMMAND_TIMEOUT, problems),
+        data_timeout: table.read(&keys::DATA_TIMEOUT, problems),
+        session_timeout: table.read(&keys::SESSION_TIMEOUT, problems),
+        drain_timeout: table.read(&keys::DRAIN_TIMEOUT, problems),
+    }
+}
+
+fn read_clients(table: &Table<'_>, relay: Vec<Network>, problems: &mut Vec<Problem>) -> Clients {
+    let refused: Vec<RefusedClient> = plain(table.read(&keys::REFUSED, problems));
+    Clients {
+        relay,
+        trusted: plain(table.read(&keys::TRUSTED, problems)),
+        refused,
+        early_talkers: table.read(&keys::EARLY_TALKERS, problems),
+        greeting_delay: table.read(&keys::GREETING_DELAY, problems),
+    }
+}
+
+fn read_verify(top: &Table<'_>, problems: &mut Vec<Problem>) -> Verify {
+    let table = top.section("verify", &keys::VERIFY, problems);
+    Verify {
+        vrfy: table.read(&keys::VRFY, problems),
+        vrfy_clients: plain(table.read(&keys::VRFY_CLIENTS, problems)),
+        expn_clients: plain(table.read(&keys::EXPN_CLIENTS, problems)),
+    }
+}
+
+fn read_spool(top: &Table<'_>, problems: &mut Vec<Problem>) -> Watermarks {
+    let table = top.section("spool", &keys::SPOOL, problems);
+    Watermarks {
+        min_free_octets: table.read(&keys::MIN_FREE, problems),
+        min_free_percent: table.read(&keys::MIN_FREE_PERCENT, problems),
+        min_free_inodes: u64::from(table.read(&keys::MIN_FREE_INODES, problems)),
+    }
+}
+
+fn read_queue(top: &Table<'_>, problems: &mut Vec<Problem>) -> RetrySchedule {
+    let table = top.section("queue", &keys::QUEUE, problems);
+    RetrySchedule {
+        first: table.read(&keys::RETRY_FIRST, problems),
+        factor: table.read(&keys::RETRY_FACTOR, problems),
+        max: table.read(&keys::RETRY_MAX, problems),
+        lifetime: table.read(&keys::LIFETIME, problems),
+    }
+}
+
+/// Values without their places.
+pub(super) fn plain<T>(placed: Vec<Spanned<T>>) -> Vec<T> {
+    placed.into_iter().map(Spanned::into_inner).collect()
+}
