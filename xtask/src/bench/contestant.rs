@@ -1,0 +1,72 @@
+//! The servers that are measured: Gatepost, the bare minimum, and Postfix when it can be had.
+
+use std::env;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+use super::postfix;
+use crate::server::{Server, free_address};
+use crate::workspace::Workspace;
+
+/// A kind of server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub(super) enum Contestant {
+    /// The release build of this tree.
+    Gatepost,
+    /// The bare minimum of `receiver.rs`.
+    Bare,
+    /// Debian's Postfix, unpacked and not installed.
+    Postfix,
+}
+
+impl Contestant {
+    pub(super) const ALL: [Self; 3] = [Self::Gatepost, Self::Bare, Self::Postfix];
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Gatepost => "gatepost",
+            Self::Bare => "bare minimum",
+            Self::Postfix => "postfix",
+        }
+    }
+
+    /// The name of its folder in a run.
+    pub(super) fn folder(self) -> String {
+        self.name().replace(' ', "-")
+    }
+
+    /// Starts it in the empty folder `folder` and waits until it greets.
+    ///
+    /// # Errors
+    /// When it can't be had or doesn't start.
+    pub(super) fn start(self, workspace: &Workspace, folder: &Path) -> Result<Server> {
+        fs::create_dir_all(folder).with_context(|| format!("can't make {}", folder.display()))?;
+        let mut server = match self {
+            Self::Gatepost => start_gatepost(workspace, folder)?,
+            Self::Bare => start_bare(folder)?,
+            Self::Postfix => postfix::start(workspace, folder)?,
+        };
+        server.wait_until_ready().with_context(|| format!("see {}", folder.join("log").display()))?;
+        Ok(server)
+    }
+}
+
+fn start_gatepost(workspace: &Workspace, folder: &Path) -> Result<Server> {
+    let address = free_address()?;
+    let configuration = folder.join("gatepost.toml");
+    let text = include_str!("gatepost.toml").replace("127.0.0.1:2525", &address.to_string());
+    fs::write(&configuration, text).context("can't write a configuration")?;
+    let mut command = Command::new(workspace.program("release", "gatepost"));
+    command.args(["run", "--config"]).arg(&configuration).arg("--state").arg(folder.join("state"));
+    Server::spawn(&mut command, address, &folder.join("log"))
+}
+
+fn start_bare(folder: &Path) -> Result<Server> {
+    let address = free_address()?;
+    let mut command = Command::new(env::current_exe().context("can't find this program")?);
+    command.args(["bench-receiver", "--listen", &address.to_string(), "--directory"]).arg(folder);
+    Server::spawn(&mut command, address, &folder.join("log"))
+}
