@@ -1,0 +1,109 @@
+//! What the index keeps of one message and its deliveries: about 200 octets for a message to one recipient, its places in
+//! the maps included.
+
+use smtp::time::WallTime;
+
+use super::agenda::Slot;
+use super::record::Place;
+use crate::delivery::Phase;
+
+/// Recipients that are not done.
+#[derive(Debug, Clone, Default)]
+pub(super) enum Pending {
+    #[default]
+    None,
+    One(u32),
+    Many(Box<[u32]>),
+}
+
+impl Pending {
+    pub(super) fn new(recipients: &[u32]) -> Self {
+        match recipients {
+            [] => Self::None,
+            [one] => Self::One(*one),
+            many => Self::Many(many.into()),
+        }
+    }
+
+    pub(super) fn as_slice(&self) -> &[u32] {
+        match self {
+            Self::None => &[],
+            Self::One(recipient) => std::slice::from_ref(recipient),
+            Self::Many(recipients) => recipients,
+        }
+    }
+}
+
+/// In whose hands a delivery is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hand {
+    /// Nobody's.
+    Free,
+    /// A claimant's.
+    Claimed,
+    /// A new state of it is on its way to the disk.
+    Committing,
+    /// As before, and in that state it is finished.
+    Ending,
+}
+
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) due: WallTime,
+    pub(super) slot: Slot,
+    pub(super) attempts: u32,
+    pub(super) state: Option<Place>,
+    pub(super) pending: Pending,
+    pub(super) hand: Hand,
+    pub(super) held: bool,
+}
+
+impl Entry {
+    pub(super) fn waits(&self) -> bool {
+        self.hand == Hand::Free && !self.held && !self.pending.as_slice().is_empty()
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        match (self.pending.as_slice().is_empty(), self.hand, self.held) {
+            (true, ..) => Phase::Finished,
+            (_, Hand::Free, true) => Phase::Held,
+            (_, Hand::Free, false) => Phase::Waiting,
+            _ => Phase::UnderWay,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Message {
+    pub(super) place: Place,
+    pub(super) received: WallTime,
+    pub(super) size_octets: u64,
+    pub(super) large: bool,
+    pub(super) first: Entry,
+    /// The other deliveries; most messages have none.
+    pub(super) more: Box<[Entry]>,
+}
+
+impl Message {
+    pub(super) fn entries(&self) -> impl Iterator<Item = (u32, &Entry)> {
+        (0..).zip(std::iter::once(&self.first).chain(self.more.iter()))
+    }
+
+    pub(super) fn entry(&self, number: u32) -> Option<&Entry> {
+        match number.checked_sub(1) {
+            None => Some(&self.first),
+            Some(other) => self.more.get(other as usize),
+        }
+    }
+
+    pub(super) fn entry_mut(&mut self, number: u32) -> Option<&mut Entry> {
+        match number.checked_sub(1) {
+            None => Some(&mut self.first),
+            Some(other) => self.more.get_mut(other as usize),
+        }
+    }
+
+    pub(super) fn count(&self) -> u32 {
+        1 + self.more.len() as u32
+    }
+}

@@ -1,0 +1,416 @@
+//! The spool in memory: the model that every other spool is compared with, and the spool of tests. Nothing is durable.
+
+use std::collections::BTreeMap;
+use std::future::{Future, ready};
+use std::sync::{Arc, Mutex};
+
+use smtp::time::WallTime;
+
+use crate::body::{Body, BodySink, Content, LargeBody, SealedBody, SealedContent, StoredBody, StoredMessage};
+use crate::delivery::{Delivery, DeliveryState, Phase, RecipientOutcome, RecipientState};
+use crate::message::{Draft, QueuedMessage};
+use crate::postmaster::{Census, Entry, Order, Query, entry};
+use crate::queue_id::{Allotter, QueueId};
+use crate::spool::{NoRoom, RECIPIENTS_MAX, Spool, SpoolError};
+use crate::wait::{Bell, Changed, lock};
+
+/// A spool in memory.
+pub struct MemorySpool {
+    allotter: Allotter,
+    queue: Mutex<Queue>,
+    bell: Bell,
+}
+
+#[derive(Default)]
+struct Queue {
+    messages: BTreeMap<QueueId, Message>,
+    last_claim: u64,
+}
+
+struct Message {
+    message: QueuedMessage,
+    body: Arc<Vec<u8>>,
+    deliveries: Vec<Line>,
+}
+
+/// A delivery of the model.
+struct Line {
+    state: DeliveryState,
+    claim: Option<u64>,
+    /// Orders to be carried out when it is settled or released.
+    wishes: Vec<(Order, Vec<u32>)>,
+}
+
+impl Line {
+    fn new(state: DeliveryState) -> Self {
+        Self { state, claim: None, wishes: Vec::new() }
+    }
+
+    fn phase(&self) -> Phase {
+        match (self.state.pending.is_empty(), self.claim, self.state.held) {
+            (true, ..) => Phase::Finished,
+            (_, Some(_), _) => Phase::UnderWay,
+            (_, None, true) => Phase::Held,
+            (_, None, false) => Phase::Waiting,
+        }
+    }
+
+    /// Carries out the orders that waited; the deliveries that they split off.
+    fn obey_wishes(&mut self) -> Vec<Self> {
+        let mut splits: Vec<DeliveryState> = Vec::new();
+        for (order, recipients) in std::mem::take(&mut self.wishes) {
+            let mut new = Vec::new();
+            for state in std::iter::once(&mut self.state).chain(&mut splits) {
+                new.extend(state.order(&order, &recipients).1);
+            }
+            splits.append(&mut new);
+        }
+        splits.into_iter().map(Self::new).collect()
+    }
+}
+
+impl Message {
+    fn new(message: QueuedMessage, body: Vec<u8>) -> Self {
+        let received = message.received;
+        let first = |(destination, recipients): (_, Vec<u32>)| {
+            Line::new(DeliveryState::first(destination, received, &recipients))
+        };
+        let deliveries = message.groups().into_iter().map(first).collect();
+        Self { message, body: Arc::new(body), deliveries }
+    }
+
+    fn is_finished(&self) -> bool {
+        self.deliveries.iter().all(|line| line.state.pending.is_empty())
+    }
+
+    fn recipient_states(&self) -> Vec<RecipientState> {
+        let state = |index: u32, destination: &crate::message::Destination| {
+            let find = |line: &&Line| line.state.pending.iter().any(|(recipient, _)| *recipient == index);
+            let Some(line) = self.deliveries.iter().find(find) else {
+                return RecipientState {
+                    phase: Phase::Finished,
+                    destination: destination.clone(),
+                    attempts: 0,
+                    due: self.message.received,
+                    last_reply: None,
+                };
+            };
+            let pending = line.state.pending.iter().find(|(recipient, _)| *recipient == index);
+            RecipientState {
+                phase: line.phase(),
+                destination: line.state.destination.clone(),
+                attempts: line.state.attempts,
+                due: line.state.due,
+                last_reply: pending.and_then(|(_, reply)| reply.clone()),
+            }
+        };
+        (0u32..)
+            .zip(&self.message.recipients)
+            .map(|(index, recipient)| state(index, &recipient.destination))
+            .collect()
+    }
+}
+
+impl Queue {
+    fn take_due(&mut self, now: WallTime, limit: usize) -> Vec<Delivery> {
+        let mut waiting = Vec::new();
+        for (&id, message) in &self.messages {
+            for (number, line) in (0u32..).zip(&message.deliveries) {
+                if line.phase() == Phase::Waiting && line.state.due <= now {
+                    waiting.push((line.state.due, id, number, line.state.destination.clone()));
+                }
+            }
+        }
+        waiting.sort();
+        let mut taken = Vec::new();
+        while taken.len() < limit && !waiting.is_empty() {
+            let mut served = Vec::new();
+            waiting.retain(|candidate| {
+                let turn = taken.len() < limit && !served.contains(&candidate.3);
+                if turn {
+                    served.push(candidate.3.clone());
+                    taken.push(candidate.clone());
+                }
+                !turn
+            });
+        }
+        taken.into_iter().filter_map(|(due, id, number, _)| self.claim(due, id, number)).collect()
+    }
+
+    fn claim(&mut self, due: WallTime, id: QueueId, number: u32) -> Option<Delivery> {
+        self.last_claim += 1;
+        let message = self.messages.get_mut(&id)?;
+        let line = message.deliveries.get_mut(number as usize)?;
+        line.claim = Some(self.last_claim);
+        Some(Delivery {
+            id,
+            destination: line.state.destination.clone(),
+            recipients: line.state.pending.iter().map(|(recipient, _)| *recipient).collect(),
+            attempts: line.state.attempts,
+            received: message.message.received,
+            due,
+            number,
+            claim: self.last_claim,
+        })
+    }
+
+    /// The claimed delivery, and its message.
+    fn claimed(&mut self, delivery: &Delivery) -> Option<&mut Message> {
+        let message = self.messages.get_mut(&delivery.id)?;
+        let line = message.deliveries.get(delivery.number as usize)?;
+        (line.claim == Some(delivery.claim)).then_some(message)
+    }
+
+    fn order(&mut self, query: &Query, order: &Order) -> u64 {
+        let mut count = 0;
+        for (&id, message) in &mut self.messages {
+            let envelope = &message.message;
+            if !query.matches_id(id)
+                || !query.matches_received(envelope.received)
+                || !query.matches_reverse_path(&envelope.reverse_path)
+            {
+                continue;
+            }
+            let meant = |recipient: u32| {
+                let recipient = envelope.recipients.get(recipient as usize);
+                recipient.is_some_and(|recipient| query.matches_recipient(&recipient.mailbox))
+            };
+            let mut splits = Vec::new();
+            for line in &mut message.deliveries {
+                if !query.matches_delivery(&line.state.destination, line.phase()) {
+                    continue;
+                }
+                let recipients: Vec<u32> = line
+                    .state
+                    .pending
+                    .iter()
+                    .map(|(recipient, _)| *recipient)
+                    .filter(|r| meant(*r))
+                    .collect();
+                if recipients.is_empty() {
+                    continue;
+                }
+                if line.claim.is_some() {
+                    count += recipients.len() as u64;
+                    line.wishes.push((order.clone(), recipients));
+                } else {
+                    let (obeyed, split) = line.state.order(order, &recipients);
+                    count += obeyed;
+                    splits.extend(split.map(Line::new));
+                }
+            }
+            message.deliveries.append(&mut splits);
+        }
+        self.messages.retain(|_, message| !message.is_finished());
+        count
+    }
+}
+
+impl MemorySpool {
+    /// An empty spool.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { allotter: Allotter::above(0), queue: Mutex::default(), bell: Bell::default() }
+    }
+
+    fn settle_now(
+        &self,
+        delivery: &Delivery,
+        outcomes: Vec<RecipientOutcome>,
+        notices: Vec<Draft>,
+    ) -> Result<Vec<QueueId>, SpoolError> {
+        let id = delivery.id;
+        let mut queue = lock(&self.queue);
+        let message = queue.claimed(delivery).ok_or(SpoolError::NotClaimed(id))?;
+        let line = message.deliveries.get_mut(delivery.number as usize).ok_or(SpoolError::NotClaimed(id))?;
+        if line.state.pending.len() != outcomes.len() {
+            return Err(SpoolError::Outcomes(id));
+        }
+        line.claim = None;
+        line.state.settle(outcomes);
+        let mut splits = line.obey_wishes();
+        message.deliveries.append(&mut splits);
+        if message.is_finished() {
+            queue.messages.remove(&id);
+        }
+        let mut ids = Vec::new();
+        for Draft { message, body } in notices {
+            let id = self.allotter.allot(message.received);
+            queue.messages.insert(id, Message::new(message, body));
+            ids.push(id);
+        }
+        drop(queue);
+        self.bell.ring();
+        Ok(ids)
+    }
+
+    fn take(&self, id: QueueId, message: QueuedMessage, body: Body) -> Result<(), SpoolError> {
+        if message.recipients.is_empty() || message.recipients.len() > RECIPIENTS_MAX {
+            return Err(SpoolError::Recipients(id));
+        }
+        let octets = match body {
+            Body::Memory(octets) => octets,
+            Body::Large(SealedBody { id: other, content: SealedContent::Memory(octets), .. })
+                if other == id =>
+            {
+                octets
+            }
+            Body::Large(SealedBody { id: other, .. }) => {
+                return Err(SpoolError::Unavailable(format!("{other}'s body is not for {id} in this spool")));
+            }
+        };
+        let mut queue = lock(&self.queue);
+        if queue.messages.contains_key(&id) {
+            return Err(SpoolError::Taken(id));
+        }
+        queue.messages.insert(id, Message::new(message, octets));
+        drop(queue);
+        self.bell.ring();
+        Ok(())
+    }
+}
+
+impl Default for MemorySpool {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl std::fmt::Debug for MemorySpool {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "MemorySpool({} messages)", lock(&self.queue).messages.len())
+    }
+}
+
+/// A large body that is not so large.
+struct MemorySink {
+    id: QueueId,
+    octets: Vec<u8>,
+}
+
+impl BodySink for MemorySink {
+    fn append(&mut self, octets: &[u8]) -> Result<(), SpoolError> {
+        self.octets.extend_from_slice(octets);
+        Ok(())
+    }
+
+    fn seal(self: Box<Self>) -> Result<SealedBody, SpoolError> {
+        let size_octets = self.octets.len() as u64;
+        Ok(SealedBody { id: self.id, size_octets, content: SealedContent::Memory(self.octets) })
+    }
+}
+
+impl Spool for MemorySpool {
+    fn allot(&self, now: WallTime) -> QueueId {
+        self.allotter.allot(now)
+    }
+
+    fn room(&self, _size_octets: Option<u64>) -> Result<(), NoRoom> {
+        Ok(())
+    }
+
+    fn fault(&self) -> Option<String> {
+        None
+    }
+
+    fn refresh(&self) {}
+
+    fn large_body(&self, id: QueueId) -> Result<LargeBody, SpoolError> {
+        Ok(LargeBody { sink: Box::new(MemorySink { id, octets: Vec::new() }) })
+    }
+
+    async fn enqueue(&self, id: QueueId, message: QueuedMessage, body: Body) -> Result<(), SpoolError> {
+        self.take(id, message, body)
+    }
+
+    fn due(
+        &self,
+        now: WallTime,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<Delivery>, SpoolError>> + Send {
+        ready(Ok(lock(&self.queue).take_due(now, limit)))
+    }
+
+    fn next_due(&self) -> Option<WallTime> {
+        let queue = lock(&self.queue);
+        let lines = queue.messages.values().flat_map(|message| &message.deliveries);
+        lines.filter(|line| line.phase() == Phase::Waiting).map(|line| line.state.due).min()
+    }
+
+    fn changed(&self) -> Changed {
+        self.bell.listen()
+    }
+
+    async fn open(&self, id: QueueId) -> Result<StoredMessage, SpoolError> {
+        let queue = lock(&self.queue);
+        let stored = queue.messages.get(&id).ok_or(SpoolError::Gone(id))?;
+        let content = Content::Memory { octets: Arc::clone(&stored.body), start: 0 };
+        let body = StoredBody { size_octets: stored.body.len() as u64, content };
+        Ok(StoredMessage { id, message: stored.message.clone(), recipients: stored.recipient_states(), body })
+    }
+
+    async fn settle(
+        &self,
+        delivery: Delivery,
+        outcomes: Vec<RecipientOutcome>,
+        notices: Vec<Draft>,
+    ) -> Result<Vec<QueueId>, SpoolError> {
+        self.settle_now(&delivery, outcomes, notices)
+    }
+
+    fn release(&self, delivery: Delivery, until: WallTime) {
+        let mut queue = lock(&self.queue);
+        if let Some(message) = queue.claimed(&delivery)
+            && let Some(line) = message.deliveries.get_mut(delivery.number as usize)
+        {
+            line.claim = None;
+            line.state.due = until;
+            let mut splits = line.obey_wishes();
+            message.deliveries.append(&mut splits);
+            if message.is_finished() {
+                queue.messages.remove(&delivery.id);
+            }
+        }
+        drop(queue);
+        self.bell.ring();
+    }
+
+    async fn list(
+        &self,
+        query: &Query,
+        after: Option<QueueId>,
+        limit: usize,
+    ) -> Result<Vec<Entry>, SpoolError> {
+        let queue = lock(&self.queue);
+        let later = queue.messages.iter().filter(|(id, _)| after.is_none_or(|after| **id > after));
+        let entries = later.filter_map(|(&id, stored)| {
+            entry(query, id, &stored.message, stored.body.len() as u64, stored.recipient_states())
+        });
+        Ok(entries.take(limit).collect())
+    }
+
+    async fn order(&self, query: &Query, order: Order) -> Result<u64, SpoolError> {
+        let count = lock(&self.queue).order(query, &order);
+        self.bell.ring();
+        Ok(count)
+    }
+
+    async fn census(&self) -> Result<Census, SpoolError> {
+        let queue = lock(&self.queue);
+        let mut census = Census::default();
+        let mut destinations: BTreeMap<_, crate::postmaster::DestinationCensus> = BTreeMap::new();
+        for stored in queue.messages.values() {
+            let received = stored.message.received;
+            census.messages += 1;
+            census.octets += stored.body.len() as u64;
+            census.oldest = Some(census.oldest.map_or(received, |oldest| oldest.min(received)));
+            for line in stored.deliveries.iter().filter(|line| line.phase() != Phase::Finished) {
+                let destination = destinations.entry(line.state.destination.clone()).or_default();
+                let recipients = line.state.pending.len() as u64;
+                destination.count(recipients, line.phase(), line.state.attempts, received);
+            }
+        }
+        census.destinations = destinations.into_iter().collect();
+        Ok(census.of_destinations())
+    }
+}
