@@ -237,23 +237,23 @@ catalogue! {
         "The session reached its longest time.";
     TOO_MANY_CONNECTIONS "too-many-connections" 421 (3 . 2) "{hostname} has too many connections, try again later", "RFC 5321 §3.8", [Connect],
         "The limit of connections in all is reached.";
-    TOO_MANY_CONNECTIONS_ADDRESS "too-many-connections-address" 421 (7 . 0) "too many connections from {client}", "RFC 5321 §3.8", [Connect],
+    TOO_MANY_CONNECTIONS_ADDRESS "too-many-connections-address" 421 (7 . 0) "{hostname}: too many connections from {client}", "RFC 5321 §3.8", [Connect],
         "The limit of connections from one address is reached.";
-    TOO_MANY_CONNECTIONS_NETWORK "too-many-connections-network" 421 (7 . 0) "too many connections from the network of {client}", "RFC 5321 §3.8", [Connect],
+    TOO_MANY_CONNECTIONS_NETWORK "too-many-connections-network" 421 (7 . 0) "{hostname}: too many connections from the network of {client}", "RFC 5321 §3.8", [Connect],
         "The limit of connections from one network (/24 or /64) is reached.";
-    CONNECTION_RATE "connection-rate" 421 (7 . 0) "{client} connects too often, try again later", "RFC 5321 §3.8", [Connect],
+    CONNECTION_RATE "connection-rate" 421 (7 . 0) "{hostname}: {client} connects too often, try again later", "RFC 5321 §3.8", [Connect],
         "An address opens connections faster than the limit.";
-    TOO_MANY_ERRORS "too-many-errors" 421 (7 . 0) "too many errors, closing connection", "RFC 5321 §3.8", [Command],
+    TOO_MANY_ERRORS "too-many-errors" 421 (7 . 0) "{hostname}: too many errors, closing connection", "RFC 5321 §3.8", [Command],
         "The session reached its limit of errors; the last error's own reply goes first.";
-    TOO_MANY_MESSAGES "too-many-messages" 421 (7 . 0) "too many messages in this session, closing connection", "RFC 5321 §3.8", [Mail],
+    TOO_MANY_MESSAGES "too-many-messages" 421 (7 . 0) "{hostname}: too many messages in this session, closing connection", "RFC 5321 §3.8", [Mail],
         "MAIL when the session has had its limit of messages.";
     OVERLOADED "overloaded" 421 (3 . 2) "{hostname} is overloaded, try again later", "RFC 5321 §3.8", [Connect],
         "The server is short of memory or of descriptors.";
-    NOT_CLEAR_TEXT "plaintext-after-starttls" 421 (7 . 0) "commands were sent in clear text behind STARTTLS, closing connection", "RFC 3207 §4.2", [StartTls],
+    NOT_CLEAR_TEXT "plaintext-after-starttls" 421 (7 . 0) "{hostname}: clear text behind STARTTLS, closing connection", "RFC 3207 §4.2", [StartTls],
         "Octets stood behind STARTTLS before the handshake: a command injection, closed and logged.";
-    FOREIGN_PROTOCOL "foreign-protocol" 421 (7 . 0) "this is an SMTP server, closing connection", "RFC 5321 §3.8", [Command],
+    FOREIGN_PROTOCOL "foreign-protocol" 421 (7 . 0) "{hostname} is an SMTP server, closing connection", "RFC 5321 §3.8", [Command],
         "An HTTP verb, a TLS hello in clear text or another protocol's first line.";
-    CHUNK_UNKNOWN "chunk-unknown" 421 (5 . 4) "cannot tell where the chunk ends, closing connection", "RFC 3030 §2", [Data],
+    CHUNK_UNKNOWN "chunk-unknown" 421 (5 . 4) "{hostname} cannot tell where the chunk ends, closing connection", "RFC 3030 §2", [Data],
         "BDAT without a readable size: what follows can't be told from commands; the reply of 501 goes first.";
     MAILBOX_BUSY "mailbox-busy" 450 (2 . 1) "<{address}>: mailbox busy, try again later", "RFC 5321 §4.2.3", [Recipient, Verify],
         "The mailbox is marked busy or locked.";

@@ -143,6 +143,17 @@ impl Reply {
         &self.text
     }
 
+    /// The reply with `?` for what is not ASCII: UTF-8 may only stand where the client asked for SMTPUTF8
+    /// (RFC 5321 §4.2, RFC 6531 §3.7.4.2).
+    #[must_use]
+    pub fn into_ascii(mut self) -> Self {
+        if !self.text.is_ascii() {
+            let replaced = |character: char| if character.is_ascii() { character } else { '?' };
+            self.text = Cow::Owned(self.text.chars().map(replaced).collect());
+        }
+        self
+    }
+
     /// Whether the connection is closed after this reply: 421 (RFC 5321 §3.8) and 521 (RFC 7504 §3) say so.
     #[must_use]
     pub const fn closes(&self) -> bool {

@@ -28,6 +28,7 @@ pub(super) fn line_octets_max(line: &[u8]) -> usize {
 impl Session {
     /// Handles a command line, given without its CRLF.
     pub(super) fn command(&mut self, line: &[u8], followed: bool, actions: &mut Vec<Action>) {
+        self.utf8_inquiry = false;
         let command = command::split(line);
         if matches!(command, Ok(Command { verb: Some(Verb::Foreign), .. })) {
             return self.foreign(actions);
@@ -81,7 +82,7 @@ impl Session {
 
     pub(super) fn foreign(&mut self, actions: &mut Vec<Action>) {
         actions.push(Action::Notice(Notice::ForeignProtocol));
-        self.close_with(catalogue::FOREIGN_PROTOCOL.reply(), actions);
+        self.close_with(self.filled(&catalogue::FOREIGN_PROTOCOL), actions);
     }
 
     pub(super) fn not_offered(&mut self, verb: Verb, actions: &mut Vec<Action>) {
@@ -170,8 +171,7 @@ impl Session {
             return self.fault(Verb::Quit, &fault, actions);
         }
         self.abandon(actions);
-        let hostname = self.settings.hostname.clone();
-        self.close_with(catalogue::CLOSING.fill(&[("hostname", &hostname)]), actions);
+        self.close_with(self.filled(&catalogue::CLOSING), actions);
     }
 
     fn start_tls(&mut self, arguments: &str, followed: bool, actions: &mut Vec<Action>) {

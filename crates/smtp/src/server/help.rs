@@ -45,7 +45,9 @@ impl Session {
         let mut text = String::new();
         // Writing to a string cannot fail.
         if let Some(usage) = verb.usage() {
-            let _ = write!(text, "{}\n{}", usage.syntax, usage.source);
+            // A reply is ASCII.
+            let source = usage.source.replace('§', "section ");
+            let _ = write!(text, "{}\n{source}", usage.syntax);
         }
         let line_octets = super::command::line_octets_max(verb.name().as_bytes());
         let _ = write!(text, "\nline: at most {line_octets} octets");

@@ -1,6 +1,7 @@
 //! The session itself: its state, how events move it, and how input becomes lines, data and chunks.
 
 use alloc::boxed::Box;
+use alloc::format;
 use alloc::string::{String, ToString as _};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -9,7 +10,7 @@ use core::mem;
 use super::data::{ChunkChecker, DataDecoder};
 use super::settings::{EarlyTalkers, Rights, Settings};
 use super::{Action, Decision, Event, Notice, Question};
-use crate::catalogue;
+use crate::catalogue::{self, Entry};
 use crate::command::looks_like_tls;
 use crate::envelope::{Envelope, Recipient};
 use crate::limits;
@@ -106,6 +107,8 @@ pub struct Session {
     /// Set while an over-long or refused line is thrown away up to its CRLF.
     skipping: Option<Skip>,
     pub(super) refused: bool,
+    /// Whether VRFY or EXPN, being answered, had SMTPUTF8.
+    pub(super) utf8_inquiry: bool,
     early_talker: bool,
     draining: bool,
     pub(super) errors: u32,
@@ -142,6 +145,7 @@ impl Session {
             pending: Vec::new(),
             skipping: None,
             refused: false,
+            utf8_inquiry: false,
             early_talker: false,
             draining: false,
             errors: 0,
@@ -253,8 +257,7 @@ impl Session {
 
     fn connected(&mut self, actions: &mut Vec<Action>) {
         if self.draining {
-            let hostname = self.settings.hostname.clone();
-            return self.close_with(catalogue::SHUTTING_DOWN.fill(&[("hostname", &hostname)]), actions);
+            return self.close_with(self.filled(&catalogue::SHUTTING_DOWN), actions);
         }
         if self.early_talker {
             actions.push(Action::Notice(Notice::EarlyTalker));
@@ -263,16 +266,14 @@ impl Session {
     }
 
     fn greet(&mut self, decision: Decision, actions: &mut Vec<Action>) {
-        let hostname = self.settings.hostname.clone();
-        let values = [("hostname", hostname.as_str()), ("client", self.client.as_str())];
         let refusal = match decision {
             Decision::Accept | Decision::AcceptWith(_)
                 if self.early_talker && self.settings.early_talkers == EarlyTalkers::Refuse =>
             {
-                catalogue::EARLY_TALKER.fill(&values)
+                self.filled(&catalogue::EARLY_TALKER)
             }
             Decision::Accept | Decision::AcceptWith(_) => {
-                actions.push(Action::Send(catalogue::GREETING.fill(&values)));
+                self.say(self.filled(&catalogue::GREETING), actions);
                 self.phase = Phase::Command;
                 return;
             }
@@ -281,12 +282,24 @@ impl Session {
         };
         if refusal.code().value() == 554 {
             // RFC 5321 §3.1: the session stays open for QUIT.
-            actions.push(Action::Send(refusal));
+            self.say(refusal, actions);
             self.refused = true;
             self.phase = Phase::Command;
         } else {
             self.close_with(refusal, actions);
         }
+    }
+
+    /// The entry's reply, with the names of server and client filled in.
+    pub(super) fn filled(&self, entry: &Entry) -> Reply {
+        entry.fill(&[("hostname", &self.settings.hostname), ("client", &self.client)])
+    }
+
+    /// Hands a reply on; beyond ASCII only where the client asked for it (RFC 6531 §3.7.4.2).
+    pub(super) fn say(&self, reply: Reply, actions: &mut Vec<Action>) {
+        let declared = self.envelope().is_some_and(|envelope| envelope.parameters.smtputf8);
+        let utf8 = declared || self.utf8_inquiry;
+        actions.push(Action::Send(if utf8 { reply } else { reply.into_ascii() }));
     }
 
     fn decided(&mut self, decision: Decision, actions: &mut Vec<Action>) {
@@ -375,15 +388,14 @@ impl Session {
     /// Closes when the session has had its errors.
     fn count_errors(&mut self, actions: &mut Vec<Action>) {
         if matches!(self.phase, Phase::Command | Phase::AuthLine) && self.errors >= self.settings.errors_max {
-            self.close_with(catalogue::TOO_MANY_ERRORS.reply(), actions);
+            self.close_with(self.filled(&catalogue::TOO_MANY_ERRORS), actions);
         }
     }
 
     /// A draining session ends as soon as no transaction is open.
     fn drain(&mut self, actions: &mut Vec<Action>) {
         if matches!(self.phase, Phase::Command | Phase::AuthLine) && self.transaction.is_none() {
-            let hostname = self.settings.hostname.clone();
-            self.close_with(catalogue::SHUTTING_DOWN.fill(&[("hostname", &hostname)]), actions);
+            self.close_with(self.filled(&catalogue::SHUTTING_DOWN), actions);
         }
     }
 
@@ -415,13 +427,12 @@ impl Session {
             && let Some(fault) = decoder.fault()
         {
             // The client may believe that its data ended: it hears first why they are refused.
-            actions.push(Action::Send(catalogue::BAD_DATA.fill(&[("reason", fault.reason())])));
+            self.say(catalogue::BAD_DATA.fill(&[("reason", fault.reason())]), actions);
         }
         if self.is_open() {
             actions.push(Action::Discard);
         }
-        let hostname = self.settings.hostname.clone();
-        self.close_with(entry.fill(&[("hostname", &hostname)]), actions);
+        self.close_with(self.filled(entry), actions);
     }
 
     /// Whether a message was opened and neither committed nor discarded.
@@ -532,7 +543,7 @@ impl Session {
         if reply.code().severity() == Severity::Permanent {
             self.errors = self.errors.saturating_add(1);
         }
-        actions.push(Action::Send(reply));
+        self.say(reply, actions);
     }
 
     /// Sends a refusal that a decision gave; a disconnect closes behind it.
@@ -540,8 +551,9 @@ impl Session {
         let reply = refusal.into_reply();
         if disconnect && !reply.closes() {
             // RFC 5321 §3.8: only 421 may announce the close, so the refusal's own reply goes first.
-            actions.push(Action::Send(reply));
-            self.close_with(catalogue::TOO_MANY_ERRORS.with_text("closing connection"), actions);
+            self.say(reply, actions);
+            let text = format!("{} closing connection", self.settings.hostname);
+            self.close_with(catalogue::TOO_MANY_ERRORS.with_text(text), actions);
         } else {
             self.send(reply, actions);
         }
@@ -549,7 +561,7 @@ impl Session {
 
     /// Sends a last reply and closes.
     pub(super) fn close_with(&mut self, reply: Reply, actions: &mut Vec<Action>) {
-        actions.push(Action::Send(reply));
+        self.say(reply, actions);
         self.close(actions);
     }
 
@@ -568,6 +580,6 @@ impl Session {
     /// Clear text behind STARTTLS: the session ends here (RFC 3207 §4.2).
     pub(super) fn injected(&mut self, actions: &mut Vec<Action>) {
         actions.push(Action::Notice(Notice::CommandInjection));
-        self.close_with(catalogue::NOT_CLEAR_TEXT.reply(), actions);
+        self.close_with(self.filled(&catalogue::NOT_CLEAR_TEXT), actions);
     }
 }

@@ -48,7 +48,7 @@ impl Session {
 
     pub(super) fn mail(&mut self, arguments: &str, actions: &mut Vec<Action>) {
         if let Some(entry) = self.mail_out_of_order() {
-            return self.send(entry.reply(), actions);
+            return self.send(self.filled(entry), actions);
         }
         let extensions = self.settings.extensions(self.rights, self.tls);
         let mail = match command::mail(arguments, &extensions) {
@@ -315,7 +315,7 @@ impl Session {
                 // Where the chunk ends is unknown: its octets must not be read as commands.
                 self.abandon(actions);
                 self.fault(Verb::Bdat, &fault, actions);
-                return self.close_with(catalogue::CHUNK_UNKNOWN.reply(), actions);
+                return self.close_with(self.filled(&catalogue::CHUNK_UNKNOWN), actions);
             }
         };
         let mut chunk = Chunk {

@@ -15,7 +15,10 @@ impl Session {
             return self.not_offered(Verb::Vrfy, actions);
         }
         let subject = match subject(arguments) {
-            Ok(subject) => subject,
+            Ok((subject, smtputf8)) => {
+                self.utf8_inquiry = smtputf8;
+                subject
+            }
             Err(fault) => return self.fault(Verb::Vrfy, &fault, actions),
         };
         match self.rights.verification {
@@ -29,14 +32,17 @@ impl Session {
             return self.not_offered(Verb::Expn, actions);
         }
         match subject(arguments) {
-            Ok(subject) => self.ask(Awaited::Inquiry, Question::Expand(subject), actions),
+            Ok((subject, smtputf8)) => {
+                self.utf8_inquiry = smtputf8;
+                self.ask(Awaited::Inquiry, Question::Expand(subject), actions);
+            }
             Err(fault) => self.fault(Verb::Expn, &fault, actions),
         }
     }
 }
 
-/// What VRFY or EXPN asks about; `SMTPUTF8` behind it allows other than ASCII (RFC 6531 §3.7.4.2).
-fn subject(arguments: &str) -> Result<String, Fault> {
+/// What VRFY or EXPN asks about, and whether `SMTPUTF8` behind it allows other than ASCII (RFC 6531 §3.7.4.2).
+fn subject(arguments: &str) -> Result<(String, bool), Fault> {
     let (text, smtputf8) = match arguments.rsplit_once(' ') {
         Some((before, last)) if last.eq_ignore_ascii_case("SMTPUTF8") => (before.trim_end(), true),
         _ => (arguments, false),
@@ -47,5 +53,5 @@ fn subject(arguments: &str) -> Result<String, Fault> {
     if !smtputf8 && !text.is_ascii() {
         return Err(Fault::NonAscii);
     }
-    Ok(String::from(text))
+    Ok((String::from(text), smtputf8))
 }
