@@ -5,14 +5,14 @@
 pub mod body;
 pub mod delivery;
 pub mod disk;
+pub mod dsn;
 pub mod kernel_disk;
 pub mod log_spool;
 pub mod memory_spool;
 pub mod message;
 pub mod postmaster;
 pub mod queue_id;
+pub mod schedule;
 pub mod simulated_disk;
 pub mod spool;
 pub mod wait;
-pub mod dsn;
-pub mod schedule;

@@ -36,11 +36,11 @@ pub enum Next {
 }
 
 impl Default for Schedule {
-    /// 15 minutes, doubled up to 4 hours, for 5 days: two attempts in the first hour and a give-up time of 4 to 5 days,
-    /// as RFC 5321 §4.5.4.1 asks.
+    /// 5 minutes, doubled up to 4 hours, for 5 days. RFC 5321 §4.5.4.1 asks for 30 minutes at least, sooner in the
+    /// first hour, and for a give-up time of 4 to 5 days.
     fn default() -> Self {
         Self {
-            first: Duration::from_secs(15 * 60),
+            first: Duration::from_secs(5 * 60),
             factor: 2,
             max: Duration::from_secs(4 * 3600),
             lifetime: Duration::from_secs(5 * 24 * 3600),
@@ -80,7 +80,9 @@ pub fn delay_notice_due(received: WallTime, now: WallTime, after: Duration) -> b
 fn jittered(wait: Duration, jitter: u32) -> Duration {
     let thousandths = 1000 - JITTER_THOUSANDTHS + u64::from(jitter) % (2 * JITTER_THOUSANDTHS + 1);
     let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-    Duration::from_millis((millis / 1000).saturating_mul(thousandths) + millis % 1000 * thousandths / 1000)
+    Duration::from_millis(
+        (millis / 1000).saturating_mul(thousandths).saturating_add(millis % 1000 * thousandths / 1000),
+    )
 }
 
 #[cfg(test)]
@@ -105,7 +107,7 @@ mod tests {
             }
             minutes.push(now.since(received).as_secs() / 60);
         }
-        assert_eq!(minutes, [15, 45, 105, 225, 465, 705, 720]);
+        assert_eq!(minutes, [5, 15, 35, 75, 155, 315, 555, 720]);
     }
 
     #[test]
@@ -117,24 +119,26 @@ mod tests {
                 Next::Expired => u64::MAX,
             })
             .to_vec();
-        assert_eq!(waits, [810, 900, 990, 810]);
+        assert_eq!(waits, [270, 300, 330, 270]);
     }
 
     #[test]
     fn a_clock_that_stepped_back_before_the_receipt_neither_floods_nor_stalls() {
         let schedule = Schedule::default();
         let (received, now) = (at(90_000_000), at(50));
-        assert_eq!(schedule.next(received, 1, now, NO_JITTER), Next::At(at(950)));
+        assert_eq!(schedule.next(received, 1, now, NO_JITTER), Next::At(at(350)));
         assert_eq!(schedule.next(received, 50, now, NO_JITTER), Next::At(at(50 + 4 * 3600)));
         assert!(!delay_notice_due(received, now, Duration::from_secs(1)));
     }
 
     #[test]
     fn extremes_saturate() {
-        let endless = Schedule { first: Duration::MAX, factor: u32::MAX, max: Duration::MAX, lifetime: Duration::MAX };
+        let endless =
+            Schedule { first: Duration::MAX, factor: u32::MAX, max: Duration::MAX, lifetime: Duration::MAX };
         let end = WallTime::from_unix_millis(u64::MAX);
-        assert_eq!(endless.next(at(5), u32::MAX, at(9), u32::MAX), Next::At(end));
-        let nothing = Schedule { first: Duration::ZERO, factor: 0, max: Duration::ZERO, lifetime: Duration::ZERO };
+        assert_eq!(endless.next(at(5), u32::MAX, at(9), 200), Next::At(end));
+        let nothing =
+            Schedule { first: Duration::ZERO, factor: 0, max: Duration::ZERO, lifetime: Duration::ZERO };
         assert_eq!(nothing.next(at(5), 1, at(5), 0), Next::Expired);
         let hasty = Schedule { lifetime: Duration::from_secs(60), ..nothing };
         assert_eq!(hasty.next(at(5), 0, at(5), 0), Next::At(at(6)));

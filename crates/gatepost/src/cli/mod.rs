@@ -1,0 +1,94 @@
+//! The command line: what is common to all subcommands, which have a file each.
+
+pub mod check;
+pub mod codes;
+pub mod queue;
+pub mod reference;
+pub mod run;
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::Problem;
+
+/// A mail transfer agent whose every reply is the right one.
+#[derive(Debug, Parser)]
+#[command(
+    name = "gatepost",
+    version,
+    about,
+    after_help = "Exit codes: 0 done; 1 refused or failed, standard error says why; 2 wrong usage."
+)]
+struct Cli {
+    #[command(flatten)]
+    site: SiteOptions,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Which site a command is about.
+#[derive(Debug, Clone, clap::Args)]
+pub struct SiteOptions {
+    /// The configuration; without it: 127.0.0.1:2525, domain localhost, a mailbox for you and one for postmaster.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The directory for spool and Maildirs.
+    #[arg(long, global = true, value_name = "DIR", default_value = "gatepost-state")]
+    pub state: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server.
+    Run(run::Args),
+    /// Check the configuration and its tables, without touching a running server.
+    Check(check::Args),
+    /// Explain reply codes, or list those usable in a refusal.
+    Codes(codes::Args),
+    /// Look into the queue of a server that is not running.
+    Queue(queue::Args),
+    /// Print a generated reference page.
+    #[command(hide = true)]
+    Reference(reference::Args),
+}
+
+/// Runs the command line.
+#[must_use]
+pub fn main() -> ExitCode {
+    let Cli { site, command } = Cli::parse();
+    let outcome = match command {
+        Command::Run(args) => run::run(&args, &site),
+        Command::Check(args) => check::run(&args, &site),
+        Command::Codes(args) => codes::run(args),
+        Command::Queue(args) => queue::run(&args, &site),
+        Command::Reference(args) => reference::run(&args),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            // A reader that has gone is no failure of ours.
+            let _ = writeln!(std::io::stderr(), "gatepost: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Writes problems to standard error, in colour on a terminal.
+fn show(problems: &[Problem]) {
+    let mut stderr = std::io::stderr();
+    let coloured = stderr.is_terminal();
+    for problem in problems {
+        let _ = writeln!(stderr, "{}", problem.render(coloured));
+    }
+}
+
+/// The user's own name, for the zero configuration.
+fn user() -> String {
+    ["USER", "LOGNAME"]
+        .into_iter()
+        .find_map(|name| std::env::var(name).ok())
+        .unwrap_or_else(|| String::from("root"))
+}

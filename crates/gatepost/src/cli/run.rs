@@ -1,0 +1,79 @@
+//! `gatepost run`: start the server.
+
+use std::io::IsTerminal as _;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use queue::log_spool::Drill;
+use tracing_subscriber::EnvFilter;
+
+use super::SiteOptions;
+use crate::server::{self, Start};
+use crate::site::Sites;
+
+/// What `gatepost run` takes.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Listen here instead of where the configuration says (may be given several times).
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Vec<SocketAddr>,
+    /// Act out a fault of the spool, to see its replies: never from the configuration, only from here.
+    #[arg(long, value_enum, value_name = "FAULT")]
+    fault: Option<Fault>,
+}
+
+/// A fault that can be acted out.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Fault {
+    /// The disk's watermark is reached: 452 4.3.1.
+    DiskFull,
+    /// Writing a message fails: 451 4.3.0.
+    SpoolWrite,
+}
+
+/// Starts the server and serves until it is told to stop.
+///
+/// # Errors
+/// What keeps it from starting.
+pub fn run(args: &Args, options: &SiteOptions) -> anyhow::Result<ExitCode> {
+    let state = server::prepare_state(&options.state)?;
+    let user = super::user();
+    let (sites, warnings) = match Sites::load(options.config.as_deref(), &user, &state) {
+        Ok(loaded) => loaded,
+        Err(problems) => {
+            super::show(&problems);
+            return Ok(ExitCode::FAILURE);
+        }
+    };
+    super::show(&warnings);
+    log(&sites);
+    let start = Start {
+        config: options.config.clone(),
+        state,
+        user,
+        listen: args.listen.clone(),
+        drill: args.fault.map(|fault| match fault {
+            Fault::DiskFull => Drill::NoRoom,
+            Fault::SpoolWrite => Drill::MessageWritesFail,
+        }),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the threads of the server")?;
+    runtime.block_on(server::run(start, Arc::new(sites)))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Logs to standard error, at the level of the configuration; `GATEPOST_LOG` overrides it, by target if wanted.
+fn log(sites: &Sites) {
+    let level = sites.current().config.log_level.as_str();
+    let filter = EnvFilter::try_from_env("GATEPOST_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
+}

@@ -1,0 +1,39 @@
+//! What came of one attempt for one recipient.
+
+/// What came of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Attempt {
+    /// In the Maildir, durable; or thrown away as the site wants.
+    Delivered,
+    /// Another server has it.
+    Relayed {
+        /// That server.
+        remote: String,
+        /// What it said.
+        reply: String,
+        /// Whether it offers DSN, so that a success is its to report (RFC 3461 §5.2.2).
+        dsn_offered: bool,
+    },
+    /// Not now.
+    Deferred(Failure),
+    /// Not ever.
+    Failed(Failure),
+}
+
+/// Why it did not go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failure {
+    /// The enhanced status code, class included: `4.3.0` (RFC 3463).
+    pub(crate) status: String,
+    /// What was said or found, in one line.
+    pub(crate) diagnostic: String,
+    /// The server that said so; `None` when it was found here.
+    pub(crate) remote: Option<String>,
+}
+
+impl Failure {
+    /// A failure found here.
+    pub(crate) fn local(status: &str, diagnostic: impl Into<String>) -> Self {
+        Self { status: status.to_owned(), diagnostic: diagnostic.into(), remote: None }
+    }
+}

@@ -1,0 +1,340 @@
+//! The dispatcher: one task that takes due deliveries and starts an attempt for each, within bounds.
+//!
+//! Invariants: every delivery that was taken is settled or put back; nothing is attempted before its time; a spool that
+//! can't be asked is asked again after a pause, never in a tight loop.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use queue::body::StoredMessage;
+use queue::delivery::{Delivery, RecipientOutcome};
+use queue::message::Draft;
+use queue::schedule::{Next, Schedule};
+use queue::spool::Spool;
+use smtp::time::WallTime;
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+
+use super::attempt::{Attempt, Failure};
+use super::local::{self, Task};
+use super::notices::{self, Results};
+use super::relay::{Relay, Target};
+use super::route::Way;
+use crate::clock;
+use crate::config::{Host, SmartHost};
+use crate::mailboxes::QuotaUsage;
+use crate::site::{Site, Sites};
+
+/// Attempts under way in all (ours: bounds memory and descriptors).
+const ATTEMPTS_MAX: usize = 256;
+
+/// Attempts to the smart host at a time; the rest of its mail waits without holding up other mail (ours).
+const RELAYS_MAX: usize = 64;
+
+/// Deliveries that a Maildir batch takes at most: their syncs are shared (ours).
+const BATCH_MAX: usize = 16;
+
+/// Batches of Maildir deliveries at a time (ours: each one blocks a thread on the disk).
+const BATCHES_MAX: usize = 4;
+
+/// Wait before what found no free place, or a spool that failed, is looked at again.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Longest sleep, so that a clock that steps is noticed.
+const SLEEP_MAX: Duration = Duration::from_secs(30);
+
+/// Longest wait for attempts under way at shutdown; what is cut off is tried again after the next start.
+const STOP_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Starts delivery; it runs until `stopping` becomes true and attempts under way are settled.
+pub fn spawn<S: Spool>(
+    spool: Arc<S>,
+    sites: Arc<Sites>,
+    quota: Arc<QuotaUsage>,
+    stopping: watch::Receiver<bool>,
+) -> JoinHandle<()> {
+    let outside = Arc::new(Outside { spool, sites, quota, relay: Relay::new(), started: clock::wall() });
+    let dispatcher = Dispatcher { outside, running: JoinSet::new(), attempts: 0, relays: 0, batches: 0 };
+    tokio::spawn(dispatcher.run(stopping))
+}
+
+/// What every attempt needs.
+struct Outside<S> {
+    spool: Arc<S>,
+    sites: Arc<Sites>,
+    quota: Arc<QuotaUsage>,
+    relay: Relay,
+    /// A message from before this time may have been delivered by an earlier run.
+    started: WallTime,
+}
+
+struct Dispatcher<S> {
+    outside: Arc<Outside<S>>,
+    /// Each gives back the places it took.
+    running: JoinSet<Places>,
+    attempts: usize,
+    relays: usize,
+    batches: usize,
+}
+
+/// The places that a running task holds.
+#[derive(Debug, Clone, Copy, Default)]
+struct Places {
+    attempts: usize,
+    relays: usize,
+    batches: usize,
+}
+
+impl<S: Spool> Dispatcher<S> {
+    async fn run(mut self, mut stopping: watch::Receiver<bool>) {
+        loop {
+            let changed = self.outside.spool.changed();
+            let pause = self.start_due().await;
+            let asleep = tokio::time::sleep(pause.unwrap_or_else(|| self.until_next()));
+            tokio::select! {
+                () = changed, if pause.is_none() && self.attempts < ATTEMPTS_MAX => {}
+                () = asleep => {}
+                Some(finished) = self.running.join_next() => self.finished(finished.ok()),
+                stop = stopping.changed() => {
+                    if stop.is_err() || *stopping.borrow() {
+                        break;
+                    }
+                }
+            }
+            while let Some(finished) = self.running.try_join_next() {
+                self.finished(finished.ok());
+            }
+        }
+        let rest = async { while self.running.join_next().await.is_some() {} };
+        if tokio::time::timeout(STOP_TIMEOUT, rest).await.is_err() {
+            tracing::warn!("attempts under way are cut off; they are repeated after the next start");
+        }
+    }
+
+    /// Starts what is due and has a place. `Some`: come back after that time at the latest.
+    async fn start_due(&mut self) -> Option<Duration> {
+        let free = ATTEMPTS_MAX.saturating_sub(self.attempts);
+        if free == 0 {
+            return Some(SLEEP_MAX);
+        }
+        let now = clock::wall();
+        let due = match self.outside.spool.due(now, free).await {
+            Ok(due) => due,
+            Err(error) => {
+                tracing::error!(%error, "the spool cannot be asked what is due");
+                return Some(PAUSE);
+            }
+        };
+        let full = due.len() == free;
+        let mut postponed = false;
+        let mut local = Vec::new();
+        for delivery in due {
+            match Way::of(&delivery.destination) {
+                Way::Local => local.push(delivery),
+                Way::Discard => self.start(discard(Arc::clone(&self.outside), delivery), Places::default()),
+                Way::Relay if self.relays < RELAYS_MAX => {
+                    let places = Places { relays: 1, ..Places::default() };
+                    self.start(relay(Arc::clone(&self.outside), delivery), places);
+                }
+                Way::Relay => {
+                    self.outside.spool.release(delivery, now + PAUSE);
+                    postponed = true;
+                }
+            }
+        }
+        while !local.is_empty() {
+            let batch: Vec<Delivery> = local.drain(..local.len().min(BATCH_MAX)).collect();
+            if self.batches < BATCHES_MAX {
+                let places = Places { batches: 1, ..Places::default() };
+                self.start(maildirs(Arc::clone(&self.outside), batch), places);
+            } else {
+                // A finished batch wakes the dispatcher long before that.
+                batch.into_iter().for_each(|delivery| self.outside.spool.release(delivery, now));
+                return Some(SLEEP_MAX);
+            }
+        }
+        if postponed { Some(PAUSE) } else { full.then_some(Duration::ZERO) }
+    }
+
+    fn start(&mut self, attempt: impl Future<Output = ()> + Send + 'static, places: Places) {
+        let places = Places { attempts: 1, ..places };
+        self.attempts += places.attempts;
+        self.relays += places.relays;
+        self.batches += places.batches;
+        self.running.spawn(async move {
+            attempt.await;
+            places
+        });
+    }
+
+    fn finished(&mut self, places: Option<Places>) {
+        // A task that was ended abnormally gives nothing back; its places stay taken rather than be counted twice.
+        let places = places.unwrap_or_default();
+        self.attempts = self.attempts.saturating_sub(places.attempts);
+        self.relays = self.relays.saturating_sub(places.relays);
+        self.batches = self.batches.saturating_sub(places.batches);
+    }
+
+    fn until_next(&self) -> Duration {
+        let next = self.outside.spool.next_due();
+        next.map_or(SLEEP_MAX, |due| due.since(clock::wall()).min(SLEEP_MAX))
+    }
+}
+
+async fn discard<S: Spool>(outside: Arc<Outside<S>>, delivery: Delivery) {
+    tracing::info!(target: "gatepost::delivery", queue_id = %delivery.id, "discarded, as the configuration wants");
+    let outcomes = delivery.recipients.iter().map(|_| RecipientOutcome::Delivered).collect();
+    outside.settle(delivery, outcomes, Vec::new()).await;
+}
+
+async fn maildirs<S: Spool>(outside: Arc<Outside<S>>, deliveries: Vec<Delivery>) {
+    let mut opened = Vec::with_capacity(deliveries.len());
+    let mut tasks = Vec::with_capacity(deliveries.len());
+    for delivery in deliveries {
+        let Some((delivery, stored)) = outside.open(delivery).await else { continue };
+        tasks.push(Task {
+            stored,
+            indexes: delivery.recipients.clone(),
+            repeated: delivery.attempts > 0 || delivery.received < outside.started,
+        });
+        opened.push(delivery);
+    }
+    let site = outside.sites.current();
+    let quota = Arc::clone(&outside.quota);
+    let blocking = tokio::task::spawn_blocking(move || {
+        let attempts = local::deliver(&site, &quota, &tasks);
+        (tasks, attempts)
+    });
+    match blocking.await {
+        Ok((tasks, attempts)) => {
+            for ((delivery, task), attempts) in opened.into_iter().zip(tasks).zip(attempts) {
+                outside.record(delivery, &task.stored, attempts).await;
+            }
+        }
+        Err(error) => {
+            tracing::error!(%error, "a Maildir delivery ended abnormally");
+            for delivery in opened {
+                outside.spool.release(delivery, clock::wall() + SLEEP_MAX);
+            }
+        }
+    }
+}
+
+async fn relay<S: Spool>(outside: Arc<Outside<S>>, delivery: Delivery) {
+    let Some((delivery, stored)) = outside.open(delivery).await else { return };
+    let site = outside.sites.current();
+    let attempts = match &site.config.smart_host {
+        Some(host) => {
+            outside.relay.send(&target(host), &site.settings.hostname, &stored, &delivery.recipients).await
+        }
+        None => {
+            let failure = Failure::local("4.4.4", "no route: the configuration names no relay.smart_host");
+            delivery.recipients.iter().map(|_| Attempt::Deferred(failure.clone())).collect()
+        }
+    };
+    outside.record(delivery, &stored, attempts).await;
+}
+
+fn target(smart_host: &SmartHost) -> Target {
+    let host = match &smart_host.host {
+        Host::Name(name) => name.as_str().to_owned(),
+        Host::Address(address) => address.to_string(),
+    };
+    Target { host, port: smart_host.port }
+}
+
+impl<S: Spool> Outside<S> {
+    /// Opens the message of a delivery; one that can't be opened is put back for later.
+    async fn open(&self, delivery: Delivery) -> Option<(Delivery, StoredMessage)> {
+        match self.spool.open(delivery.id).await {
+            Ok(stored) => Some((delivery, stored)),
+            Err(error) => {
+                tracing::error!(target: "gatepost::delivery", queue_id = %delivery.id, %error, "cannot open the message");
+                self.spool.release(delivery, clock::wall() + SLEEP_MAX);
+                None
+            }
+        }
+    }
+
+    /// Settles the attempts of a delivery: what is done, what is due again and when, and the DSNs that follow.
+    async fn record(&self, delivery: Delivery, stored: &StoredMessage, attempts: Vec<Attempt>) {
+        let site = self.sites.current();
+        let now = clock::wall();
+        let jitter = u32::try_from(random() >> 32).unwrap_or(0);
+        let next = schedule(&site).next(delivery.received, delivery.attempts + 1, now, jitter);
+        let outcomes: Vec<RecipientOutcome> = attempts.iter().map(|attempt| outcome(attempt, next)).collect();
+        for ((index, attempt), outcome) in delivery.recipients.iter().zip(&attempts).zip(&outcomes) {
+            log(&delivery, stored, *index, attempt, outcome, now);
+        }
+        let results =
+            Results { stored, indexes: &delivery.recipients, attempts: &attempts, outcomes: &outcomes };
+        let notices = notices::drafts(&site, &results, now, random());
+        self.settle(delivery, outcomes, notices).await;
+    }
+
+    async fn settle(&self, delivery: Delivery, outcomes: Vec<RecipientOutcome>, notices: Vec<Draft>) {
+        let queue_id = delivery.id;
+        if let Err(error) = self.spool.settle(delivery, outcomes, notices).await {
+            tracing::error!(target: "gatepost::delivery", %queue_id, %error, "the outcome could not be recorded");
+        }
+    }
+}
+
+fn schedule(site: &Site) -> Schedule {
+    let retry = &site.config.queue;
+    Schedule { first: retry.first, factor: retry.factor, max: retry.max, lifetime: retry.lifetime }
+}
+
+/// Chance for jitter and boundaries; without any, the times are merely not spread.
+fn random() -> u64 {
+    let mut octets = [0; 8];
+    if getrandom::fill(&mut octets).is_err() {
+        return 0;
+    }
+    u64::from_le_bytes(octets)
+}
+
+fn outcome(attempt: &Attempt, next: Next) -> RecipientOutcome {
+    match (attempt, next) {
+        (Attempt::Delivered, _) => RecipientOutcome::Delivered,
+        (Attempt::Relayed { reply, .. }, _) => RecipientOutcome::Relayed { reply: reply.clone() },
+        (Attempt::Failed(failure), _) => RecipientOutcome::Failed { reply: failure.diagnostic.clone() },
+        (Attempt::Deferred(failure), Next::At(until)) => {
+            RecipientOutcome::Deferred { until, reply: failure.diagnostic.clone() }
+        }
+        (Attempt::Deferred(failure), Next::Expired) => {
+            RecipientOutcome::Expired { reply: failure.diagnostic.clone() }
+        }
+    }
+}
+
+fn log(
+    delivery: &Delivery,
+    stored: &StoredMessage,
+    index: u32,
+    attempt: &Attempt,
+    outcome: &RecipientOutcome,
+    now: WallTime,
+) {
+    let recipients = &stored.message.recipients;
+    let Some(recipient) = usize::try_from(index).ok().and_then(|index| recipients.get(index)) else { return };
+    let (word, reply) = match (attempt, outcome) {
+        (Attempt::Delivered, _) => ("delivered", ""),
+        (Attempt::Relayed { reply, .. }, _) => ("relayed", reply.as_str()),
+        (Attempt::Failed(failure), _) => ("failed", failure.diagnostic.as_str()),
+        (Attempt::Deferred(failure), RecipientOutcome::Expired { .. }) => {
+            ("expired", failure.diagnostic.as_str())
+        }
+        (Attempt::Deferred(failure), _) => ("deferred", failure.diagnostic.as_str()),
+    };
+    tracing::info!(
+        target: "gatepost::delivery",
+        queue_id = %delivery.id,
+        recipient = %recipient.mailbox,
+        destination = %delivery.destination,
+        attempts = delivery.attempts + 1,
+        delay_ms = u64::try_from(now.since(delivery.received).as_millis()).unwrap_or(u64::MAX),
+        outcome = word,
+        reply,
+    );
+}

@@ -1,0 +1,12 @@
+//! The way out: takes what is due from the spool, delivers or relays it, and settles what became of it.
+
+mod attempt;
+mod dispatcher;
+mod local;
+mod maildir;
+mod notices;
+mod relay;
+mod route;
+
+pub use dispatcher::spawn;
+pub(crate) use route::destination;

@@ -1,0 +1,110 @@
+//! The DSNs that the outcomes of a delivery cause, ready to be settled together with them.
+
+use queue::body::StoredMessage;
+use queue::delivery::RecipientOutcome;
+use queue::dsn::{self, Action, Notice, Original, Report};
+use queue::message::{Draft, QueuedRecipient};
+use smtp::address::ForwardPath;
+use smtp::time::WallTime;
+
+use super::attempt::{Attempt, Failure};
+use super::{local, route};
+use crate::site::Site;
+
+/// What a delivery's attempts came to.
+pub(super) struct Results<'a> {
+    /// The message.
+    pub(super) stored: &'a StoredMessage,
+    /// The recipients that were tried, by their place in the message.
+    pub(super) indexes: &'a [u32],
+    /// One for each of them.
+    pub(super) attempts: &'a [Attempt],
+    /// One for each of them.
+    pub(super) outcomes: &'a [RecipientOutcome],
+}
+
+/// The DSNs for `results`: none when nothing is to be reported, one for up to a hundred recipients.
+pub(super) fn drafts(site: &Site, results: &Results<'_>, now: WallTime, random: u64) -> Vec<Draft> {
+    let message = &results.stored.message;
+    let reports: Vec<Report<'_>> =
+        results.reports().filter(|report| dsn::wanted(message, report.recipient, report.action)).collect();
+    if reports.is_empty() {
+        return Vec::new();
+    }
+    let whole = dsn::returns_whole(message, results.stored.body.size_octets());
+    let body = if whole { results.stored.read_body().ok() } else { None };
+    let header = if body.is_none() { local::header_section(results.stored) } else { Vec::new() };
+    let notice = Notice {
+        reporting_mta: &site.config.hostname,
+        queue_id: results.stored.id,
+        message,
+        original: body.as_deref().map_or(Original::HeaderSection(&header), Original::Whole),
+        reports: &reports,
+        now,
+        random,
+    };
+    dsn::compose(&notice).into_iter().filter_map(|composed| addressed(site, composed, now)).collect()
+}
+
+/// The DSN with its recipient resolved as that of any message.
+fn addressed(site: &Site, composed: dsn::Dsn, now: WallTime) -> Option<Draft> {
+    let resolved = site.directory.resolve(&ForwardPath::Mailbox(composed.recipient.clone()));
+    let mut draft = composed.into_draft(now, route::destination(resolved.first()?));
+    let recipient = draft.message.recipients.pop()?;
+    draft.message.recipients = resolved
+        .into_iter()
+        .map(|resolved| QueuedRecipient {
+            destination: route::destination(&resolved),
+            mailbox: resolved.mailbox,
+            ..recipient.clone()
+        })
+        .collect();
+    Some(draft)
+}
+
+impl<'a> Results<'a> {
+    fn reports(&self) -> impl Iterator<Item = Report<'a>> {
+        let recipients = &self.stored.message.recipients;
+        self.indexes.iter().zip(self.attempts).zip(self.outcomes).filter_map(|((index, attempt), outcome)| {
+            let recipient = recipients.get(usize::try_from(*index).ok()?)?;
+            report(recipient, attempt, outcome)
+        })
+    }
+}
+
+fn report<'a>(
+    recipient: &'a QueuedRecipient,
+    attempt: &'a Attempt,
+    outcome: &RecipientOutcome,
+) -> Option<Report<'a>> {
+    let failed = |action, failure: &'a Failure| Report {
+        recipient,
+        action,
+        status: &failure.status,
+        diagnostic: Some(&failure.diagnostic),
+        remote: failure.remote.as_deref(),
+    };
+    match (attempt, outcome) {
+        (Attempt::Failed(failure), _) => Some(failed(Action::Failed, failure)),
+        (Attempt::Deferred(failure), RecipientOutcome::Expired { .. }) => {
+            Some(failed(Action::Expired, failure))
+        }
+        (Attempt::Deferred(_), _) => None,
+        (Attempt::Delivered, _) => Some(Report {
+            recipient,
+            action: Action::Delivered,
+            status: "2.0.0",
+            diagnostic: None,
+            remote: None,
+        }),
+        // A server that knows DSN reports the success itself (RFC 3461 §5.2.2).
+        (Attempt::Relayed { dsn_offered: true, .. }, _) => None,
+        (Attempt::Relayed { remote, reply, .. }, _) => Some(Report {
+            recipient,
+            action: Action::Relayed,
+            status: "2.0.0",
+            diagnostic: Some(reply),
+            remote: Some(remote),
+        }),
+    }
+}

@@ -1,0 +1,351 @@
+//! One connection to a server: moves octets between the socket and the client session, and does what that says.
+//!
+//! Invariants: what the session sends is written whole and in order, or the connection is given up; replies are read
+//! while mail data are written, so that a refusal halfway is heard; no wait is longer than the session's deadline; mail
+//! data that can't be read, or are not as long as they should be, are never finished.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use queue::body::{BodyReader, StoredBody};
+use queue::spool::SpoolError;
+use smtp::client::meaning::Stage;
+use smtp::client::{Action, Cause, Content, End, Event, Fault, Outcome, Session, Settings, Transaction};
+use smtp::command::ClientName;
+use smtp::extension::Extensions;
+use smtp::time::Timestamp;
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+
+use super::handover::is_large;
+use super::verdict::{Server, Verdict};
+use crate::clock;
+
+/// Longest wait for a connection to one address (ours: another address or a later attempt may do better).
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Octets read at once: replies are short.
+const READ_OCTETS: usize = 4 * 1024;
+
+/// A connection on which the server has greeted us. Dropped between transactions, it says QUIT.
+#[derive(Debug)]
+pub(super) struct Connection {
+    stream: TcpStream,
+    session: Session,
+    settings: Arc<Settings>,
+    server: Server,
+    actions: VecDeque<Action>,
+    /// What the session appends to, before it goes to `actions`.
+    appended: Vec<Action>,
+    transactions: u32,
+    idle_since: Timestamp,
+    /// Whether something was written in part: nothing may follow that.
+    is_cut: bool,
+}
+
+/// Where carrying out actions stops.
+#[derive(Debug)]
+enum Step {
+    Ready,
+    WantBody,
+    Outcome(Outcome),
+    Ended(End),
+    /// A transaction came back, or an action that these settings never lead to.
+    Unexpected,
+}
+
+impl Connection {
+    /// Connects, and opens the session.
+    ///
+    /// # Errors
+    /// What it means for those that were to be asked for.
+    pub(super) async fn open(server: Server, settings: Arc<Settings>) -> Result<Self, Verdict> {
+        let stream = match connect(&server).await {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::debug!(%server, %error, "no connection");
+                return Err(Verdict::unreachable(&server, &error));
+            }
+        };
+        tracing::debug!(%server, "connected");
+        let now = clock::monotonic();
+        let mut connection = Self {
+            stream,
+            session: Session::new(Arc::clone(&settings), now),
+            settings,
+            server,
+            actions: VecDeque::new(),
+            appended: Vec::new(),
+            transactions: 0,
+            idle_since: now,
+            is_cut: false,
+        };
+        connection.event(Event::Connected);
+        match connection.step().await {
+            Step::Ready => Ok(connection),
+            Step::Ended(End::Failed(cause)) => {
+                tracing::debug!(server = %connection.server, %cause, "no session");
+                Err(Verdict::of_session(&connection.server, &cause))
+            }
+            Step::Ended(End::Finished) => {
+                let cause = Cause::Fault { stage: Stage::Greeting, fault: Fault::Lost };
+                Err(Verdict::of_session(&connection.server, &cause))
+            }
+            Step::WantBody | Step::Outcome(_) | Step::Unexpected => {
+                Err(Verdict::unexpected(&connection.server))
+            }
+        }
+    }
+
+    pub(super) const fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// What the server offers.
+    pub(super) const fn extensions(&self) -> &Extensions {
+        self.session.extensions()
+    }
+
+    /// Transactions so far.
+    pub(super) const fn transactions(&self) -> u32 {
+        self.transactions
+    }
+
+    /// The name that was given in EHLO.
+    pub(super) fn client_name(&self) -> &ClientName {
+        &self.settings.client_name
+    }
+
+    /// Since when it waits for another transaction.
+    pub(super) const fn idle_since(&self) -> Timestamp {
+        self.idle_since
+    }
+
+    pub(super) const fn set_idle(&mut self, now: Timestamp) {
+        self.idle_since = now;
+    }
+
+    /// Sends a message; `None` when the session ended without an outcome, which it never should.
+    pub(super) async fn transact(
+        &mut self,
+        transaction: Box<Transaction>,
+        body: &StoredBody,
+    ) -> Option<Outcome> {
+        self.transactions = self.transactions.saturating_add(1);
+        self.event(Event::Transact(transaction));
+        let mut supply = Supply::new(body);
+        loop {
+            match self.step().await {
+                Step::WantBody => self.supply(&mut supply),
+                Step::Outcome(outcome) => return Some(outcome),
+                Step::Ready | Step::Ended(_) | Step::Unexpected => return None,
+            }
+        }
+    }
+
+    /// Whether, after an outcome, the session takes another transaction.
+    pub(super) fn is_ready(&mut self) -> bool {
+        matches!(self.actions.pop_front(), Some(Action::Ready)) && self.is_idle()
+    }
+
+    /// Whether an idle connection looks as if it could be used: the server has neither closed it nor said anything.
+    pub(super) fn is_alive(&mut self) -> bool {
+        self.read_available();
+        self.is_idle()
+    }
+
+    fn is_idle(&self) -> bool {
+        self.session.stage() == Some(Stage::Idle) && self.actions.is_empty() && !self.is_cut
+    }
+
+    fn event(&mut self, event: Event<'_>) {
+        self.session.handle(clock::monotonic(), event, &mut self.appended);
+        self.actions.extend(self.appended.drain(..));
+    }
+
+    /// Does what the session says, and reads when it has nothing to say.
+    async fn step(&mut self) -> Step {
+        loop {
+            match self.actions.pop_front() {
+                Some(Action::Send { octets, content }) => self.send(&octets, content).await,
+                Some(Action::Ready) => return Step::Ready,
+                Some(Action::WantBody) => return Step::WantBody,
+                Some(Action::Outcome(outcome)) => return Step::Outcome(outcome),
+                Some(Action::Close(end)) => return Step::Ended(end),
+                Some(Action::Returned(_) | Action::StartTls) => return Step::Unexpected,
+                None if self.session.stage().is_none() => return Step::Unexpected,
+                None => {
+                    if self.wait(Interest::READABLE).await.is_some() {
+                        self.read_available();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits for the socket, at most until the session's deadline; `None` when that has passed or the connection is
+    /// gone, which the session has heard then.
+    async fn wait(&mut self, interest: Interest) -> Option<tokio::io::Ready> {
+        let deadline = clock::instant(self.session.deadline());
+        match tokio::time::timeout_at(deadline, self.stream.ready(interest)).await {
+            Ok(Ok(ready)) => Some(ready),
+            Ok(Err(_)) => {
+                self.event(Event::Closed);
+                None
+            }
+            Err(_) => {
+                // What came in time counts, even when this task is late.
+                self.read_available();
+                self.event(Event::TimedOut);
+                None
+            }
+        }
+    }
+
+    /// Hands on what has come, without waiting.
+    fn read_available(&mut self) {
+        let mut input = [0; READ_OCTETS];
+        while self.session.stage().is_some() {
+            match self.stream.try_read(&mut input) {
+                Ok(0) => self.event(Event::Closed),
+                Ok(octets) => {
+                    self.event(Event::Received(input.get(..octets).unwrap_or_default()));
+                    if octets < input.len() {
+                        return;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(_) => self.event(Event::Closed),
+            }
+        }
+    }
+
+    /// Writes octets, and reads meanwhile. When that can't be finished, the session has heard why.
+    async fn send(&mut self, octets: &[u8], content: Content) {
+        self.trace(octets, content);
+        if self.session.stage().is_none() {
+            return self.say_last(octets, content);
+        }
+        let mut rest = octets;
+        self.is_cut = true;
+        while !rest.is_empty() && self.session.stage().is_some() {
+            let Some(ready) = self.wait(Interest::READABLE | Interest::WRITABLE).await else {
+                // The server answered early and then stopped reading; QUIT has no place behind half a message.
+                if matches!(self.session.stage(), Some(Stage::Idle | Stage::Quit)) {
+                    self.event(Event::Closed);
+                }
+                continue;
+            };
+            if ready.is_readable() || ready.is_read_closed() {
+                self.read_available();
+            }
+            if ready.is_writable() || ready.is_write_closed() {
+                match self.stream.try_write(rest) {
+                    Ok(written) => rest = rest.get(written..).unwrap_or_default(),
+                    Err(error)
+                        if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+                    }
+                    Err(_) => {
+                        // The server may have said why it closes.
+                        self.read_available();
+                        self.event(Event::Closed);
+                    }
+                }
+            }
+        }
+        self.is_cut = !rest.is_empty();
+    }
+
+    /// Says QUIT on a connection that is closed next, when it can be said without waiting and nothing is cut.
+    fn say_last(&mut self, octets: &[u8], content: Content) {
+        if content == Content::Commands && !self.is_cut {
+            // Whether it arrives matters to nobody.
+            let _ = self.stream.try_write(octets);
+        }
+    }
+
+    fn trace(&self, octets: &[u8], content: Content) {
+        let server = &self.server;
+        match content {
+            Content::Commands => {
+                let commands = octets.escape_ascii();
+                tracing::trace!(%server, %commands, "sends");
+            }
+            Content::MailData => tracing::trace!(%server, octets = octets.len(), "sends mail data"),
+            Content::Secret => tracing::trace!(%server, "sends credentials"),
+        }
+    }
+
+    /// Gives the session the next portion of the mail data.
+    fn supply(&mut self, supply: &mut Supply) {
+        let event = supply.portion().unwrap_or_else(|error| {
+            tracing::error!(%error, "the mail data of a message to be relayed cannot be read");
+            Event::SupplyFailed
+        });
+        self.event(event);
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if self.is_idle() {
+            self.event(Event::Finish);
+        }
+        // Only after QUIT was decided on: whatever else was not sent belongs to a transaction that was broken off.
+        if self.session.stage() == Some(Stage::Quit) {
+            while let Some(action) = self.actions.pop_front() {
+                if let Action::Send { octets, content } = action {
+                    self.say_last(&octets, content);
+                }
+            }
+        }
+    }
+}
+
+async fn connect(server: &Server) -> io::Result<TcpStream> {
+    let stream = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(server.address)).await??;
+    // Commands are written in groups already; waiting for more only delays them.
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// The mail data of one transaction, portion by portion.
+struct Supply {
+    reader: BodyReader,
+    size_octets: u64,
+    supplied_octets: u64,
+    is_large: bool,
+}
+
+impl Supply {
+    fn new(body: &StoredBody) -> Self {
+        Self {
+            reader: body.reader(),
+            size_octets: body.size_octets(),
+            supplied_octets: 0,
+            is_large: is_large(body),
+        }
+    }
+
+    /// The next portion. Blocks on the disk for a large body.
+    fn portion(&mut self) -> Result<Event<'_>, SpoolError> {
+        let Self { reader, size_octets, supplied_octets, is_large } = self;
+        let chunk = if *is_large {
+            tokio::task::block_in_place(|| reader.next_chunk())?
+        } else {
+            reader.next_chunk()?
+        };
+        let octets = chunk.unwrap_or_default();
+        *supplied_octets = supplied_octets.saturating_add(octets.len() as u64);
+        let last = *supplied_octets == *size_octets;
+        if *supplied_octets > *size_octets || (octets.is_empty() && !last) {
+            return Err(SpoolError::Unavailable(format!(
+                "{supplied_octets} octets of mail data where {size_octets} should be"
+            )));
+        }
+        Ok(Event::Supply { octets, last })
+    }
+}

@@ -1,0 +1,222 @@
+//! One message on its way: which recipients are still to be asked for, and what came of the others.
+//!
+//! Invariants: a recipient that is decided stays so; one that nobody decided is deferred; what only another host might
+//! take has failed only when every host that was asked said so.
+
+use std::cell::OnceCell;
+
+use queue::body::{StoredBody, StoredMessage};
+use queue::message::QueuedRecipient;
+use queue::spool::LARGE_BODY_OCTETS;
+use smtp::address::ForwardPath;
+use smtp::client::Transaction;
+use smtp::client::meaning::{Host, Retry};
+use smtp::envelope::{BodyType, Envelope, OriginalRecipient, RcptParameters, Recipient};
+use smtp::extension::Extensions;
+use smtp::limits::RECIPIENTS_MIN;
+
+use super::verdict::Verdict;
+use crate::deliver::attempt::{Attempt, Failure};
+
+/// A message that is handed over.
+#[derive(Debug)]
+pub(super) struct Handover<'message> {
+    stored: &'message StoredMessage,
+    hostname: &'message str,
+    slots: Vec<Slot<'message>>,
+    open: usize,
+    /// Whether all of the body is ASCII; looked at when a server makes it matter.
+    ascii: OnceCell<bool>,
+}
+
+#[derive(Debug)]
+struct Slot<'message> {
+    recipient: Option<&'message QueuedRecipient>,
+    state: State,
+}
+
+/// Where a recipient stands; an attempt is what it is should nobody change it.
+#[derive(Debug)]
+enum State {
+    /// To be asked for at this host.
+    Open(Option<Attempt>),
+    /// This host's turn is over.
+    Elsewhere(Attempt),
+    Decided(Attempt),
+}
+
+impl<'message> Handover<'message> {
+    /// All `indexes` are to be asked for; one that the envelope doesn't have is deferred.
+    pub(super) fn new(stored: &'message StoredMessage, indexes: &[u32], hostname: &'message str) -> Self {
+        let recipients = &stored.message.recipients;
+        let slot = |&index: &u32| {
+            let recipient = usize::try_from(index).ok().and_then(|index| recipients.get(index));
+            let state = match recipient {
+                Some(_) => State::Open(None),
+                None => State::Decided(Attempt::Deferred(not_attempted())),
+            };
+            Slot { recipient, state }
+        };
+        let slots: Vec<Slot<'_>> = indexes.iter().map(slot).collect();
+        let open = slots.iter().filter(|slot| slot.is_open()).count();
+        Self { stored, hostname, slots, open, ascii: OnceCell::new() }
+    }
+
+    /// Recipients that are to be asked for at this host.
+    pub(super) const fn open(&self) -> usize {
+        self.open
+    }
+
+    /// Whether no host needs to be asked any more.
+    pub(super) fn is_over(&self) -> bool {
+        self.slots.iter().all(|slot| matches!(slot.state, State::Decided(_)))
+    }
+
+    /// Begins with another host, or with another connection to the same one: whoever is undecided is asked for again.
+    pub(super) fn next_host(&mut self) {
+        for slot in &mut self.slots {
+            if let State::Elsewhere(attempt) = &slot.state {
+                slot.state = State::Open(Some(attempt.clone()));
+                self.open += 1;
+            }
+        }
+    }
+
+    /// The mail data.
+    pub(super) const fn body(&self) -> &'message StoredBody {
+        &self.stored.body
+    }
+
+    /// The next transaction at this host, with the places of its recipients.
+    pub(super) fn transaction(&self, extensions: &Extensions) -> (Vec<usize>, Box<Transaction>) {
+        let open = self.slots.iter().enumerate().filter(|(_, slot)| slot.is_open());
+        let chosen = open.filter_map(|(place, slot)| Some((place, slot.recipient?))).take(RECIPIENTS_MIN);
+        let (places, recipients) =
+            chosen.map(|(place, recipient)| (place, envelope_recipient(recipient, self.hostname))).unzip();
+        let message = &self.stored.message;
+        let parameters = &message.parameters;
+        let lacking = parameters.body == BodyType::EightBitMime && !extensions.eight_bit_mime
+            || parameters.smtputf8 && !extensions.smtputf8;
+        // What all servers can take goes to all, whatever the client declared (RFC 6152 §3, RFC 6531 §3.2).
+        let is_plain = lacking && parameters.body != BodyType::BinaryMime && self.is_ascii();
+        let transaction = Transaction {
+            envelope: Envelope {
+                reverse_path: message.reverse_path.clone(),
+                parameters: parameters.clone(),
+                recipients,
+            },
+            size_octets: self.stored.body.size_octets(),
+            body: if is_plain { BodyType::SevenBit } else { parameters.body },
+            smtputf8: parameters.smtputf8 && !is_plain,
+        };
+        (places, Box::new(transaction))
+    }
+
+    /// Whether all of the body is ASCII; one that can't be read isn't.
+    fn is_ascii(&self) -> bool {
+        *self.ascii.get_or_init(|| {
+            let mut reader = self.stored.body.reader();
+            let mut read = || {
+                loop {
+                    match reader.next_chunk() {
+                        Ok(Some(chunk)) if chunk.is_ascii() => {}
+                        Ok(None) => return true,
+                        Ok(Some(_)) | Err(_) => return false,
+                    }
+                }
+            };
+            if is_large(&self.stored.body) { tokio::task::block_in_place(read) } else { read() }
+        })
+    }
+
+    /// Records what came of a transaction, by the places of its recipients. When the host's turn is over, that goes for
+    /// those that were not in the transaction too.
+    pub(super) fn decide(&mut self, verdicts: Vec<(usize, Verdict)>) {
+        let mut rest = None;
+        for (place, Verdict { attempt, retry, host }) in verdicts {
+            if host == Host::TurnOver {
+                rest = Some(match &attempt {
+                    Attempt::Deferred(failure) | Attempt::Failed(failure) => {
+                        Verdict::deferred(failure.clone())
+                    }
+                    Attempt::Relayed { .. } | Attempt::Delivered => Verdict::deferred(not_attempted()),
+                });
+            }
+            self.decide_at(place, attempt, retry);
+        }
+        if let Some(rest) = rest {
+            self.decide_open(&rest);
+        }
+    }
+
+    /// Records the same for all that are open.
+    pub(super) fn decide_open(&mut self, verdict: &Verdict) {
+        for place in 0..self.slots.len() {
+            self.decide_at(place, verdict.attempt.clone(), verdict.retry);
+        }
+    }
+
+    fn decide_at(&mut self, place: usize, attempt: Attempt, retry: Retry) {
+        let Some(Slot { state, .. }) = self.slots.get_mut(place) else { return };
+        let State::Open(earlier) = state else { return };
+        let is_final = matches!(retry, Retry::Never | Retry::Later);
+        let attempt = match earlier.take() {
+            // Another host was asked and may yet take it.
+            Some(Attempt::Deferred(failure)) if !is_final && matches!(attempt, Attempt::Failed(_)) => {
+                Attempt::Deferred(failure)
+            }
+            _ => attempt,
+        };
+        *state = match retry {
+            Retry::Never | Retry::Later => State::Decided(attempt),
+            Retry::NextHost => State::Elsewhere(attempt),
+            Retry::Again => State::Open(Some(attempt)),
+        };
+        if retry != Retry::Again {
+            self.open = self.open.saturating_sub(1);
+        }
+    }
+
+    /// The attempts, in the order of the indexes.
+    pub(super) fn finish(self) -> Vec<Attempt> {
+        let attempt = |slot: Slot<'_>| match slot.state {
+            State::Decided(attempt) | State::Elsewhere(attempt) | State::Open(Some(attempt)) => attempt,
+            State::Open(None) => Attempt::Deferred(not_attempted()),
+        };
+        self.slots.into_iter().map(attempt).collect()
+    }
+}
+
+impl Slot<'_> {
+    const fn is_open(&self) -> bool {
+        matches!(self.state, State::Open(_))
+    }
+}
+
+/// Whether reading a body may take a while.
+pub(super) fn is_large(body: &StoredBody) -> bool {
+    body.size_octets() > LARGE_BODY_OCTETS
+}
+
+/// What nobody decided.
+fn not_attempted() -> Failure {
+    Failure::local("4.3.0", "the recipient was not attempted")
+}
+
+/// The recipient as RCPT names it. Where an alias led to it, ORCPT tells the sender's word for it (RFC 3461 §4.2).
+fn envelope_recipient(recipient: &QueuedRecipient, hostname: &str) -> Recipient {
+    let QueuedRecipient { mailbox, accepted_as, parameters, .. } = recipient;
+    let original = parameters.original.clone().or_else(|| {
+        let address = match accepted_as {
+            ForwardPath::Mailbox(accepted) if accepted == mailbox => return None,
+            ForwardPath::Mailbox(accepted) => accepted.to_string(),
+            ForwardPath::Postmaster => format!("postmaster@{hostname}"),
+        };
+        let kind = if address.is_ascii() { "rfc822" } else { "utf-8" };
+        Some(OriginalRecipient { kind: kind.to_owned(), address })
+    });
+    Recipient {
+        forward_path: ForwardPath::Mailbox(mailbox.clone()),
+        parameters: RcptParameters { notify: parameters.notify, original },
+    }
+}

@@ -1,0 +1,14 @@
+//! The program: every socket, file, clock and task of Gatepost.
+
+pub mod cli;
+pub mod clock;
+pub mod codes;
+pub mod config;
+pub mod deliver;
+pub mod mailboxes;
+pub mod receive;
+pub mod server;
+pub mod site;
+
+/// Name and version, as the server gives them.
+pub const PRODUCT: &str = concat!("Gatepost ", env!("CARGO_PKG_VERSION"));

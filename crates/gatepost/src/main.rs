@@ -1,0 +1,7 @@
+//! The `gatepost` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    gatepost::cli::main()
+}

@@ -1,0 +1,326 @@
+//! One connection: moves octets between the socket and the session, and carries out the session's actions.
+//!
+//! An idle connection holds no buffer: input is read into one that the thread owns, output is freed once written.
+
+use std::cell::RefCell;
+use std::io;
+use std::mem;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use queue::spool::{Spool, SpoolError};
+use smtp::catalogue;
+use smtp::envelope::Envelope;
+use smtp::reply::Severity;
+use smtp::server::{Action, AuthOutcome, CommitOutcome, Decision, Event, Question, Session};
+use smtp::time::Timestamp;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::Sleep;
+
+use super::Reception;
+use super::admission::Place;
+use super::decide::{self, Client};
+use super::incoming::Incoming;
+use super::output::Output;
+use crate::clock;
+
+/// Octets read at once.
+const READ_OCTETS: usize = 64 * 1024;
+
+/// How long replies wait for a client that does not read (RFC 5321 §4.5.3.2 has minutes for its side).
+const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long a closing connection is read on, so that the client sees the last reply and not a reset (ours).
+const LINGER: Duration = Duration::from_secs(2);
+
+thread_local! {
+    static INPUT: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_OCTETS]);
+}
+
+/// A connection that is served.
+struct Connection<S> {
+    reception: Arc<Reception<S>>,
+    stream: TcpStream,
+    client: Client,
+    session: Session,
+    actions: Vec<Action>,
+    output: Output,
+    incoming: Option<Box<Incoming>>,
+    closing: bool,
+}
+
+/// Serves `stream` to its end. `refused` is the reply that admission gave instead of a place.
+pub(super) async fn serve<S: Spool>(
+    reception: Arc<Reception<S>>,
+    stream: TcpStream,
+    address: IpAddr,
+    refused: Option<&'static catalogue::Entry>,
+    place: Place,
+) {
+    let site = reception.sites.current();
+    let address = address.to_canonical();
+    let client = Client { address, name: address.to_string(), refused };
+    let session = Session::new(
+        Arc::clone(&site.settings),
+        decide::rights(&site, address),
+        client.name.clone(),
+        clock::monotonic(),
+    );
+    let greeting_delay = site.config.clients.greeting_delay;
+    drop(site);
+    let draining = reception.draining.clone();
+    let mut connection = Connection {
+        reception,
+        stream,
+        client,
+        session,
+        actions: Vec::new(),
+        output: Output::default(),
+        incoming: None,
+        closing: false,
+    };
+    if let Err(error) = connection.run(greeting_delay, draining).await {
+        tracing::debug!(client = connection.client.name, %error, "connection lost");
+    }
+    drop(place);
+}
+
+impl<S: Spool> Connection<S> {
+    async fn run(&mut self, greeting_delay: Duration, mut draining: watch::Receiver<bool>) -> io::Result<()> {
+        self.wait_before_greeting(greeting_delay).await?;
+        if *draining.borrow_and_update() {
+            self.event(Event::ShuttingDown).await?;
+        }
+        self.event(Event::Connected).await?;
+        let mut armed = self.session.deadline();
+        let mut timer: Pin<Box<Sleep>> = Box::pin(tokio::time::sleep_until(clock::instant(armed)));
+        let mut drained = false;
+        while !self.closing {
+            // The timer is only moved when it would ring too late; one that rings early is set again.
+            let deadline = self.session.deadline();
+            if deadline < armed {
+                armed = deadline;
+                timer.as_mut().reset(clock::instant(armed));
+            }
+            tokio::select! {
+                biased;
+                ready = self.stream.readable() => {
+                    ready?;
+                    if !self.read().await? {
+                        return Ok(());
+                    }
+                }
+                () = &mut timer => {
+                    self.event(Event::TimedOut).await?;
+                    armed = self.session.deadline();
+                    timer.as_mut().reset(clock::instant(armed));
+                }
+                changed = draining.changed(), if !drained => {
+                    drained = changed.is_err() || *draining.borrow_and_update();
+                    if drained {
+                        self.event(Event::ShuttingDown).await?;
+                    }
+                }
+            }
+        }
+        self.linger().await
+    }
+
+    /// Waits, if the site wants that, and lets the session hear of a client that cannot.
+    async fn wait_before_greeting(&mut self, delay: Duration) -> io::Result<()> {
+        if delay > Duration::ZERO && self.client.refused.is_none() {
+            let end = tokio::time::sleep(delay);
+            tokio::select! {
+                () = end => return Ok(()),
+                ready = self.stream.readable() => ready?,
+            }
+        }
+        self.read_early();
+        Ok(())
+    }
+
+    /// Hands on what has come before the greeting, if anything has.
+    fn read_early(&mut self) {
+        INPUT.with_borrow_mut(|input| {
+            if let Ok(octets @ 1..) = self.stream.try_read(input) {
+                let received = input.get(..octets).unwrap_or_default();
+                self.session.handle(clock::monotonic(), Event::Received(received), &mut self.actions);
+            }
+        });
+    }
+
+    /// Reads what is there; `false` when the client has closed.
+    async fn read(&mut self) -> io::Result<bool> {
+        let now = clock::monotonic();
+        let read = INPUT.with_borrow_mut(|input| {
+            let read = self.stream.try_read(input);
+            if let Ok(octets @ 1..) = read {
+                let received = input.get(..octets).unwrap_or_default();
+                self.session.handle(now, Event::Received(received), &mut self.actions);
+            }
+            read
+        });
+        match read {
+            Ok(0) => Ok(false),
+            Ok(_) => self.carry_out(now).await.map(|()| true),
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+                Ok(true)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn event(&mut self, event: Event<'_>) -> io::Result<()> {
+        let now = clock::monotonic();
+        self.session.handle(now, event, &mut self.actions);
+        self.carry_out(now).await
+    }
+
+    /// Carries out the actions, and those that their answers bring, until the session waits for the client.
+    async fn carry_out(&mut self, now: Timestamp) -> io::Result<()> {
+        while !self.actions.is_empty() {
+            for action in mem::take(&mut self.actions) {
+                match action {
+                    Action::Commit(envelope) => {
+                        // Whoever waits for the disk has heard everything before it.
+                        self.flush().await?;
+                        let outcome = self.commit(&envelope).await;
+                        self.session.handle(now, Event::Committed(outcome), &mut self.actions);
+                    }
+                    other => self.act(now, other),
+                }
+            }
+        }
+        self.flush().await
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        if self.output.buffer().is_empty() {
+            return Ok(());
+        }
+        match tokio::time::timeout(WRITE_TIMEOUT, self.output.flush(&self.stream)).await {
+            Ok(written) => written,
+            Err(_) => Err(io::ErrorKind::TimedOut.into()),
+        }
+    }
+
+    fn act(&mut self, now: Timestamp, action: Action) {
+        match action {
+            Action::Send(reply) => {
+                if matches!(reply.code().severity(), Severity::Transient | Severity::Permanent) {
+                    self.reception.refused.fetch_add(1, Ordering::Relaxed);
+                    self.log_refusal(&reply);
+                }
+                reply.write(self.output.buffer());
+            }
+            Action::Ask(question) => {
+                let decision = self.decide(&question);
+                self.session.handle(now, Event::Decided(decision), &mut self.actions);
+            }
+            Action::Open => self.open(),
+            Action::Write(content) => {
+                if let Some(incoming) = &mut self.incoming {
+                    incoming.write(&*self.reception.spool, &content);
+                }
+            }
+            Action::Discard => self.incoming = None,
+            Action::Notice(notice) => {
+                tracing::warn!(target: "gatepost::session", client = self.client.name, ?notice, "noticed");
+            }
+            Action::Close => self.closing = true,
+            // Neither TLS nor AUTH is offered by the settings that a site can choose; a fault if asked for.
+            Action::StartTls => self.closing = true,
+            Action::Authenticate(_) => {
+                let outcome = Event::Authenticated(AuthOutcome::Unavailable);
+                self.session.handle(now, outcome, &mut self.actions);
+            }
+            // Waits, so it is carried out by the caller.
+            Action::Commit(_) => {}
+        }
+    }
+
+    fn decide(&self, question: &Question) -> Decision {
+        decide::decide(&self.reception, &self.client, &self.session, self.incoming.as_deref(), question)
+    }
+
+    fn open(&mut self) {
+        let Some(envelope) = self.session.envelope() else { return };
+        let site = self.reception.sites.current();
+        self.incoming = Some(Box::new(Incoming::begin(
+            &*self.reception.spool,
+            &site,
+            &self.client,
+            &self.session,
+            envelope,
+            clock::wall(),
+        )));
+    }
+
+    async fn commit(&mut self, envelope: &Envelope) -> CommitOutcome {
+        let stored = match self.incoming.take() {
+            Some(incoming) => {
+                let helo = self.session.hello_name().unwrap_or_default();
+                incoming.commit(&*self.reception.spool, &self.client, helo, envelope).await
+            }
+            None => Err(SpoolError::Unavailable(String::from("no message is open"))),
+        };
+        match stored {
+            Ok((queue_id, size_octets)) => {
+                self.reception.accepted.fetch_add(1, Ordering::Relaxed);
+                tracing::info!(
+                    target: "gatepost::accept",
+                    %queue_id,
+                    client = self.client.name,
+                    reverse_path = %envelope.reverse_path,
+                    recipients = envelope.recipients.len(),
+                    size_octets,
+                    "accepted"
+                );
+                CommitOutcome::Stored(queue_id.to_string())
+            }
+            Err(error) => {
+                tracing::error!(client = self.client.name, %error, "a message was not taken");
+                let entry = match error {
+                    SpoolError::NoRoom(_) => catalogue::NO_ROOM,
+                    _ => catalogue::LOCAL_FAULT,
+                };
+                CommitOutcome::Refused(entry.refuse(&[]))
+            }
+        }
+    }
+
+    fn log_refusal(&self, reply: &smtp::reply::Reply) {
+        let reverse_path = self.session.envelope().map(|envelope| envelope.reverse_path.to_string());
+        tracing::info!(
+            target: "gatepost::refuse",
+            client = self.client.name,
+            helo = self.session.hello_name(),
+            reverse_path,
+            entry = reply.name(),
+            "{reply}"
+        );
+    }
+
+    /// Ends the connection so that the client reads the last reply: closing with input unread would reset it.
+    async fn linger(&mut self) -> io::Result<()> {
+        use tokio::io::AsyncWriteExt as _;
+        self.stream.shutdown().await?;
+        let drained = async {
+            loop {
+                self.stream.readable().await?;
+                let read = INPUT.with_borrow_mut(|input| self.stream.try_read(input));
+                match read {
+                    Ok(0) => return Ok(()),
+                    Ok(_) => {}
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        };
+        tokio::time::timeout(LINGER, drained).await.unwrap_or(Ok(()))
+    }
+}

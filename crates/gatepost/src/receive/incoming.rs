@@ -1,0 +1,256 @@
+//! A message while it arrives: its trace field, its body in memory or on disk, and the queue entries it becomes.
+//!
+//! Invariants: a body over [`LARGE_BODY_OCTETS`] is never whole in memory; what is dropped uncommitted leaves nothing
+//! behind.
+
+use std::sync::Arc;
+
+use queue::body::{Body, LargeBody};
+use queue::message::{Origin, QueuedMessage, QueuedRecipient};
+use queue::queue_id::QueueId;
+use queue::spool::{LARGE_BODY_OCTETS, Spool, SpoolError};
+use smtp::address::{Mailbox, ReversePath};
+use smtp::envelope::Envelope;
+use smtp::server::Session;
+use smtp::time::WallTime;
+
+use super::decide::Client;
+use crate::deliver;
+use crate::site::Site;
+
+/// Octets gathered before they are written into a large body (ours: few system calls, little memory).
+const LARGE_WRITE_OCTETS: usize = 256 * 1024;
+
+/// A message that is arriving.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    received: WallTime,
+    /// One for each reverse-path: mail for a list carries its owner's (RFC 5321 §3.9.2). Never empty.
+    parts: Vec<Part>,
+    buffer: Vec<u8>,
+    written_octets: u64,
+    fields: FieldCounter,
+    /// The first fault; what comes behind it is thrown away, and the commit is refused.
+    fault: Option<SpoolError>,
+}
+
+/// What becomes one entry of the queue.
+#[derive(Debug)]
+struct Part {
+    id: QueueId,
+    reverse_path: ReversePath,
+    recipients: Vec<QueuedRecipient>,
+    large: Option<LargeBody>,
+}
+
+impl Incoming {
+    /// Begins the message of `envelope`: resolves its recipients and writes the trace field (RFC 5321 §4.4).
+    pub(super) fn begin<S: Spool>(
+        spool: &S,
+        site: &Arc<Site>,
+        client: &Client,
+        session: &Session,
+        envelope: &Envelope,
+        received: WallTime,
+    ) -> Self {
+        let mut parts: Vec<Part> = Vec::with_capacity(1);
+        for recipient in &envelope.recipients {
+            for resolved in site.directory.resolve(&recipient.forward_path) {
+                let reverse_path = reverse_path(&envelope.reverse_path, resolved.list_owner.as_ref());
+                let queued = QueuedRecipient {
+                    destination: deliver::destination(&resolved),
+                    mailbox: resolved.mailbox,
+                    accepted_as: recipient.forward_path.clone(),
+                    parameters: recipient.parameters.clone(),
+                };
+                match parts.iter_mut().find(|part| part.reverse_path == reverse_path) {
+                    Some(part) if part.recipients.iter().any(|known| known.mailbox == queued.mailbox) => {}
+                    Some(part) => part.recipients.push(queued),
+                    None => parts.push(Part {
+                        id: spool.allot(received),
+                        reverse_path,
+                        recipients: vec![queued],
+                        large: None,
+                    }),
+                }
+            }
+        }
+        let fault = parts.is_empty().then(|| SpoolError::Unavailable(String::from("no recipient resolves")));
+        let mut incoming = Self {
+            received,
+            parts,
+            buffer: Vec::with_capacity(8 * 1024),
+            written_octets: 0,
+            fields: FieldCounter::default(),
+            fault,
+        };
+        incoming.write_received(site, client, session, envelope);
+        incoming
+    }
+
+    /// The id that the reply names.
+    pub(super) fn queue_id(&self) -> Option<QueueId> {
+        self.parts.first().map(|part| part.id)
+    }
+
+    /// Received fields in the header section so far, ours not counted.
+    pub(super) fn received_fields(&self) -> u32 {
+        self.fields.count
+    }
+
+    /// Adds mail data. May block on the disk for a large body.
+    pub(super) fn write<S: Spool>(&mut self, spool: &S, content: &[u8]) {
+        if self.fault.is_some() {
+            return;
+        }
+        self.fields.read(content);
+        self.buffer.extend_from_slice(content);
+        let is_large = self.parts.first().is_some_and(|part| part.large.is_some());
+        let threshold = if is_large { LARGE_WRITE_OCTETS as u64 } else { LARGE_BODY_OCTETS };
+        if self.buffer.len() as u64 > threshold
+            && let Err(error) = tokio::task::block_in_place(|| self.flush_large(spool))
+        {
+            self.fault = Some(error);
+            self.buffer = Vec::new();
+        }
+    }
+
+    fn flush_large<S: Spool>(&mut self, spool: &S) -> Result<(), SpoolError> {
+        for part in &mut self.parts {
+            let large = match &mut part.large {
+                Some(large) => large,
+                None => part.large.insert(spool.large_body(part.id)?),
+            };
+            large.append(&self.buffer)?;
+        }
+        self.written_octets += self.buffer.len() as u64;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// Makes the message durable. `Ok`: the queue id, and how many octets were stored.
+    ///
+    /// # Errors
+    /// What failed. Nothing was taken, but for a message to lists with owners beside other recipients: of its several
+    /// entries the first ones may have been, and the client's next attempt repeats them.
+    pub(super) async fn commit<S: Spool>(
+        mut self,
+        spool: &S,
+        client: &Client,
+        helo: &str,
+        envelope: &Envelope,
+    ) -> Result<(QueueId, u64), SpoolError> {
+        if let Some(fault) = self.fault.take() {
+            return Err(fault);
+        }
+        let Some(id) = self.queue_id() else {
+            return Err(SpoolError::Unavailable(String::from("no recipient resolves")));
+        };
+        if self.written_octets > 0 {
+            tokio::task::block_in_place(|| self.flush_large(spool))?;
+        }
+        let size_octets = self.written_octets + self.buffer.len() as u64;
+        let last = self.parts.len().saturating_sub(1);
+        for (index, part) in self.parts.into_iter().enumerate() {
+            let body = match part.large {
+                Some(large) => Body::Large(tokio::task::block_in_place(|| large.seal())?),
+                None if index == last => Body::Memory(std::mem::take(&mut self.buffer)),
+                None => Body::Memory(self.buffer.clone()),
+            };
+            let message = QueuedMessage {
+                reverse_path: part.reverse_path,
+                parameters: envelope.parameters.clone(),
+                received: self.received,
+                origin: Origin { client: client.name.clone(), helo: helo.to_owned() },
+                recipients: part.recipients,
+            };
+            spool.enqueue(part.id, message, body).await?;
+        }
+        Ok((id, size_octets))
+    }
+
+    /// The Received field (RFC 5321 §4.4): who came, by which name, to whom, how, as what, when.
+    fn write_received(&mut self, site: &Site, client: &Client, session: &Session, envelope: &Envelope) {
+        use std::io::Write as _;
+        let helo = session.hello_name().unwrap_or("unknown");
+        let literal = if client.address.is_ipv6() { "IPv6:" } else { "" };
+        let id = self.queue_id().map(|id| id.to_string()).unwrap_or_default();
+        // Writing to a vector cannot fail.
+        let _ = write!(
+            self.buffer,
+            "Received: from {helo} ([{literal}{}])\r\n\tby {} (Gatepost) with {} id {id}",
+            client.address,
+            site.settings.hostname,
+            session.protocol(),
+        );
+        // Only a single recipient is named, so that no blind copy is disclosed.
+        if let [recipient] = envelope.recipients.as_slice() {
+            let _ = write!(self.buffer, "\r\n\tfor {}", recipient.forward_path);
+        }
+        let _ = write!(self.buffer, ";\r\n\t{}\r\n", self.received.to_date_time());
+    }
+}
+
+/// The list owner's path instead of the sender's, unless that is null (RFC 5321 §3.9.2, §4.5.5).
+fn reverse_path(own: &ReversePath, list_owner: Option<&Mailbox>) -> ReversePath {
+    match (own, list_owner) {
+        (ReversePath::Mailbox(_), Some(owner)) => ReversePath::Mailbox(owner.clone()),
+        _ => own.clone(),
+    }
+}
+
+/// Counts the Received fields of the header section while it passes.
+#[derive(Debug)]
+struct FieldCounter {
+    count: u32,
+    /// The start of the line that is being read, at most as long as the name.
+    line: [u8; 9],
+    length: usize,
+    /// Set once the empty line behind the header section has passed.
+    done: bool,
+}
+
+impl Default for FieldCounter {
+    fn default() -> Self {
+        Self { count: 0, line: [0; 9], length: 0, done: false }
+    }
+}
+
+impl FieldCounter {
+    const NAME: &'static [u8; 9] = b"received:";
+
+    fn read(&mut self, mut content: &[u8]) {
+        while !self.done && !content.is_empty() {
+            let end = memchr::memchr(b'\n', content);
+            let (line, rest) = content.split_at(end.map_or(content.len(), |end| end + 1));
+            for (slot, octet) in self.line.iter_mut().skip(self.length).zip(line) {
+                *slot = octet.to_ascii_lowercase();
+            }
+            self.length = (self.length + line.len()).min(self.line.len());
+            if end.is_some() {
+                if &self.line == Self::NAME {
+                    self.count += 1;
+                }
+                self.done = self.line.starts_with(b"\r\n") && self.length == 2;
+                self.line = [0; 9];
+                self.length = 0;
+            }
+            content = rest;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn received_fields_are_counted_in_the_header_section_at_any_cut() {
+        let message = b"Received: a\r\nreceived:b\r\n folded\r\nX-Received: no\r\nRECEIVED: c\r\nRe\r\n\r\nReceived: body\r\n";
+        for cut in [1, 2, 3, 5, 7, 1000] {
+            let mut counter = FieldCounter::default();
+            message.chunks(cut).for_each(|chunk| counter.read(chunk));
+            assert_eq!(counter.count, 3, "cut every {cut} octets");
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Listeners: they accept connections, have them admitted, and start a task for each.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use queue::spool::Spool;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use super::admission::Verdict;
+use super::{Reception, connection};
+use crate::clock;
+
+/// Wait before accepting again when descriptors or memory have run out (ours: closing sessions free them).
+const EXHAUSTED_WAIT: Duration = Duration::from_millis(100);
+
+/// A socket that is bound and listens.
+#[derive(Debug)]
+pub struct Listener {
+    socket: TcpListener,
+    address: SocketAddr,
+}
+
+impl Listener {
+    /// Binds `address`.
+    ///
+    /// # Errors
+    /// When the address is taken, not ours, or not allowed.
+    pub async fn bind(address: SocketAddr) -> io::Result<Self> {
+        let socket = TcpListener::bind(address).await?;
+        let address = socket.local_addr()?;
+        Ok(Self { socket, address })
+    }
+
+    /// The address it is bound to.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+/// Accepts connections until the server drains, then waits for those that are open.
+pub async fn serve<S: Spool>(listener: Listener, reception: Arc<Reception<S>>) {
+    let mut sessions = JoinSet::new();
+    let mut draining = reception.draining.clone();
+    loop {
+        tokio::select! {
+            accepted = listener.socket.accept() => match accepted {
+                Ok((stream, peer)) => start(&mut sessions, &reception, stream, peer),
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    if !is_of_one_connection(&error) {
+                        tokio::time::sleep(EXHAUSTED_WAIT).await;
+                    }
+                }
+            },
+            Some(_) = sessions.join_next() => {}
+            changed = draining.changed() => {
+                if changed.is_err() || *draining.borrow() {
+                    break;
+                }
+            }
+        }
+    }
+    drop(listener);
+    while sessions.join_next().await.is_some() {}
+}
+
+fn start<S: Spool>(
+    sessions: &mut JoinSet<()>,
+    reception: &Arc<Reception<S>>,
+    stream: tokio::net::TcpStream,
+    peer: SocketAddr,
+) {
+    let site = reception.sites.current();
+    let (place, refused) = match reception.admission.admit(peer.ip(), &site.config, clock::monotonic()) {
+        Verdict::Serve(place) => (place, None),
+        Verdict::Refuse(place, entry) => (place, Some(entry)),
+        Verdict::Drop => return,
+    };
+    // A reply is small and awaited; Nagle's algorithm would only hold it back.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "cannot set TCP_NODELAY");
+    }
+    sessions.spawn(connection::serve(Arc::clone(reception), stream, peer.ip(), refused, place));
+}
+
+/// Whether accepting failed because of the one connection (accept(2)), not for want of something of ours.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+    )
+}

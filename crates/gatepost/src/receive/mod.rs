@@ -1,0 +1,73 @@
+//! The way in: listeners, admission, connections, and the decisions of their sessions.
+//!
+//! What arrives is decided by the pure session of `smtp::server` and by [`decide`]; the rest moves octets.
+
+mod admission;
+mod connection;
+mod decide;
+mod incoming;
+mod listener;
+mod output;
+mod status;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use queue::spool::Spool;
+use smtp::time::Timestamp;
+use tokio::sync::watch;
+
+pub use admission::Admission;
+pub use listener::{Listener, serve};
+
+use crate::mailboxes::QuotaUsage;
+use crate::site::Sites;
+
+/// What every connection needs.
+#[derive(Debug)]
+pub struct Reception<S> {
+    /// The site in force.
+    pub sites: Arc<Sites>,
+    /// Where messages go.
+    pub spool: Arc<S>,
+    /// Who is connected.
+    pub admission: Admission,
+    /// How full mailboxes are.
+    pub quota: Arc<QuotaUsage>,
+    /// Where the server listens.
+    pub listening: Vec<SocketAddr>,
+    /// When the program started.
+    pub started: Timestamp,
+    /// Becomes true when the server drains.
+    pub draining: watch::Receiver<bool>,
+    /// Messages accepted since the start.
+    pub accepted: AtomicU64,
+    /// Replies of 4yz and 5yz since the start.
+    pub refused: AtomicU64,
+}
+
+impl<S: Spool> Reception<S> {
+    /// A reception for a program that started at `started`.
+    #[must_use]
+    pub fn new(
+        sites: Arc<Sites>,
+        spool: Arc<S>,
+        quota: Arc<QuotaUsage>,
+        listening: Vec<SocketAddr>,
+        started: Timestamp,
+        draining: watch::Receiver<bool>,
+    ) -> Self {
+        Self {
+            sites,
+            spool,
+            admission: Admission::default(),
+            quota,
+            listening,
+            started,
+            draining,
+            accepted: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+        }
+    }
+}

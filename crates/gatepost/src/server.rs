@@ -1,0 +1,216 @@
+//! `gatepost run`: the spool, the listeners, delivery, and the signals that reload and end them.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use queue::kernel_disk::KernelDisk;
+use queue::log_spool::{Drill, LogSpool, Options};
+use queue::spool::Spool;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::config::Problem;
+use crate::deliver;
+use crate::mailboxes::QuotaUsage;
+use crate::receive::{self, Listener, Reception};
+use crate::site::{Site, Sites};
+use crate::{PRODUCT, clock};
+
+/// How often the disk's room and the tables of addresses are looked at.
+const TICK: Duration = Duration::from_secs(1);
+
+/// What `gatepost run` was told.
+#[derive(Debug)]
+pub struct Start {
+    /// The configuration; `None` is the zero configuration.
+    pub config: Option<PathBuf>,
+    /// The state directory.
+    pub state: PathBuf,
+    /// The user whose mailbox the zero configuration has.
+    pub user: String,
+    /// Listeners instead of the configuration's, if any.
+    pub listen: Vec<SocketAddr>,
+    /// A fault to act out.
+    pub drill: Option<Drill>,
+}
+
+/// Runs until SIGTERM or SIGINT, then drains.
+///
+/// # Errors
+/// What keeps the server from starting, in a sentence that says what to do.
+pub async fn run(start: Start, sites: Arc<Sites>) -> anyhow::Result<()> {
+    let started = clock::monotonic();
+    let site = sites.current();
+    let spool = Arc::new(open_spool(&start, &site)?);
+    let mut listeners = Vec::new();
+    let addresses = if start.listen.is_empty() { &site.config.listen.mx } else { &start.listen };
+    for address in addresses {
+        listeners.push(bind(*address).await?);
+    }
+    let (drain, draining) = watch::channel(false);
+    let (stop_delivery, delivery_stopping) = watch::channel(false);
+    let quota = Arc::new(QuotaUsage::default());
+    let listening = listeners.iter().map(Listener::address).collect();
+    let reception = Arc::new(Reception::new(
+        Arc::clone(&sites),
+        Arc::clone(&spool),
+        Arc::clone(&quota),
+        listening,
+        started,
+        draining,
+    ));
+    let delivery = deliver::spawn(Arc::clone(&spool), Arc::clone(&sites), quota, delivery_stopping);
+    greet(&start, &site, &listeners);
+    let mut tasks = JoinSet::new();
+    for listener in listeners {
+        tasks.spawn(receive::serve(listener, Arc::clone(&reception)));
+    }
+    let drain_timeout = until_signal(&sites, &*spool).await?;
+    drain.send_replace(true);
+    let open = reception.admission.connections();
+    tracing::info!(sessions = open, "draining: no new connections, open transactions may finish");
+    let drained = async { while tasks.join_next().await.is_some() {} };
+    if tokio::time::timeout(drain_timeout, drained).await.is_err() {
+        tracing::warn!(sessions = reception.admission.connections(), "sessions left open are cut off");
+    }
+    tasks.shutdown().await;
+    stop_delivery.send_replace(true);
+    if let Err(error) = delivery.await {
+        tracing::error!(%error, "delivery ended abnormally");
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn bind(address: SocketAddr) -> anyhow::Result<Listener> {
+    Listener::bind(address).await.with_context(|| {
+        format!(
+            "cannot listen on {address}: is another server running there, or does the port need privileges? \
+             `listen.mx` in the configuration or --listen says where to listen"
+        )
+    })
+}
+
+fn open_spool(start: &Start, site: &Site) -> anyhow::Result<LogSpool<KernelDisk>> {
+    let folder = start.state.join("spool");
+    std::fs::create_dir_all(&folder).with_context(|| {
+        format!("cannot make the spool directory {}; --state says where it may be", folder.display())
+    })?;
+    let mut salt = [0; 8];
+    if getrandom::fill(&mut salt).is_err() {
+        bail!("the system has no random numbers");
+    }
+    let watermarks = &site.config.spool;
+    let disk = rustix::fs::statvfs(&folder)
+        .with_context(|| format!("cannot see how large the disk of {} is", folder.display()))?;
+    let part_octets =
+        disk.f_blocks.saturating_mul(disk.f_frsize) / 100 * u64::from(watermarks.min_free_percent);
+    let options = Options {
+        free_octets_min: watermarks.min_free_octets.max(part_octets),
+        free_inodes_min: watermarks.min_free_inodes,
+        drill: start.drill,
+        ..Options::new(u64::from_le_bytes(salt))
+    };
+    let (spool, report) = LogSpool::at(&folder, options)
+        .with_context(|| format!("cannot use the spool in {}", folder.display()))?;
+    for damage in &report.damaged {
+        tracing::error!(?damage, "a record of the spool is damaged; its segment is kept");
+    }
+    tracing::info!(messages = report.messages, octets = report.octets, "spool opened");
+    Ok(spool)
+}
+
+/// Says on standard output, in five lines, where the server is and how to send it a message.
+#[allow(clippy::print_stdout, reason = "what a person who starts the server by hand wants to read")]
+fn greet(start: &Start, site: &Site, listeners: &[Listener]) {
+    let addresses: Vec<String> = listeners.iter().map(|listener| listener.address().to_string()).collect();
+    let configuration = match &start.config {
+        Some(file) => file.display().to_string(),
+        None => String::from("none: the zero configuration"),
+    };
+    let (recipient, maildir) = first_mailbox(site).unwrap_or_default();
+    let server = addresses.first().cloned().unwrap_or_default();
+    let (host, port) = server.rsplit_once(':').unwrap_or((server.as_str(), "25"));
+    println!("{PRODUCT} on {}, listening on {} (MX)", site.settings.hostname, addresses.join(", "));
+    println!("configuration: {configuration}; state: {}", start.state.display());
+    println!("send a message:  swaks --server {host}:{port} --to {recipient}");
+    println!(
+        "or:              printf 'Subject: hello\\r\\n\\r\\nhello\\r\\n' | curl -sS smtp://{server} --mail-from you@example.net --mail-rcpt {recipient} -T -"
+    );
+    println!("then read it:    cat {}/new/*", maildir.display());
+}
+
+/// The address and the Maildir of the mailbox to try first: not the postmaster's, when there is another.
+fn first_mailbox(site: &Site) -> Option<(String, PathBuf)> {
+    use crate::mailboxes::{Destination, Role};
+    let domain = site.directory.domains().first()?;
+    let is_mailbox = |role: &Role| matches!(role, Role::Mailbox(_));
+    let plain = domain.entries.iter().filter(|entry| is_mailbox(&entry.role));
+    let entry = plain.clone().find(|entry| !entry.local_part.is_postmaster()).or(plain.clone().next())?;
+    let mailbox = domain.mailbox(&entry.local_part);
+    let path = smtp::address::ForwardPath::Mailbox(mailbox.clone());
+    site.directory.resolve(&path).into_iter().find_map(|resolved| match resolved.destination {
+        Destination::Maildir(maildir) => Some((mailbox.to_string(), maildir)),
+        _ => None,
+    })
+}
+
+/// Waits for SIGTERM or SIGINT; reloads at SIGHUP and looks after tables and room meanwhile. Gives the time that open
+/// transactions may take.
+async fn until_signal<S: Spool>(sites: &Sites, spool: &S) -> anyhow::Result<Duration> {
+    let mut hangup = signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?;
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+    let mut tick = tokio::time::interval(TICK);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = hangup.recv() => {
+                tracing::info!("reloading the configuration");
+                report(&tokio::task::block_in_place(|| sites.reload()), "configuration");
+            }
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = tick.tick() => tokio::task::block_in_place(|| {
+                spool.refresh();
+                if let Some(reloaded) = sites.reload_tables() {
+                    report(&reloaded, "tables");
+                }
+            }),
+        }
+    }
+    Ok(sites.current().config.limits.drain_timeout)
+}
+
+fn report(reloaded: &Result<Vec<Problem>, Vec<Problem>>, what: &str) {
+    match reloaded {
+        Ok(warnings) => {
+            tracing::info!("{what} reloaded");
+            for problem in warnings {
+                tracing::warn!("{problem}");
+            }
+        }
+        Err(problems) => {
+            tracing::error!("{what} not reloaded, the old one stays in force");
+            for problem in problems {
+                tracing::error!("{problem}");
+            }
+        }
+    }
+}
+
+/// The state directory as an absolute path, made if it isn't there.
+///
+/// # Errors
+/// When it can't be made.
+pub fn prepare_state(state: &Path) -> anyhow::Result<PathBuf> {
+    std::fs::create_dir_all(state).with_context(|| {
+        format!("cannot make the state directory {}; --state names another", state.display())
+    })?;
+    std::fs::canonicalize(state)
+        .with_context(|| format!("cannot use the state directory {}", state.display()))
+}

@@ -1,0 +1,125 @@
+//! What a site is at this moment: its configuration, its mailboxes and the settings of its sessions.
+//!
+//! Invariant: a `Site` never changes. A reload makes another one and swaps it in whole; whoever holds the old one
+//! finishes with it.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use smtp::server::Settings;
+
+use crate::config::{self, Config, EarlyTalkers, Loaded, Parsed, Problem, Tables};
+use crate::mailboxes::Directory;
+
+/// A configuration that is in force.
+#[derive(Debug)]
+pub struct Site {
+    /// What the configuration says.
+    pub config: Config,
+    /// Its mailboxes.
+    pub directory: Directory,
+    /// What its sessions are given.
+    pub settings: Arc<Settings>,
+}
+
+impl Site {
+    fn new(config: Config, state: &Path) -> Self {
+        let directory = Directory::new(config.mailboxes.clone(), state);
+        let settings = Arc::new(settings(&config));
+        Self { config, directory, settings }
+    }
+}
+
+/// What a session is told of the configuration.
+fn settings(config: &Config) -> Settings {
+    let limits = &config.limits;
+    Settings {
+        hostname: config.hostname.as_str().to_owned(),
+        product: crate::PRODUCT.to_owned(),
+        message_octets_max: limits.message_octets,
+        recipients_max: limits.recipients,
+        errors_max: limits.errors,
+        messages_max: limits.messages_per_session,
+        command_timeout: limits.command_timeout,
+        data_timeout: limits.data_timeout,
+        session_timeout: limits.session_timeout,
+        early_talkers: match config.clients.early_talkers {
+            EarlyTalkers::Note => smtp::server::EarlyTalkers::Note,
+            EarlyTalkers::Refuse => smtp::server::EarlyTalkers::Refuse,
+        },
+        ..Settings::default()
+    }
+}
+
+/// The site in force, and how to load it again.
+#[derive(Debug)]
+pub struct Sites {
+    file: Option<PathBuf>,
+    user: String,
+    state: PathBuf,
+    current: RwLock<Arc<Site>>,
+    tables: Mutex<Tables>,
+}
+
+impl Sites {
+    /// Loads the configuration `file`, or the zero configuration for `user`; the warnings come beside it.
+    ///
+    /// # Errors
+    /// All problems of the configuration.
+    pub fn load(file: Option<&Path>, user: &str, state: &Path) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
+        let Loaded { config, warnings, tables } = read(file, user)?;
+        let sites = Self {
+            file: file.map(Path::to_owned),
+            user: user.to_owned(),
+            state: state.to_owned(),
+            current: RwLock::new(Arc::new(Site::new(config, state))),
+            tables: Mutex::new(tables),
+        };
+        Ok((sites, warnings))
+    }
+
+    /// The site in force.
+    #[must_use]
+    pub fn current(&self) -> Arc<Site> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Reads the configuration and its tables again and puts them in force.
+    ///
+    /// # Errors
+    /// All problems; what was in force stays.
+    pub fn reload(&self) -> Result<Vec<Problem>, Vec<Problem>> {
+        let Loaded { config, warnings, tables } = read(self.file.as_deref(), &self.user)?;
+        *self.tables.lock().unwrap_or_else(PoisonError::into_inner) = tables;
+        self.put(config);
+        Ok(warnings)
+    }
+
+    /// Reads the tables again when one has changed; `None` when none has.
+    pub fn reload_tables(&self) -> Option<Result<Vec<Problem>, Vec<Problem>>> {
+        let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        if !tables.changed() {
+            return None;
+        }
+        Some(tables.reload().map(|Parsed { config, warnings }| {
+            self.put(config);
+            warnings
+        }))
+    }
+
+    fn put(&self, config: Config) {
+        let site = Arc::new(Site::new(config, &self.state));
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = site;
+    }
+}
+
+/// Reads the configuration `file`, or the zero configuration for `user`.
+///
+/// # Errors
+/// All problems.
+pub fn read(file: Option<&Path>, user: &str) -> Result<Loaded, Vec<Problem>> {
+    match file {
+        Some(file) => config::load(file),
+        None => config::zero_configuration(user),
+    }
+}
