@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use queue::kernel_disk::KernelDisk;
 use queue::log_spool::{Drill, LogSpool, Options};
 use queue::spool::Spool;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -44,6 +44,8 @@ pub struct Start {
 /// What keeps the server from starting, in a sentence that says what to do.
 pub async fn run(start: Start, sites: Arc<Sites>) -> anyhow::Result<()> {
     let started = clock::monotonic();
+    // Before anyone is told that the server is there: a signal may come at once.
+    let mut signals = Signals::new()?;
     let site = sites.current();
     let spool = Arc::new(open_spool(&start, &site)?);
     let mut listeners = Vec::new();
@@ -69,7 +71,7 @@ pub async fn run(start: Start, sites: Arc<Sites>) -> anyhow::Result<()> {
     for listener in listeners {
         tasks.spawn(receive::serve(listener, Arc::clone(&reception)));
     }
-    let drain_timeout = until_signal(&sites, &*spool).await?;
+    let drain_timeout = signals.until_end(&sites, &*spool).await;
     drain.send_replace(true);
     let open = reception.admission.connections();
     tracing::info!(sessions = open, "draining: no new connections, open transactions may finish");
@@ -159,31 +161,46 @@ fn first_mailbox(site: &Site) -> Option<(String, PathBuf)> {
     })
 }
 
-/// Waits for SIGTERM or SIGINT; reloads at SIGHUP and looks after tables and room meanwhile. Gives the time that open
-/// transactions may take.
-async fn until_signal<S: Spool>(sites: &Sites, spool: &S) -> anyhow::Result<Duration> {
-    let mut hangup = signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?;
-    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
-    let mut tick = tokio::time::interval(TICK);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            _ = hangup.recv() => {
-                tracing::info!("reloading the configuration");
-                report(&tokio::task::block_in_place(|| sites.reload()), "configuration");
-            }
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-            _ = tick.tick() => tokio::task::block_in_place(|| {
-                spool.refresh();
-                if let Some(reloaded) = sites.reload_tables() {
-                    report(&reloaded, "tables");
-                }
-            }),
-        }
+/// The signals that the server knows.
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        let catch = |kind| signal(kind).context("cannot wait for signals");
+        Ok(Self {
+            hangup: catch(SignalKind::hangup())?,
+            terminate: catch(SignalKind::terminate())?,
+            interrupt: catch(SignalKind::interrupt())?,
+        })
     }
-    Ok(sites.current().config.limits.drain_timeout)
+
+    /// Waits for SIGTERM or SIGINT; reloads at SIGHUP and looks after tables and room meanwhile. Gives the time that
+    /// open transactions may take.
+    async fn until_end<S: Spool>(&mut self, sites: &Sites, spool: &S) -> Duration {
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = self.hangup.recv() => {
+                    tracing::info!("reloading the configuration");
+                    report(&tokio::task::block_in_place(|| sites.reload()), "configuration");
+                }
+                _ = self.terminate.recv() => break,
+                _ = self.interrupt.recv() => break,
+                _ = tick.tick() => tokio::task::block_in_place(|| {
+                    spool.refresh();
+                    if let Some(reloaded) = sites.reload_tables() {
+                        report(&reloaded, "tables");
+                    }
+                }),
+            }
+        }
+        sites.current().config.limits.drain_timeout
+    }
 }
 
 fn report(reloaded: &Result<Vec<Problem>, Vec<Problem>>, what: &str) {

@@ -18,7 +18,8 @@ use std::thread;
 use harness::{Dialogue, Letter, Maildir, Server, finish, program, script};
 
 /// Mailboxes for everybody, limits that a thousand messages fit in, and the default size limit of 50 MB.
-const CONFIG: &str = "hostname = \"mx.example.org\"\n[clients]\nrelay = []\n[limits]\nnew_connections_per_minute = 1000\n\
+const CONFIG: &str = "hostname = \"mx.example.org\"\n[clients]\nrelay = []\n[limits]\n\
+    new_connections_per_minute = 1000\n\
     [domain.\"example.org\".mailbox]\npostmaster = {}\nalice = {}\n\"jürgen\" = {}\n";
 
 /// A message with everything that a client may not change: 8-bit text is for those that can say so.

@@ -100,7 +100,7 @@ fn mail_data_that_stop_coming_end_a_session_and_nothing_is_stored() {
     client.transaction(&["postmaster@example.org"]);
     client.ask_for("DATA", "354");
     client.send(b"Subject: half\r\n\r\nha");
-    expect_turned_away(&mut client, "421 4.4.2", "waited too long for mail data");
+    expect_turned_away(&mut client, "421 4.4.2", "waited too long for data");
     server.stop();
     assert_eq!(server.queue(&["list"]), "");
 }

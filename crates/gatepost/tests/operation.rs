@@ -20,7 +20,8 @@ use harness::{Server, Setup, wait_for};
 /// A small site; `top` stands above its tables, `mailboxes` in its domain.
 fn site(top: &str, mailboxes: &str) -> String {
     format!(
-        "hostname = \"mx.example.org\"\n{top}\n[domain.\"example.org\".mailbox]\npostmaster = {{}}\nalice = {{}}\n{mailboxes}\n"
+        "hostname = \"mx.example.org\"\n{top}\n[domain.\"example.org\".mailbox]\n\
+         postmaster = {{}}\nalice = {{}}\n{mailboxes}\n"
     )
 }
 

@@ -76,9 +76,7 @@ fn a_deferred_message_is_tried_again_and_goes() {
     wait_for("the third attempt", || (peer.seen().messages.len() == 3).then_some(()));
     let messages = peer.seen().messages;
     assert!(messages.iter().all(|message| *message == messages[0] && message.ends_with(MESSAGE)));
-    wait_for("the end of the queue entry", || {
-        server.session().ask("HELP STATUS").says("queue: 0 messages").then_some(())
-    });
+    server.wait_for_empty_queue();
     server.stop();
     assert_eq!(server.queue(&["list"]), "");
     assert!(server.maildir("client.example", "sender").files().is_empty(), "a deferral is no failure");
@@ -136,6 +134,36 @@ fn one_recipient_refused_and_one_taken() {
 }
 
 #[test]
+fn a_delivery_is_reported_where_the_sender_wants_that() {
+    let server = outbound(Peer::start(&["250 2.0.0 taken"]).address());
+    let mut client = server.session();
+    client.ask_for("MAIL FROM:<sender@client.example> RET=HDRS ENVID=QQ314159", "250 2.1.0");
+    client.ask_for("RCPT TO:<postmaster@client.example> NOTIFY=SUCCESS,FAILURE", "250 2.1.5");
+    client.data(b"Subject: onwards\r\n\r\n", "250 2.6.0");
+    let (letter, report) = read_report(&server);
+    let final_recipient = "Final-Recipient: rfc822; postmaster@client.example";
+    for line in ["multipart/report delivery-status", final_recipient, "Action: delivered", "Status: 2."] {
+        assert!(report.contains(line), "{line:?} is missing: {report}");
+    }
+    let text = String::from_utf8_lossy(&letter.content).into_owned();
+    assert!(text.contains("Original-Envelope-Id: QQ314159"), "{text}");
+}
+
+#[test]
+fn a_failure_that_the_sender_does_not_want_to_hear_of_is_not_reported() {
+    let mut server = outbound(Peer::start(&["250 2.0.0 taken"]).address());
+    let mut client = server.session();
+    client.transaction(&[]);
+    client.ask_for("RCPT TO:<refused@example.org> NOTIFY=NEVER", "250 2.1.5");
+    client.data(b"Subject: onwards\r\n\r\n", "250 2.6.0");
+    drop(client);
+    server.wait_for_empty_queue();
+    server.stop();
+    assert_eq!(server.queue(&["list"]), "");
+    assert!(server.maildir("client.example", "sender").files().is_empty());
+}
+
+#[test]
 fn no_dsn_answers_a_dsn() {
     let peer = Peer::start(&["250 2.0.0 taken"]);
     let mut server = outbound(peer.address());
@@ -143,10 +171,8 @@ fn no_dsn_answers_a_dsn() {
     client.ask_for("MAIL FROM:<>", "250 2.1.0");
     client.ask_for("RCPT TO:<refused@example.org>", "250 2.1.5");
     client.data(b"Subject: a notice\r\n\r\n", "250 2.6.0");
-    wait_for("the end of the queue entry", || {
-        client.ask("HELP STATUS").says("queue: 0 messages").then_some(())
-    });
     drop(client);
+    server.wait_for_empty_queue();
     server.stop();
     assert_eq!(server.queue(&["list"]), "");
     assert!(peer.seen().commands.iter().any(|command| command.starts_with("RCPT TO:<refused@example.org>")));

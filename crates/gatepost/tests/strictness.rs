@@ -12,7 +12,8 @@ mod harness;
 use harness::{Dialogue, Server};
 
 /// What an attacker hides behind an end of data that is none; the real end stands behind it.
-const SMUGGLED: &[u8] = b"MAIL FROM:<evil@client.example>\r\nRCPT TO:<bob@example.org>\r\nDATA\r\nSubject: smuggled\r\n\r\nhello\r\n.\r\n";
+const SMUGGLED: &[u8] = b"MAIL FROM:<evil@client.example>\r\nRCPT TO:<bob@example.org>\r\nDATA\r\n\
+    Subject: smuggled\r\n\r\nhello\r\n.\r\n";
 
 /// Ends of data that are none, because of a bare CR, a bare LF or a NUL.
 const FALSE_ENDS: [&[u8]; 14] = [
@@ -50,8 +51,8 @@ fn expect_nothing_more(mut client: Dialogue) {
 #[test]
 fn a_false_end_of_data_is_refused_once_and_nothing_behind_it_is_stored_or_executed() {
     let server = Server::every_code();
-    for false_end in FALSE_ENDS {
-        let mut client = server.session();
+    for (source, false_end) in (10..).zip(FALSE_ENDS) {
+        let mut client = server.session_from(source);
         client.transaction(&["alice@example.org"]);
         client.ask_for("DATA", "354");
         client.send(&[&b"Subject: outer\r\n\r\nhello"[..], false_end, SMUGGLED].concat());
@@ -65,8 +66,8 @@ fn a_false_end_of_data_is_refused_once_and_nothing_behind_it_is_stored_or_execut
 #[test]
 fn a_chunk_with_a_bare_end_of_line_is_refused_once() {
     let server = Server::every_code();
-    for false_end in FALSE_ENDS {
-        let mut client = server.session();
+    for (source, false_end) in (10..).zip(FALSE_ENDS) {
+        let mut client = server.session_from(source);
         client.transaction(&["alice@example.org"]);
         let chunk = [&b"Subject: outer\r\n\r\nhello"[..], false_end, b"QUIT\r\n"].concat();
         client.send(format!("BDAT {} LAST\r\n", chunk.len()).as_bytes());

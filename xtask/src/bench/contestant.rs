@@ -49,7 +49,7 @@ impl Contestant {
             Self::Bare => start_bare(folder)?,
             Self::Postfix => postfix::start(workspace, folder)?,
         };
-        server.wait_until_ready().with_context(|| format!("see {}", folder.join("log").display()))?;
+        server.wait_until_ready()?;
         Ok(server)
     }
 }

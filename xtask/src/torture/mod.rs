@@ -39,6 +39,12 @@ const DRAIN_MAX: Duration = Duration::from_secs(120);
 /// How long the Maildir must stand still once everything acknowledged is there, so that duplicates show.
 const DRAIN_STILL: Duration = Duration::from_secs(2);
 
+/// How long it may stand still before that: longer than the program's longest sleep.
+const STALL_MAX: Duration = Duration::from_secs(40);
+
+/// How often the Maildir is looked at.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
 /// What `torture` is asked to do.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -130,8 +136,10 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<bool> {
     for what in account.damaged.iter().take(10) {
         println!("damaged: {what}");
     }
-    for number in account.lost.iter().take(10) {
-        println!("lost: message {number}");
+    if !account.lost.is_empty() {
+        let first: Vec<String> = account.lost.iter().take(10).map(u64::to_string).collect();
+        println!("not delivered: message {}", first.join(", "));
+        println!("the queue holds {} messages; what is in it is late, not lost", site.queued()?);
     }
     println!(
         "{} kills, {} acknowledged, {} lost, {} duplicates",
@@ -191,6 +199,15 @@ impl Site {
         Server::spawn(&mut command, self.address, &self.folder.join("log"))
     }
 
+    /// How many messages the queue holds while no server runs.
+    fn queued(&self) -> Result<usize> {
+        let mut command = Command::new(&self.program);
+        command.args(["queue", "list", "--config"]).arg(self.folder.join("gatepost.toml"));
+        let listing = process::capture(command.arg("--state").arg(self.state()))?;
+        // A message begins its line; its recipients are indented.
+        Ok(listing.lines().filter(|line| !line.starts_with(' ')).count())
+    }
+
     fn state(&self) -> PathBuf {
         self.folder.join("state")
     }
@@ -243,7 +260,7 @@ fn deliver(dialogue: &mut Dialogue, number: u64) -> Result<()> {
 fn settle_accounts(site: &Site, args: &Args) -> Result<Account> {
     let acknowledged = ledger::acknowledged(&site.folder, args.sessions)?;
     let mut server = site.start()?;
-    server.wait_until_ready().with_context(|| format!("see {}", site.folder.join("log").display()))?;
+    server.wait_until_ready()?;
     println!("{} acknowledged; waiting for their delivery", acknowledged.len());
     let whole = Stopwatch::start();
     let mut still = Stopwatch::start();
@@ -255,11 +272,11 @@ fn settle_accounts(site: &Site, args: &Args) -> Result<Account> {
             last = count;
             still = Stopwatch::start();
         }
-        if still.elapsed() > DRAIN_STILL && (count >= acknowledged.len() || still.elapsed() > DRAIN_STILL * 5)
-        {
+        let enough = if count >= acknowledged.len() { DRAIN_STILL } else { STALL_MAX };
+        if still.elapsed() > enough {
             break;
         }
-        thread::sleep(DRAIN_STILL / 20);
+        thread::sleep(LOOK_AGAIN);
     }
     drop(server);
     let copies = read_maildir(&site.delivered())?;

@@ -1,15 +1,14 @@
 //! `gatepost run`: start the server.
 
-use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use queue::log_spool::Drill;
-use tracing_subscriber::EnvFilter;
 
 use super::SiteOptions;
+use crate::observe;
 use crate::server::{self, Start};
 use crate::site::Sites;
 
@@ -48,7 +47,7 @@ pub fn run(args: &Args, options: &SiteOptions) -> anyhow::Result<ExitCode> {
         }
     };
     super::show(&warnings);
-    log(&sites);
+    observe::start(sites.current().config.log_level.as_str()).context("cannot start the log")?;
     let start = Start {
         config: options.config.clone(),
         state,
@@ -63,17 +62,9 @@ pub fn run(args: &Args, options: &SiteOptions) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()
         .context("cannot start the threads of the server")?;
-    runtime.block_on(server::run(start, Arc::new(sites)))?;
+    let served = runtime.block_on(server::run(start, Arc::new(sites)));
+    drop(runtime);
+    observe::flush();
+    served?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Logs to standard error, at the level of the configuration; `GATEPOST_LOG` overrides it, by target if wanted.
-fn log(sites: &Sites) {
-    let level = sites.current().config.log_level.as_str();
-    let filter = EnvFilter::try_from_env("GATEPOST_LOG").unwrap_or_else(|_| EnvFilter::new(level));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
-        .init();
 }

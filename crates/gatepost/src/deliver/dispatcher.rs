@@ -3,23 +3,26 @@
 //! Invariants: every delivery that was taken is settled or put back; nothing is attempted before its time; a spool that
 //! can't be asked is asked again after a pause, never in a tight loop.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use queue::body::StoredMessage;
-use queue::delivery::{Delivery, RecipientOutcome};
+use queue::delivery::{Delivery, Phase, RecipientOutcome};
 use queue::message::Draft;
+use queue::postmaster::{Order, Query};
 use queue::schedule::{Next, Schedule};
 use queue::spool::Spool;
 use smtp::time::WallTime;
 use tokio::sync::watch;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
 
 use super::attempt::{Attempt, Failure};
 use super::local::{self, Task};
 use super::notices::{self, Results};
 use super::relay::{Relay, Target};
 use super::route::Way;
+use super::timing::{ClockWatch, Timing, Tried, horizon};
 use crate::clock;
 use crate::config::{Host, SmartHost};
 use crate::mailboxes::QuotaUsage;
@@ -54,7 +57,15 @@ pub fn spawn<S: Spool>(
     stopping: watch::Receiver<bool>,
 ) -> JoinHandle<()> {
     let outside = Arc::new(Outside { spool, sites, quota, relay: Relay::new(), started: clock::wall() });
-    let dispatcher = Dispatcher { outside, running: JoinSet::new(), attempts: 0, relays: 0, batches: 0 };
+    let dispatcher = Dispatcher {
+        watch: ClockWatch::new(outside.started, clock::monotonic()),
+        outside,
+        running: JoinSet::new(),
+        places: HashMap::new(),
+        attempts: 0,
+        relays: 0,
+        batches: 0,
+    };
     tokio::spawn(dispatcher.run(stopping))
 }
 
@@ -70,11 +81,13 @@ struct Outside<S> {
 
 struct Dispatcher<S> {
     outside: Arc<Outside<S>>,
-    /// Each gives back the places it took.
-    running: JoinSet<Places>,
+    running: JoinSet<()>,
+    /// The places that each running task holds.
+    places: HashMap<Id, Places>,
     attempts: usize,
     relays: usize,
     batches: usize,
+    watch: ClockWatch,
 }
 
 /// The places that a running task holds.
@@ -88,26 +101,45 @@ struct Places {
 impl<S: Spool> Dispatcher<S> {
     async fn run(mut self, mut stopping: watch::Receiver<bool>) {
         loop {
+            self.mend_times().await;
             let changed = self.outside.spool.changed();
             let pause = self.start_due().await;
             let asleep = tokio::time::sleep(pause.unwrap_or_else(|| self.until_next()));
             tokio::select! {
                 () = changed, if pause.is_none() && self.attempts < ATTEMPTS_MAX => {}
                 () = asleep => {}
-                Some(finished) = self.running.join_next() => self.finished(finished.ok()),
+                Some(finished) = self.running.join_next_with_id() => self.finished(finished),
                 stop = stopping.changed() => {
                     if stop.is_err() || *stopping.borrow() {
                         break;
                     }
                 }
             }
-            while let Some(finished) = self.running.try_join_next() {
-                self.finished(finished.ok());
+            while let Some(finished) = self.running.try_join_next_with_id() {
+                self.finished(finished);
             }
         }
         let rest = async { while self.running.join_next().await.is_some() {} };
         if tokio::time::timeout(STOP_TIMEOUT, rest).await.is_err() {
             tracing::warn!("attempts under way are cut off; they are repeated after the next start");
+        }
+    }
+
+    /// Makes due now what a clock that was wrong has put off for too long.
+    async fn mend_times(&mut self) {
+        let now = clock::wall();
+        let set_back = self.watch.was_set_back(now, clock::monotonic());
+        let spool = &self.outside.spool;
+        let far = now + horizon(&schedule(&self.outside.sites.current()));
+        if !set_back && spool.next_due().is_none_or(|due| due <= far) {
+            return;
+        }
+        let waiting = Query { phase: Some(Phase::Waiting), ..Query::default() };
+        match spool.order(&waiting, Order::Retry { due: now }).await {
+            Ok(recipients) => {
+                tracing::warn!(recipients, "the clock was set back: all that waits is tried now")
+            }
+            Err(error) => tracing::error!(%error, "the clock was set back, and the queue keeps its times"),
         }
     }
 
@@ -142,16 +174,20 @@ impl<S: Spool> Dispatcher<S> {
                 }
             }
         }
+        let mut waits = false;
         while !local.is_empty() {
             let batch: Vec<Delivery> = local.drain(..local.len().min(BATCH_MAX)).collect();
             if self.batches < BATCHES_MAX {
                 let places = Places { batches: 1, ..Places::default() };
                 self.start(maildirs(Arc::clone(&self.outside), batch), places);
             } else {
-                // A finished batch wakes the dispatcher long before that.
                 batch.into_iter().for_each(|delivery| self.outside.spool.release(delivery, now));
-                return Some(SLEEP_MAX);
+                waits = true;
             }
+        }
+        if waits {
+            // A finished batch wakes the dispatcher long before that.
+            return Some(SLEEP_MAX);
         }
         if postponed { Some(PAUSE) } else { full.then_some(Duration::ZERO) }
     }
@@ -161,15 +197,20 @@ impl<S: Spool> Dispatcher<S> {
         self.attempts += places.attempts;
         self.relays += places.relays;
         self.batches += places.batches;
-        self.running.spawn(async move {
-            attempt.await;
-            places
-        });
+        let task = self.running.spawn(attempt).id();
+        self.places.insert(task, places);
     }
 
-    fn finished(&mut self, places: Option<Places>) {
-        // A task that was ended abnormally gives nothing back; its places stay taken rather than be counted twice.
-        let places = places.unwrap_or_default();
+    /// Gives back the places of a task, however it ended.
+    fn finished(&mut self, finished: Result<(Id, ()), JoinError>) {
+        let task = match finished {
+            Ok((task, ())) => task,
+            Err(error) => {
+                tracing::error!(%error, "a delivery ended abnormally; it is repeated after the next start");
+                error.id()
+            }
+        };
+        let places = self.places.remove(&task).unwrap_or_default();
         self.attempts = self.attempts.saturating_sub(places.attempts);
         self.relays = self.relays.saturating_sub(places.relays);
         self.batches = self.batches.saturating_sub(places.batches);
@@ -182,6 +223,7 @@ impl<S: Spool> Dispatcher<S> {
 }
 
 async fn discard<S: Spool>(outside: Arc<Outside<S>>, delivery: Delivery) {
+    // The message itself is not looked at: nobody is told that what was thrown away was delivered.
     tracing::info!(target: "gatepost::delivery", queue_id = %delivery.id, "discarded, as the configuration wants");
     let outcomes = delivery.recipients.iter().map(|_| RecipientOutcome::Delivered).collect();
     outside.settle(delivery, outcomes, Vec::new()).await;
@@ -207,9 +249,13 @@ async fn maildirs<S: Spool>(outside: Arc<Outside<S>>, deliveries: Vec<Delivery>)
     });
     match blocking.await {
         Ok((tasks, attempts)) => {
+            // At once: their records share a sync.
+            let mut records = JoinSet::new();
             for ((delivery, task), attempts) in opened.into_iter().zip(tasks).zip(attempts) {
-                outside.record(delivery, &task.stored, attempts).await;
+                let outside = Arc::clone(&outside);
+                records.spawn(async move { outside.record(delivery, &task.stored, attempts).await });
             }
+            while records.join_next().await.is_some() {}
         }
         Err(error) => {
             tracing::error!(%error, "a Maildir delivery ended abnormally");
@@ -221,6 +267,10 @@ async fn maildirs<S: Spool>(outside: Arc<Outside<S>>, deliveries: Vec<Delivery>)
 }
 
 async fn relay<S: Spool>(outside: Arc<Outside<S>>, delivery: Delivery) {
+    if outside.spool.fault().is_some() {
+        // What can't be recorded would be relayed again after the next start; a Maildir tells what it has.
+        return outside.spool.release(delivery, clock::wall() + SLEEP_MAX);
+    }
     let Some((delivery, stored)) = outside.open(delivery).await else { return };
     let site = outside.sites.current();
     let attempts = match &site.config.smart_host {
@@ -261,13 +311,21 @@ impl<S: Spool> Outside<S> {
         let site = self.sites.current();
         let now = clock::wall();
         let jitter = u32::try_from(random() >> 32).unwrap_or(0);
-        let next = schedule(&site).next(delivery.received, delivery.attempts + 1, now, jitter);
-        let outcomes: Vec<RecipientOutcome> = attempts.iter().map(|attempt| outcome(attempt, next)).collect();
+        let Delivery { received, due, .. } = delivery;
+        let tried = Tried { received, due, attempts: delivery.attempts.saturating_add(1) };
+        let timing = Timing::after(&schedule(&site), tried, now, jitter);
+        let outcomes: Vec<RecipientOutcome> =
+            attempts.iter().map(|attempt| outcome(attempt, timing.next)).collect();
         for ((index, attempt), outcome) in delivery.recipients.iter().zip(&attempts).zip(&outcomes) {
             log(&delivery, stored, *index, attempt, outcome, now);
         }
-        let results =
-            Results { stored, indexes: &delivery.recipients, attempts: &attempts, outcomes: &outcomes };
+        let results = Results {
+            stored,
+            indexes: &delivery.recipients,
+            attempts: &attempts,
+            outcomes: &outcomes,
+            warned_until: timing.warned_until,
+        };
         let notices = notices::drafts(&site, &results, now, random());
         self.settle(delivery, outcomes, notices).await;
     }

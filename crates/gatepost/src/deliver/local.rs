@@ -104,7 +104,8 @@ impl Batch<'_> {
         }
     }
 
-    /// A mailbox was asked for its room at RCPT; one behind an alias or a list is asked here.
+    /// A mailbox was asked for its room at RCPT; one behind an alias or a list is asked here. A postmaster's always has
+    /// room (RFC 5321 §4.5.1).
     fn over_quota(
         &self,
         resolved: &Resolved,
@@ -112,7 +113,9 @@ impl Batch<'_> {
         size_octets: u64,
     ) -> Option<Attempt> {
         let quota = resolved.quota?;
-        if matches!(&recipient.accepted_as, ForwardPath::Mailbox(asked) if *asked == recipient.mailbox) {
+        let asked_at_rcpt =
+            matches!(&recipient.accepted_as, ForwardPath::Mailbox(asked) if *asked == recipient.mailbox);
+        if asked_at_rcpt || recipient.mailbox.local_part.is_postmaster() {
             return None;
         }
         let Destination::Maildir(maildir) = &resolved.destination else { return None };

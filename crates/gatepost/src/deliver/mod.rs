@@ -7,6 +7,9 @@ mod maildir;
 mod notices;
 mod relay;
 mod route;
+#[cfg(test)]
+mod tests;
+mod timing;
 
 pub use dispatcher::spawn;
 pub(crate) use route::destination;

@@ -1,10 +1,12 @@
 //! The DSNs that the outcomes of a delivery cause, ready to be settled together with them.
 
+use std::collections::{HashMap, HashSet};
+
 use queue::body::StoredMessage;
 use queue::delivery::RecipientOutcome;
 use queue::dsn::{self, Action, Notice, Original, Report};
-use queue::message::{Draft, QueuedRecipient};
-use smtp::address::ForwardPath;
+use queue::message::{Draft, QueuedMessage, QueuedRecipient};
+use smtp::address::{ForwardPath, Mailbox};
 use smtp::time::WallTime;
 
 use super::attempt::{Attempt, Failure};
@@ -21,17 +23,24 @@ pub(super) struct Results<'a> {
     pub(super) attempts: &'a [Attempt],
     /// One for each of them.
     pub(super) outcomes: &'a [RecipientOutcome],
+    /// When those that were deferred will go back; set when their sender is to hear of the delay now.
+    pub(super) warned_until: Option<WallTime>,
 }
 
 /// The DSNs for `results`: none when nothing is to be reported, one for up to a hundred recipients.
 pub(super) fn drafts(site: &Site, results: &Results<'_>, now: WallTime, random: u64) -> Vec<Draft> {
     let message = &results.stored.message;
-    let reports: Vec<Report<'_>> =
+    let mut reports: Vec<Report<'_>> =
         results.reports().filter(|report| dsn::wanted(message, report.recipient, report.action)).collect();
     if reports.is_empty() {
         return Vec::new();
     }
-    let whole = dsn::returns_whole(message, results.stored.body.size_octets());
+    let told = told(site, message, &reports);
+    for (report, recipient) in reports.iter_mut().zip(&told) {
+        report.recipient = recipient;
+    }
+    let whole = reports.iter().any(|report| report.action.is_failure())
+        && dsn::returns_whole(message, results.stored.body.size_octets());
     let body = if whole { results.stored.read_body().ok() } else { None };
     let header = if body.is_none() { local::header_section(results.stored) } else { Vec::new() };
     let notice = Notice {
@@ -62,12 +71,33 @@ fn addressed(site: &Site, composed: dsn::Dsn, now: WallTime) -> Option<Draft> {
     Some(draft)
 }
 
+/// The recipients as the one who is told knows them: a list's owner knows its members, everybody else the address that
+/// the mail was sent to (RFC 5321 §3.9.2, RFC 3464 §2.3.2).
+fn told(site: &Site, message: &QueuedMessage, reports: &[Report<'_>]) -> Vec<QueuedRecipient> {
+    let owner = message.reverse_path.mailbox();
+    let mut members: HashMap<&ForwardPath, HashSet<Mailbox>> = HashMap::new();
+    let members_of = |list| {
+        let resolved = site.directory.resolve(list).into_iter();
+        resolved.filter(|end| end.list_owner.as_ref() == owner).map(|end| end.mailbox).collect()
+    };
+    let told = reports.iter().map(|report| {
+        let accepted_as = &report.recipient.accepted_as;
+        let mut told = report.recipient.clone();
+        let members = members.entry(accepted_as).or_insert_with(|| members_of(accepted_as));
+        if owner.is_some() && members.contains(&told.mailbox) {
+            told.accepted_as = ForwardPath::Mailbox(told.mailbox.clone());
+        }
+        told
+    });
+    told.collect()
+}
+
 impl<'a> Results<'a> {
     fn reports(&self) -> impl Iterator<Item = Report<'a>> {
         let recipients = &self.stored.message.recipients;
         self.indexes.iter().zip(self.attempts).zip(self.outcomes).filter_map(|((index, attempt), outcome)| {
             let recipient = recipients.get(usize::try_from(*index).ok()?)?;
-            report(recipient, attempt, outcome)
+            report(recipient, attempt, outcome, self.warned_until)
         })
     }
 }
@@ -76,8 +106,9 @@ fn report<'a>(
     recipient: &'a QueuedRecipient,
     attempt: &'a Attempt,
     outcome: &RecipientOutcome,
+    warned_until: Option<WallTime>,
 ) -> Option<Report<'a>> {
-    let failed = |action, failure: &'a Failure| Report {
+    let missed = |action, failure: &'a Failure| Report {
         recipient,
         action,
         status: &failure.status,
@@ -85,11 +116,13 @@ fn report<'a>(
         remote: failure.remote.as_deref(),
     };
     match (attempt, outcome) {
-        (Attempt::Failed(failure), _) => Some(failed(Action::Failed, failure)),
+        (Attempt::Failed(failure), _) => Some(missed(Action::Failed, failure)),
         (Attempt::Deferred(failure), RecipientOutcome::Expired { .. }) => {
-            Some(failed(Action::Expired, failure))
+            Some(missed(Action::Expired, failure))
         }
-        (Attempt::Deferred(_), _) => None,
+        (Attempt::Deferred(failure), _) => {
+            warned_until.map(|until| missed(Action::Delayed { until }, failure))
+        }
         (Attempt::Delivered, _) => Some(Report {
             recipient,
             action: Action::Delivered,

@@ -182,4 +182,6 @@ async fn resolve(target: &Target) -> io::Result<Vec<SocketAddr>> {
 }
 
 #[cfg(test)]
+mod scripted;
+#[cfg(test)]
 mod tests;

@@ -50,6 +50,8 @@ struct Connection<S> {
     actions: Vec<Action>,
     output: Output,
     incoming: Option<Box<Incoming>>,
+    /// Whether something came before the greeting.
+    early: bool,
     closing: bool,
 }
 
@@ -81,6 +83,7 @@ pub(super) async fn serve<S: Spool>(
         actions: Vec::new(),
         output: Output::default(),
         incoming: None,
+        early: false,
         closing: false,
     };
     if let Err(error) = connection.run(greeting_delay, draining).await {
@@ -91,7 +94,9 @@ pub(super) async fn serve<S: Spool>(
 
 impl<S: Spool> Connection<S> {
     async fn run(&mut self, greeting_delay: Duration, mut draining: watch::Receiver<bool>) -> io::Result<()> {
-        self.wait_before_greeting(greeting_delay).await?;
+        if !self.wait_before_greeting(greeting_delay).await? {
+            return Ok(());
+        }
         if *draining.borrow_and_update() {
             self.event(Event::ShuttingDown).await?;
         }
@@ -130,27 +135,45 @@ impl<S: Spool> Connection<S> {
         self.linger().await
     }
 
-    /// Waits, if the site wants that, and lets the session hear of a client that cannot.
-    async fn wait_before_greeting(&mut self, delay: Duration) -> io::Result<()> {
-        if delay > Duration::ZERO && self.client.refused.is_none() {
-            let end = tokio::time::sleep(delay);
+    /// Waits, if the site wants that, for a client that cannot; `false` when the client has closed.
+    async fn wait_before_greeting(&mut self, delay: Duration) -> io::Result<bool> {
+        if delay == Duration::ZERO || self.client.refused.is_some() {
+            return self.read_early();
+        }
+        let end = tokio::time::sleep(delay);
+        tokio::pin!(end);
+        let mut open = true;
+        while open && !self.early {
             tokio::select! {
-                () = end => return Ok(()),
+                () = &mut end => break,
                 ready = self.stream.readable() => ready?,
             }
+            open = self.read_early()?;
         }
-        self.read_early();
-        Ok(())
+        Ok(open)
     }
 
-    /// Hands on what has come before the greeting, if anything has.
-    fn read_early(&mut self) {
-        INPUT.with_borrow_mut(|input| {
-            if let Ok(octets @ 1..) = self.stream.try_read(input) {
+    /// Hands on what has come before the greeting, if anything has; `false` when the client has closed.
+    fn read_early(&mut self) -> io::Result<bool> {
+        let read = INPUT.with_borrow_mut(|input| {
+            let read = self.stream.try_read(input);
+            if let Ok(octets @ 1..) = read {
                 let received = input.get(..octets).unwrap_or_default();
                 self.session.handle(clock::monotonic(), Event::Received(received), &mut self.actions);
             }
+            read
         });
+        match read {
+            Ok(0) => Ok(false),
+            Ok(_) => {
+                self.early = true;
+                Ok(true)
+            }
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+                Ok(true)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Reads what is there; `false` when the client has closed.

@@ -200,7 +200,7 @@ fn reverse_path(own: &ReversePath, list_owner: Option<&Mailbox>) -> ReversePath 
 }
 
 /// Counts the Received fields of the header section while it passes.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct FieldCounter {
     count: u32,
     /// The start of the line that is being read, at most as long as the name.
@@ -208,12 +208,6 @@ struct FieldCounter {
     length: usize,
     /// Set once the empty line behind the header section has passed.
     done: bool,
-}
-
-impl Default for FieldCounter {
-    fn default() -> Self {
-        Self { count: 0, line: [0; 9], length: 0, done: false }
-    }
 }
 
 impl FieldCounter {

@@ -18,7 +18,7 @@ pub(crate) struct Letter {
     pub(crate) return_path: String,
     /// The value of Delivered-To.
     pub(crate) delivered_to: String,
-    /// The value of the Received field on top, unfolded.
+    /// The value of the Received field on top, unfolded; empty for a message that the server wrote itself.
     pub(crate) received: String,
     /// Everything behind the trace fields.
     pub(crate) content: Vec<u8>,
@@ -54,13 +54,13 @@ impl Maildir {
 }
 
 impl Letter {
-    /// Takes the trace fields off: Return-Path, Delivered-To, X-Original-To where the address differs, and one Received.
+    /// Takes the trace fields off: Return-Path, Delivered-To, X-Original-To where the address differs, and Received.
     pub(crate) fn parse(octets: &[u8]) -> Self {
         let mut rest = octets;
         let return_path = field(&mut rest, "Return-Path").expect("Return-Path stands first");
         let delivered_to = field(&mut rest, "Delivered-To").expect("Delivered-To stands second");
         field(&mut rest, "X-Original-To");
-        let received = field(&mut rest, "Received").expect("Received stands behind them");
+        let received = field(&mut rest, "Received").unwrap_or_default();
         Self { return_path, delivered_to, received, content: rest.to_vec() }
     }
 }

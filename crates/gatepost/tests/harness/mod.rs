@@ -17,7 +17,7 @@ pub(crate) use programs::{Peer, finish, program, script};
 pub(crate) use server::{Server, Setup, every_code_config};
 
 /// Longest wait for anything that ought to happen at once; generous, as a build machine may be busy.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How often something that is waited for is looked at.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);

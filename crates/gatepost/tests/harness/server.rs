@@ -114,6 +114,13 @@ impl Server {
         wait_for(&format!("{words:?} in the log"), || self.log().contains(words).then_some(()));
     }
 
+    /// Waits until nothing is in its queue, as it tells its trusted client 127.0.0.1.
+    pub(crate) fn wait_for_empty_queue(&self) {
+        wait_for("an empty queue", || {
+            self.session().ask("HELP STATUS").says("queue: 0 messages").then_some(())
+        });
+    }
+
     /// Sends its process a signal.
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();

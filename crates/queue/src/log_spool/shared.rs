@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use super::digest::Summary;
 use super::index::{Index, Key};
@@ -21,6 +22,9 @@ use crate::wait::{Bell, Sender, lock};
 
 /// Octets that one commit gathers (ours: about what a disk writes in the time of a few syncs).
 pub(super) const GROUP_OCTETS_MAX: usize = 16 * 1024 * 1024;
+
+/// How long a job that nobody waits for is kept back, so that it shares the sync of another (ours).
+const COMPANY_WAIT: Duration = Duration::from_millis(10);
 
 /// A segment of the log as it is read.
 #[derive(Debug)]
@@ -76,6 +80,17 @@ pub(super) enum Job {
 }
 
 impl Job {
+    /// Whether somebody waits for it. A message that is in its mailboxes needs no sync of its own: the names of the
+    /// files there tell a repetition after a crash. One that was relayed can't be told, and is recorded at once.
+    fn is_urgent(&self) -> bool {
+        match self {
+            Self::Settle { outcomes, notices, .. } => {
+                !notices.is_empty() || !outcomes.iter().all(|outcome| *outcome == RecipientOutcome::Delivered)
+            }
+            Self::Accept { .. } | Self::Order { .. } | Self::Wishes(_) => true,
+        }
+    }
+
     fn octets(&self) -> usize {
         let prepared = |prepared: &Prepared| prepared.head.len() + prepared.body.len();
         match self {
@@ -89,6 +104,8 @@ impl Job {
 #[derive(Default)]
 struct Waiting {
     jobs: VecDeque<Job>,
+    /// How many of them somebody waits for.
+    urgent: usize,
     stopping: bool,
     /// Whether there is something to do besides the jobs.
     tend: bool,
@@ -104,14 +121,16 @@ pub(super) struct Intake {
 impl Intake {
     /// Hands a job in; `false`, and the job dropped, once the spool stops.
     pub(super) fn push(&self, job: Job) -> bool {
+        let urgent = job.is_urgent();
         let mut waiting = lock(&self.waiting);
         if waiting.stopping {
             return false;
         }
         waiting.jobs.push_back(job);
-        let first = waiting.jobs.len() == 1;
+        waiting.urgent += usize::from(urgent);
+        let wakes = if urgent { waiting.urgent == 1 } else { waiting.jobs.len() == 1 };
         drop(waiting);
-        if first {
+        if wakes {
             self.arrived.notify_one();
         }
         true
@@ -133,6 +152,11 @@ impl Intake {
         while wait && waiting.jobs.is_empty() && !waiting.stopping && !waiting.tend {
             waiting = self.arrived.wait(waiting).unwrap_or_else(PoisonError::into_inner);
         }
+        if wait && waiting.urgent == 0 && !waiting.stopping && !waiting.tend {
+            // What nobody waits for goes with the next group, or alone a little later.
+            let woken = self.arrived.wait_timeout(waiting, COMPANY_WAIT);
+            waiting = woken.unwrap_or_else(PoisonError::into_inner).0;
+        }
         waiting.tend = false;
         if waiting.stopping && waiting.jobs.is_empty() {
             return None;
@@ -146,7 +170,9 @@ impl Intake {
             octets += job.octets();
             count += 1;
         }
-        Some((waiting.jobs.drain(..count).collect(), octets as u64))
+        let jobs: Vec<Job> = waiting.jobs.drain(..count).collect();
+        waiting.urgent -= jobs.iter().filter(|job| job.is_urgent()).count();
+        Some((jobs, octets as u64))
     }
 }
 

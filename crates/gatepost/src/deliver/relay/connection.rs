@@ -147,7 +147,7 @@ impl Connection {
 
     /// Whether, after an outcome, the session takes another transaction.
     pub(super) fn is_ready(&mut self) -> bool {
-        matches!(self.actions.pop_front(), Some(Action::Ready)) && self.is_idle()
+        self.actions.pop_front_if(|action| *action == Action::Ready).is_some() && self.is_idle()
     }
 
     /// Whether an idle connection looks as if it could be used: the server has neither closed it nor said anything.

@@ -1,11 +1,9 @@
 //! Relaying to scripted servers on the loopback.
-//!
-//! A script is what a server does on one connection, line by line: `S` sends, `C` reads a line that must begin so, `D`
-//! reads mail data up to the lone dot, `E` waits for the client's end, `X` closes. What was read is given back.
 
 use std::fmt::Write as _;
 
 use queue::body::Body;
+use queue::disk::Disk as _;
 use queue::log_spool::{LogSpool, Options};
 use queue::memory_spool::MemorySpool;
 use queue::message::{Destination, Origin, QueuedMessage, QueuedRecipient};
@@ -14,85 +12,16 @@ use queue::spool::Spool;
 use smtp::address::{ForwardPath, ReversePath};
 use smtp::envelope::{BodyType, MailParameters, Notify, RcptParameters};
 use smtp::time::WallTime;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::TcpListener;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::task::JoinHandle;
+use tokio::net::{TcpListener, TcpSocket};
 
 use super::idle::IDLE_MAX;
+use super::scripted::{Scripted, accept, run_script};
 use super::*;
 
 const HELLO: &str = "S 220 mx ready\nC EHLO gatepost.example\nS 250 mx\n";
 const MESSAGE: &str = "C MAIL FROM:<alice@example.org>\nS 250 ok\nC RCPT TO:<bob@example.net>\nS 250 ok\n\
                        C DATA\nS 354 go on\nD\nS 250 2.0.0 kept as 1\n";
 const BODY: &[u8] = b"Subject: hello\r\n\r\n.hello\r\n";
-
-/// A server that runs one script a connection, in order, each to its end.
-struct Scripted {
-    address: SocketAddr,
-    task: JoinHandle<Vec<String>>,
-}
-
-impl Scripted {
-    async fn start(scripts: &[&str]) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let scripts: Vec<String> = scripts.iter().map(|script| (*script).to_owned()).collect();
-        let task = tokio::spawn(async move {
-            let mut read = Vec::new();
-            for script in scripts {
-                let (reader, writer) = listener.accept().await.unwrap().0.into_split();
-                read.push(run_script(&script, BufReader::new(reader), writer).await);
-            }
-            read
-        });
-        Self { address, task }
-    }
-
-    fn target(&self) -> Target {
-        Target { host: String::from("127.0.0.1"), port: self.address.port() }
-    }
-
-    /// What was read on each connection, once every script has ended.
-    async fn finish(self) -> Vec<String> {
-        self.task.await.unwrap()
-    }
-}
-
-async fn run_script(
-    script: &str,
-    mut reader: BufReader<OwnedReadHalf>,
-    mut writer: OwnedWriteHalf,
-) -> String {
-    let mut read = String::new();
-    for line in script.lines() {
-        let (what, text) = line.split_at(1);
-        let text = text.strip_prefix(' ').unwrap_or(text);
-        match what {
-            "S" => writer.write_all(format!("{text}\r\n").as_bytes()).await.unwrap(),
-            "C" => {
-                let start = read.len();
-                reader.read_line(&mut read).await.unwrap();
-                assert!(read[start..].starts_with(text), "{text:?} was due, {:?} came", &read[start..]);
-            }
-            "D" => loop {
-                let start = read.len();
-                assert_ne!(reader.read_line(&mut read).await.unwrap(), 0, "the mail data don't end");
-                if &read[start..] == ".\r\n" {
-                    break;
-                }
-            },
-            "E" => {
-                let mut rest = Vec::new();
-                reader.read_to_end(&mut rest).await.unwrap();
-                assert_eq!(rest, b"", "nothing more was due");
-            }
-            "X" => return read,
-            other => panic!("no such step: {other}"),
-        }
-    }
-    read
-}
 
 fn recipient(mailbox: &str, accepted_as: &str) -> QueuedRecipient {
     QueuedRecipient {
@@ -155,9 +84,11 @@ fn local_status(attempt: &Attempt) -> (&'static str, &str) {
     }
 }
 
-/// An address that nobody listens on.
-async fn closed_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
+/// An address that nobody listens on, nor can, while the socket is kept.
+fn closed_address() -> (SocketAddr, TcpSocket) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    (socket.local_addr().unwrap(), socket)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -304,7 +235,7 @@ async fn a_server_that_says_nothing_is_given_up_at_the_deadline() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_cannot_be_reached_defers() {
-    let address = closed_address().await;
+    let (address, _socket) = closed_address();
     let target = Target { host: address.ip().to_string(), port: address.port() };
     let attempts = send(&Relay::new(), &target, &for_bob().await).await;
     assert_eq!(local_status(&attempts[0]), ("deferred", "4.4.1"));
@@ -328,7 +259,8 @@ async fn the_next_address_is_tried_where_the_first_one_decides_nothing() {
     let stored = for_bob().await;
     let whole = format!("{HELLO}{MESSAGE}C QUIT\nE");
     let second = Scripted::start(&[&whole]).await;
-    let attempts = send_to_two([closed_address().await, second.address], &stored).await;
+    let (closed, _socket) = closed_address();
+    let attempts = send_to_two([closed, second.address], &stored).await;
     assert_eq!(attempts, [relayed("250 2.0.0 kept as 1")]);
     second.finish().await;
 
@@ -347,7 +279,8 @@ async fn what_one_address_cannot_take_is_not_failed_while_another_is_out_of_reac
     let stored = for_bob().await;
     for never_first in [true, false] {
         let never = Scripted::start(&["S 521 never\nE"]).await;
-        let mut addresses = [never.address, closed_address().await];
+        let (closed, _socket) = closed_address();
+        let mut addresses = [never.address, closed];
         if !never_first {
             addresses.reverse();
         }
@@ -414,7 +347,7 @@ fn limited(recipients: &[&str], limits: &str) -> String {
     for recipient in recipients {
         let _ = write!(script, "C RCPT TO:<{recipient}>\nS 250 ok\n");
     }
-    script.push_str("C DATA\nS 354 go on\nD\nS 250 kept\nC QUIT\nS 221 bye\nE");
+    script.push_str("C DATA\nS 354 go on\nD\nS 250 kept\nC QUIT\nE");
     script
 }
 
@@ -431,10 +364,30 @@ async fn recipients_beyond_the_servers_limits_go_into_further_sessions() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_takes_nobody_at_a_time_defers() {
-    let script = "S 220 mx\nC EHLO\nS 250-mx\nS 250 LIMITS RCPTDOMAINMAX=0\nC QUIT\nE";
-    let (attempts, _) = send_once(script, &for_bob().await).await;
-    assert!(matches!(attempts.as_slice(), [Attempt::Deferred(_)]), "{attempts:?}");
+async fn recipients_that_were_too_many_go_into_another_transaction() {
+    let script = format!(
+        "{HELLO}C MAIL\nS 250 ok\nC RCPT TO:<a@\nS 250 ok\nC RCPT TO:<b@\nS 452 4.5.3 too many\n\
+         C DATA\nS 354 go on\nD\nS 250 first\n\
+         C MAIL\nS 250 ok\nC RCPT TO:<b@\nS 250 ok\nC DATA\nS 354 go on\nD\nS 250 second\nC QUIT\nE"
+    );
+    let stored = store(queued(&["a@example.net", "b@example.net"], BodyType::SevenBit), BODY).await;
+    assert_eq!(send_once(&script, &stored).await.0, [relayed("250 first"), relayed("250 second")]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_has_room_for_nobody_is_not_asked_twice() {
+    let script = format!("{HELLO}C MAIL\nS 250 ok\nC RCPT\nS 452 4.5.3 too many\nC QUIT\nE");
+    let (attempts, _) = send_once(&script, &for_bob().await).await;
+    assert_eq!(attempts, [Attempt::Deferred(remote_failure("4.5.3", "452 4.5.3 too many"))]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_are_pipelined_and_chunks_sent_where_that_is_offered() {
+    let script = "S 220 mx\nC EHLO\nS 250-mx\nS 250-PIPELINING\nS 250 CHUNKING\n\
+                  C MAIL\nC RCPT\nS 250 ok\nS 250 ok\nC BDAT 26 LAST\nL\nL\nL\nS 250 kept\nC QUIT\nE";
+    let (attempts, read) = send_once(script, &for_bob().await).await;
+    assert_eq!(attempts, [relayed("250 kept")]);
+    assert!(read.contains("LAST\r\nSubject: hello\r\n\r\n.hello\r\nQUIT\r\n"), "{read}");
 }
 
 /// Lines that make up more than one portion of a large body.
@@ -446,8 +399,8 @@ fn large_body() -> Vec<u8> {
     text.into_bytes()
 }
 
-async fn store_large(content: &[u8]) -> StoredMessage {
-    let (spool, _) = LogSpool::open_on(SimulatedDisk::new(512), Options::new(1)).unwrap();
+async fn store_large(disk: &SimulatedDisk, content: &[u8]) -> StoredMessage {
+    let (spool, _) = LogSpool::open_on(disk.clone(), Options::new(1)).unwrap();
     let id = spool.allot(WallTime::from_unix_millis(1));
     let mut large = spool.large_body(id).unwrap();
     large.append(content).unwrap();
@@ -460,7 +413,7 @@ async fn store_large(content: &[u8]) -> StoredMessage {
 async fn a_large_body_arrives_whole() {
     let content = large_body();
     assert!(content.len() > 3_000_000);
-    let stored = store_large(&content).await;
+    let stored = store_large(&SimulatedDisk::new(512), &content).await;
     let (attempts, read) = send_once(&format!("{HELLO}{MESSAGE}C QUIT\nE"), &stored).await;
     assert_eq!(attempts, [relayed("250 2.0.0 kept as 1")]);
     let (_, sent) = read.split_once("DATA\r\n").unwrap();
@@ -470,24 +423,17 @@ async fn a_large_body_arrives_whole() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_while_mail_data_are_sent_is_heard() {
-    // The server reads nothing behind its refusal, so that the client can only hear it by reading while it writes.
-    let begun = format!("{HELLO}C MAIL\nS 250 ok\nC RCPT\nS 250 ok\nC DATA\nS 354 go on\n");
+    // The server reads nothing behind its refusal, so that only a client that reads while it writes can hear it.
+    let script =
+        format!("{HELLO}C MAIL\nS 250 ok\nC RCPT\nS 250 ok\nC DATA\nS 354 go on\nL\nS 552 5.3.4 too much");
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let target = Target { host: String::from("127.0.0.1"), port: listener.local_addr().unwrap().port() };
-    let stored = store_large(&large_body().repeat(8)).await;
+    let stored = store_large(&SimulatedDisk::new(512), &large_body().repeat(5)).await;
     let relay = Relay::new();
     let server = async {
-        let (reader, mut writer) = listener.accept().await.unwrap().0.into_split();
-        let mut reader = BufReader::new(reader);
-        for line in begun.lines() {
-            match line.split_at(2) {
-                ("S ", text) => writer.write_all(format!("{text}\r\n").as_bytes()).await.unwrap(),
-                _ => drop(reader.read_line(&mut String::new()).await.unwrap()),
-            }
-        }
-        reader.read_line(&mut String::new()).await.unwrap();
-        writer.write_all(b"552 5.3.4 too much\r\n").await.unwrap();
-        (reader, writer)
+        let mut connection = accept(&listener).await;
+        run_script(&script, &mut connection).await;
+        connection
     };
     let (attempts, _open) = tokio::join!(send(&relay, &target, &stored), server);
     assert_eq!(attempts, [Attempt::Failed(remote_failure("5.3.4", "552 5.3.4 too much"))]);
@@ -496,32 +442,13 @@ async fn a_refusal_while_mail_data_are_sent_is_heard() {
 #[tokio::test(flavor = "multi_thread")]
 async fn mail_data_that_cannot_be_read_are_not_finished() {
     let disk = SimulatedDisk::new(512);
-    let (spool, _) = LogSpool::open_on(disk.clone(), Options::new(1)).unwrap();
-    let id = spool.allot(WallTime::from_unix_millis(1));
-    let mut large = spool.large_body(id).unwrap();
-    large.append(&large_body()).unwrap();
-    let body = Body::Large(large.seal().unwrap());
-    spool.enqueue(id, queued(&["bob@example.net"], BodyType::SevenBit), body).await.unwrap();
-    let stored = spool.open(id).await.unwrap();
-    damage(&disk);
-    let begun = format!("{HELLO}C MAIL\nS 250 ok\nC RCPT\nS 250 ok\nC DATA\nS 354 go on\n");
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let target = Target { host: String::from("127.0.0.1"), port: listener.local_addr().unwrap().port() };
-    let server = async {
-        let (reader, mut writer) = listener.accept().await.unwrap().0.into_split();
-        let mut reader = BufReader::new(reader);
-        for line in begun.lines() {
-            match line.split_at(2) {
-                ("S ", text) => writer.write_all(format!("{text}\r\n").as_bytes()).await.unwrap(),
-                _ => drop(reader.read_line(&mut String::new()).await.unwrap()),
-            }
-        }
-        let mut rest = Vec::new();
-        reader.read_to_end(&mut rest).await.unwrap();
-        rest
-    };
-    let relay = Relay::new();
-    let (attempts, rest) = tokio::join!(send(&relay, &target, &stored), server);
+    let stored = store_large(&disk, &large_body()).await;
+    let (name, _) = disk.list().unwrap().into_iter().find(|(name, _)| name.starts_with("large")).unwrap();
+    let mut octets = disk.contents(&name).unwrap();
+    octets[1_000_000] ^= 1;
+    disk.set_contents(&name, octets);
+    let script = format!("{HELLO}C MAIL\nS 250 ok\nC RCPT\nS 250 ok\nC DATA\nS 354 go on\nR");
+    let (attempts, read) = send_once(&script, &stored).await;
     assert_eq!(local_status(&attempts[0]), ("deferred", "4.3.0"));
-    assert!(!rest.is_empty() && !rest.ends_with(b".\r\n"), "{} octets were sent", rest.len());
+    assert!(read.len() > 500_000 && !read.ends_with("\r\n.\r\n"), "{} octets were read", read.len());
 }

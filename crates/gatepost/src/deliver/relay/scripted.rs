@@ -1,0 +1,90 @@
+//! A server for tests that does on each connection what a script says.
+//!
+//! A script has a step a line: `S` sends, `C` reads a line that must begin so, `D` reads mail data up to the lone dot,
+//! `L` reads any line, `R` reads all up to the client's end, `E` waits for that with nothing before it, `X` closes.
+
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+use super::Target;
+
+/// A server that runs one script a connection, in order, each to its end.
+pub(super) struct Scripted {
+    pub(super) address: SocketAddr,
+    task: JoinHandle<Vec<String>>,
+}
+
+impl Scripted {
+    pub(super) async fn start(scripts: &[&str]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let scripts: Vec<String> = scripts.iter().map(|script| (*script).to_owned()).collect();
+        let task = tokio::spawn(async move {
+            let mut read = Vec::new();
+            for script in scripts {
+                let mut connection = accept(&listener).await;
+                read.push(run_script(&script, &mut connection).await);
+            }
+            read
+        });
+        Self { address, task }
+    }
+
+    pub(super) fn target(&self) -> Target {
+        Target { host: String::from("127.0.0.1"), port: self.address.port() }
+    }
+
+    /// What was read on each connection, once every script has ended.
+    pub(super) async fn finish(self) -> Vec<String> {
+        self.task.await.unwrap()
+    }
+}
+
+/// The next connection.
+pub(super) async fn accept(listener: &TcpListener) -> BufReader<TcpStream> {
+    BufReader::new(listener.accept().await.unwrap().0)
+}
+
+async fn read_line(connection: &mut BufReader<TcpStream>) -> String {
+    let mut line = String::new();
+    connection.read_line(&mut line).await.unwrap();
+    line
+}
+
+/// Runs a script on a connection; gives what was read.
+pub(super) async fn run_script(script: &str, connection: &mut BufReader<TcpStream>) -> String {
+    let mut read = String::new();
+    for line in script.lines() {
+        let (what, text) = line.split_at(1);
+        let text = text.strip_prefix(' ').unwrap_or(text);
+        match what {
+            "S" => connection.write_all(format!("{text}\r\n").as_bytes()).await.unwrap(),
+            "C" => {
+                let line = read_line(connection).await;
+                assert!(line.starts_with(text), "{text:?} was due, {line:?} came");
+                read.push_str(&line);
+            }
+            "D" => loop {
+                let line = read_line(connection).await;
+                assert_ne!(line, "", "the mail data don't end");
+                read.push_str(&line);
+                if line == ".\r\n" {
+                    break;
+                }
+            },
+            "E" => {
+                let mut rest = Vec::new();
+                connection.read_to_end(&mut rest).await.unwrap();
+                assert_eq!(rest, b"", "nothing more was due");
+            }
+            "L" => read.push_str(&read_line(connection).await),
+            "R" => drop(connection.read_to_string(&mut read).await.unwrap()),
+            "X" => return read,
+            other => panic!("no such step: {other}"),
+        }
+    }
+    read
+}
