@@ -223,7 +223,6 @@ impl<S: Spool> Dispatcher<S> {
 }
 
 async fn discard<S: Spool>(outside: Arc<Outside<S>>, delivery: Delivery) {
-    // The message itself is not looked at: nobody is told that what was thrown away was delivered.
     tracing::info!(target: "gatepost::delivery", queue_id = %delivery.id, "discarded, as the configuration wants");
     let outcomes = delivery.recipients.iter().map(|_| RecipientOutcome::Delivered).collect();
     outside.settle(delivery, outcomes, Vec::new()).await;

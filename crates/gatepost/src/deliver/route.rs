@@ -4,6 +4,7 @@
 //! changed configuration holds for what is queued already.
 
 use queue::message::Destination;
+use smtp::envelope::RcptParameters;
 
 use crate::mailboxes::{self, Resolved};
 
@@ -38,11 +39,13 @@ impl Way {
     }
 }
 
-/// The key for a resolved recipient.
-pub(crate) fn destination(resolved: &Resolved) -> Destination {
+/// The key for a resolved recipient. What is thrown away is not even looked at, unless its sender wants to hear of it.
+pub(crate) fn destination(resolved: &Resolved, parameters: &RcptParameters) -> Destination {
+    let reports_success = parameters.notify.is_some_and(|notify| notify.success);
     let way = match resolved.destination {
         mailboxes::Destination::Maildir(_) | mailboxes::Destination::Undeliverable(_) => Way::Local,
         mailboxes::Destination::Relay => Way::Relay,
+        mailboxes::Destination::Discard if reports_success => Way::Local,
         mailboxes::Destination::Discard => Way::Discard,
     };
     Destination::new(way.key())

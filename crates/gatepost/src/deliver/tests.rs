@@ -1,197 +1,24 @@
 //! Delivery as a whole, over a spool in memory: what becomes of messages, and which DSNs follow.
 
+mod post;
+
 use std::fs;
-use std::path::PathBuf;
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use queue::body::Body;
-use queue::memory_spool::MemorySpool;
-use queue::message::{Origin, QueuedMessage, QueuedRecipient};
-use queue::postmaster::{Entry, Order, Query};
-use queue::queue_id::QueueId;
+use queue::log_spool::{LogSpool, Options};
+use queue::postmaster::Entry;
+use queue::simulated_disk::SimulatedDisk;
 use queue::spool::Spool as _;
-use smtp::address::ForwardPath;
-use smtp::envelope::{MailParameters, Notify, OriginalRecipient, RcptParameters, Ret};
-use smtp::time::WallTime;
-use tempfile::TempDir;
+use smtp::envelope::{MailParameters, OriginalRecipient, Ret};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::spawn;
 use crate::clock;
-use crate::mailboxes::QuotaUsage;
-use crate::site::Sites;
-
-const CONFIGURATION: &str = r#"
-hostname = "mx.example.org"
-
-[domain."example.org".mailbox]
-postmaster = { quota = "1 kB" }
-hostmaster = { alias = "postmaster" }
-alice = {}
-bob = {}
-busy = { busy = true }
-small = { quota = "1 kB" }
-patient = { quota = "1 kB", over_quota = "defer" }
-gone = { moved = "gone@new.example" }
-sink = { discard = true }
-to-small = { alias = "small" }
-to-patient = { alias = "patient" }
-team = { members = ["bob", "small"], owner = "alice" }
-"#;
-
-/// Longest wait for what must come.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// A site with its queue and its running delivery.
-struct Post {
-    state: TempDir,
-    sites: Arc<Sites>,
-    spool: Arc<MemorySpool>,
-    stop: watch::Sender<bool>,
-    delivery: JoinHandle<()>,
-}
-
-impl Post {
-    fn new() -> Self {
-        Self::with(CONFIGURATION)
-    }
-
-    fn with(configuration: &str) -> Self {
-        let state = tempfile::tempdir().unwrap();
-        let file = state.path().join("gatepost.toml");
-        fs::write(&file, configuration).unwrap();
-        let (sites, _) = Sites::load(Some(&file), "nobody", state.path()).unwrap();
-        let (sites, spool) = (Arc::new(sites), Arc::new(MemorySpool::new()));
-        let (stop, stopping) = watch::channel(false);
-        let delivery =
-            spawn(Arc::clone(&spool), Arc::clone(&sites), Arc::new(QuotaUsage::default()), stopping);
-        Self { state, sites, spool, stop, delivery }
-    }
-
-    async fn send(&self, letter: Letter<'_>) -> QueueId {
-        let site = self.sites.current();
-        let accepted_as: ForwardPath = format!("<{}>", letter.recipient).parse().unwrap();
-        let recipients = site.directory.resolve(&accepted_as).into_iter().map(|resolved| QueuedRecipient {
-            destination: super::destination(&resolved),
-            mailbox: resolved.mailbox,
-            accepted_as: accepted_as.clone(),
-            parameters: RcptParameters { notify: letter.notify, original: letter.original.clone() },
-        });
-        let message = QueuedMessage {
-            reverse_path: letter.reverse_path.parse().unwrap(),
-            parameters: letter.parameters.clone(),
-            received: letter.received,
-            origin: Origin::default(),
-            recipients: recipients.collect(),
-        };
-        let id = self.spool.allot(letter.received);
-        self.spool.enqueue(id, message, Body::Memory(letter.body.to_vec())).await.unwrap();
-        id
-    }
-
-    /// What is left in the queue.
-    async fn entries(&self) -> Vec<Entry> {
-        self.spool.list(&Query::default(), None, usize::MAX).await.unwrap()
-    }
-
-    /// Waits until what is left in the queue is as wanted.
-    async fn until(&self, wanted: impl Fn(&[Entry]) -> bool) -> Vec<Entry> {
-        let waiting = async {
-            loop {
-                let changed = self.spool.changed();
-                let entries = self.entries().await;
-                if wanted(&entries) {
-                    return entries;
-                }
-                changed.await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, waiting).await.expect("the queue is never as wanted")
-    }
-
-    async fn until_empty(&self) {
-        self.until(<[Entry]>::is_empty).await;
-    }
-
-    /// Waits until all that is left was tried so often and waits for its next attempt.
-    async fn until_tried(&self, attempts: u32) -> Vec<Entry> {
-        let is_tried = |entry: &Entry| {
-            entry.recipients.iter().all(|(_, state)| {
-                state.attempts == attempts && state.phase == queue::delivery::Phase::Waiting
-            })
-        };
-        self.until(|entries| !entries.is_empty() && entries.iter().all(is_tried)).await
-    }
-
-    async fn try_again(&self) {
-        self.spool.order(&Query::default(), Order::Retry { due: clock::wall() }).await.unwrap();
-    }
-
-    fn files(&self, local_part: &str) -> Vec<PathBuf> {
-        let folder = self.state.path().join("maildir/example.org").join(local_part).join("new");
-        let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
-        let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
-        files.sort();
-        files
-    }
-
-    /// The messages of a mailbox.
-    fn letters(&self, local_part: &str) -> Vec<String> {
-        self.files(local_part).iter().map(|file| fs::read_to_string(file).unwrap()).collect()
-    }
-
-    /// The only message of a mailbox, with its lines unfolded.
-    fn only_letter(&self, local_part: &str) -> String {
-        let mut letters = self.letters(local_part);
-        assert_eq!(letters.len(), 1, "{letters:#?}");
-        letters.remove(0).replace("\r\n ", " ")
-    }
-
-    async fn stop(self) {
-        self.stop.send_replace(true);
-        tokio::time::timeout(PATIENCE, self.delivery).await.expect("delivery does not stop").unwrap();
-    }
-}
-
-#[derive(Clone)]
-struct Letter<'a> {
-    reverse_path: &'a str,
-    recipient: &'a str,
-    received: WallTime,
-    parameters: MailParameters,
-    notify: Option<Notify>,
-    original: Option<OriginalRecipient>,
-    body: &'a [u8],
-}
-
-impl<'a> Letter<'a> {
-    /// From alice, received now.
-    fn to(recipient: &'a str) -> Self {
-        Self {
-            reverse_path: "<alice@example.org>",
-            recipient,
-            received: clock::wall(),
-            parameters: MailParameters::default(),
-            notify: None,
-            original: None,
-            body: b"Subject: tea\r\n\r\nAt five?\r\n",
-        }
-    }
-
-    fn old(self, age: Duration) -> Self {
-        let now = clock::wall().as_unix_millis();
-        let age = u64::try_from(age.as_millis()).unwrap();
-        Self { received: WallTime::from_unix_millis(now - age), ..self }
-    }
-
-    fn notify(self, success: bool, failure: bool, delay: bool) -> Self {
-        Self { notify: Some(Notify { success, failure, delay }), ..self }
-    }
-}
+use post::{CONFIGURATION, Letter, Post};
 
 /// A message that is over the quota of those who have one.
 fn large() -> Vec<u8> {
@@ -457,7 +284,7 @@ async fn what_waits_is_kept_when_delivery_stops() {
 }
 
 /// A server for one connection, without extensions: refuses recipients whose name begins with `no`, takes all others.
-async fn smart_host() -> (std::net::SocketAddr, JoinHandle<String>) {
+async fn smart_host() -> (SocketAddr, JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let serving = tokio::spawn(async move {
@@ -514,4 +341,27 @@ async fn what_a_smart_host_takes_and_what_it_refuses_is_reported_by_us() {
     let expected = ["MAIL FROM:<alice@example.org>", "RCPT TO:<yes@elsewhere.example>", "At five?", "QUIT"];
     assert_lines(&heard, &expected);
     assert_eq!(heard.matches("EHLO mx.example.org").count(), 1, "one connection serves both:\n{heard}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_spool_that_cannot_record_delivers_into_maildirs_and_relays_nothing() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let disk = SimulatedDisk::new(512);
+    let (spool, _) = LogSpool::open_on(disk.clone(), Options::new(7)).unwrap();
+    let mut post = Post::idle(&format!("relay.smart_host = \"{address}\"\n{CONFIGURATION}"), spool);
+    post.send(Letter::to("bob@example.org")).await;
+    post.send(Letter::to("carol@elsewhere.example")).await;
+    disk.fail_call(disk.calls(), io::ErrorKind::Other);
+    assert!(post.offer(Letter::to("alice@example.org")).await.is_err());
+    assert!(post.spool.fault().is_some());
+    post.start();
+    let put_off = |entries: &[Entry]| entries.len() == 1 && entries[0].recipients[0].1.due > clock::wall();
+    let entries = post.until(put_off).await;
+    assert_eq!(entries[0].recipients[0].1.attempts, 0);
+    assert_eq!(post.letters("bob").len(), 1);
+    post.stop().await;
+    let connection = std::pin::pin!(listener.accept());
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(connection.poll(&mut context).is_pending(), "nobody came to the smart host");
 }

@@ -58,7 +58,7 @@ impl Incoming {
             for resolved in site.directory.resolve(&recipient.forward_path) {
                 let reverse_path = reverse_path(&envelope.reverse_path, resolved.list_owner.as_ref());
                 let queued = QueuedRecipient {
-                    destination: deliver::destination(&resolved),
+                    destination: deliver::destination(&resolved, &recipient.parameters),
                     mailbox: resolved.mailbox,
                     accepted_as: recipient.forward_path.clone(),
                     parameters: recipient.parameters.clone(),

@@ -7,6 +7,7 @@ mod auth;
 mod command;
 pub mod data;
 mod help;
+mod lines;
 mod session;
 mod settings;
 mod transaction;
