@@ -4,7 +4,10 @@
 //! can't be asked is asked again after a pause, never in a tight loop.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use queue::body::StoredMessage;
@@ -39,6 +42,9 @@ const BATCH_MAX: usize = 16;
 
 /// Batches of Maildir deliveries at a time (ours: each one blocks a thread on the disk).
 const BATCHES_MAX: usize = 4;
+
+/// How long new mail gathers before it is looked at, so that a busy server is not woken for each message (ours).
+const GATHER: Duration = Duration::from_millis(2);
 
 /// Wait before what found no free place, or a spool that failed, is looked at again.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -106,7 +112,9 @@ impl<S: Spool> Dispatcher<S> {
             let pause = self.start_due().await;
             let asleep = tokio::time::sleep(pause.unwrap_or_else(|| self.until_next()));
             tokio::select! {
-                () = changed, if pause.is_none() && self.attempts < ATTEMPTS_MAX => {}
+                () = changed, if pause.is_none() && self.attempts < ATTEMPTS_MAX => {
+                    tokio::time::sleep(GATHER).await;
+                }
                 () = asleep => {}
                 Some(finished) = self.running.join_next_with_id() => self.finished(finished),
                 stop = stopping.changed() => {
@@ -159,11 +167,11 @@ impl<S: Spool> Dispatcher<S> {
         };
         let full = due.len() == free;
         let mut postponed = false;
-        let mut local = Vec::new();
+        let (mut local, mut discards) = (Vec::new(), Vec::new());
         for delivery in due {
             match Way::of(&delivery.destination) {
                 Way::Local => local.push(delivery),
-                Way::Discard => self.start(discard(Arc::clone(&self.outside), delivery), Places::default()),
+                Way::Discard => discards.push(delivery),
                 Way::Relay if self.relays < RELAYS_MAX => {
                     let places = Places { relays: 1, ..Places::default() };
                     self.start(relay(Arc::clone(&self.outside), delivery), places);
@@ -173,6 +181,9 @@ impl<S: Spool> Dispatcher<S> {
                     postponed = true;
                 }
             }
+        }
+        if !discards.is_empty() {
+            self.start(discard(Arc::clone(&self.outside), discards), Places::default());
         }
         let mut waits = false;
         while !local.is_empty() {
@@ -222,10 +233,22 @@ impl<S: Spool> Dispatcher<S> {
     }
 }
 
-async fn discard<S: Spool>(outside: Arc<Outside<S>>, delivery: Delivery) {
-    tracing::info!(target: "gatepost::delivery", queue_id = %delivery.id, "discarded, as the configuration wants");
-    let outcomes = delivery.recipients.iter().map(|_| RecipientOutcome::Delivered).collect();
-    outside.settle(delivery, outcomes, Vec::new()).await;
+async fn discard<S: Spool>(outside: Arc<Outside<S>>, deliveries: Vec<Delivery>) {
+    let settled = deliveries.into_iter().map(|delivery| {
+        tracing::info!(target: "gatepost::delivery", queue_id = %delivery.id, "discarded, as the configuration wants");
+        let outcomes = delivery.recipients.iter().map(|_| RecipientOutcome::Delivered).collect();
+        Box::pin(outside.settle(delivery, outcomes, Vec::new()))
+    });
+    all(settled.collect()).await;
+}
+
+/// Waits for all of the futures in one task: what is handed to the spool together shares a sync.
+async fn all<F: Future<Output = ()>>(mut futures: Vec<Pin<Box<F>>>) {
+    poll_fn(|context| {
+        futures.retain_mut(|future| future.as_mut().poll(context).is_pending());
+        if futures.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
 }
 
 async fn maildirs<S: Spool>(outside: Arc<Outside<S>>, deliveries: Vec<Delivery>) {
@@ -248,13 +271,11 @@ async fn maildirs<S: Spool>(outside: Arc<Outside<S>>, deliveries: Vec<Delivery>)
     });
     match blocking.await {
         Ok((tasks, attempts)) => {
-            // At once: their records share a sync.
-            let mut records = JoinSet::new();
-            for ((delivery, task), attempts) in opened.into_iter().zip(tasks).zip(attempts) {
-                let outside = Arc::clone(&outside);
-                records.spawn(async move { outside.record(delivery, &task.stored, attempts).await });
-            }
-            while records.join_next().await.is_some() {}
+            let records = opened.into_iter().zip(&tasks).zip(attempts);
+            let records = records.map(|((delivery, task), attempts)| {
+                Box::pin(outside.record(delivery, &task.stored, attempts))
+            });
+            all(records.collect()).await;
         }
         Err(error) => {
             tracing::error!(%error, "a Maildir delivery ended abnormally");
