@@ -60,7 +60,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<bool> {
     Ok(good)
 }
 
-/// The commands that run every test: nextest with the documentation tests behind it, or cargo's own runner.
+/// The commands that run every test: nextest behind the documentation tests, which it can't run, or cargo's own runner.
 fn runners(args: &Args) -> Vec<Command> {
     let mut commands = Vec::new();
     if process::exists("cargo-nextest") {
@@ -70,7 +70,8 @@ fn runners(args: &Args) -> Vec<Command> {
         let mut doc = process::cargo();
         doc.args(["test", "--quiet", "--workspace", "--locked", "--doc", "--no-fail-fast", "--"])
             .args(&args.filters);
-        commands.extend([nextest, doc]);
+        // The runner that counts the tests closes the output.
+        commands.extend([doc, nextest]);
     } else {
         let mut test = process::cargo();
         test.args(["test", "--workspace", "--locked", "--no-fail-fast", "--"]).args(&args.filters);
