@@ -228,7 +228,7 @@ impl Refusal {
 }
 
 /// A vector that `write!` can write to.
-struct Octets<'a>(&'a mut Vec<u8>);
+pub(crate) struct Octets<'a>(pub(crate) &'a mut Vec<u8>);
 
 impl fmt::Write for Octets<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {

@@ -12,9 +12,10 @@
     reason = "test code"
 )]
 
+mod transcript;
+
 use std::collections::VecDeque;
 use std::fmt::Write as _;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -71,7 +72,7 @@ impl Player {
             if let Some(text) = line.strip_prefix("S: ").or_else(|| line.strip_prefix("S:")) {
                 self.feed(text, true);
             } else if let Some(text) = line.strip_prefix("S+ ") {
-                self.held.extend(unescape(text));
+                self.held.extend(transcript::unescape(text));
                 self.held.extend(b"\r\n");
             } else if let Some(text) = line.strip_prefix("S~ ") {
                 self.feed(text, false);
@@ -92,7 +93,7 @@ impl Player {
 
     fn feed(&mut self, text: &str, line: bool) {
         let mut octets = std::mem::take(&mut self.held);
-        octets.extend(unescape(text));
+        octets.extend(transcript::unescape(text));
         if line {
             octets.extend(b"\r\n");
         }
@@ -188,8 +189,8 @@ impl Player {
             "uncut" => self.cut = usize::MAX,
             "connect" => self.event(Event::Connected),
             "message" => self.message(rest),
-            "portion" => self.body.push_back(Some((unescape(rest), false))),
-            "last" => self.body.push_back(Some((unescape(rest), true))),
+            "portion" => self.body.push_back(Some((transcript::unescape(rest), false))),
+            "last" => self.body.push_back(Some((transcript::unescape(rest), true))),
             "unreadable" => self.body.push_back(None),
             "tls" => self.event(Event::TlsStarted),
             "tls-failed" => self.event(Event::TlsFailed),
@@ -315,85 +316,7 @@ fn recipient(text: &str) -> Recipient {
     Recipient { forward_path, parameters }
 }
 
-/// Octets of a line: `\r \n \0 \t \\ \xNN`, and `{text*count}` repeats.
-fn unescape(text: &str) -> Vec<u8> {
-    if let Some((before, rest)) = text.split_once('{')
-        && let Some((inside, after)) = rest.split_once('}')
-        && let Some((repeated, count)) = inside.rsplit_once('*')
-    {
-        return [unescape(before), unescape(&repeated.repeat(count.parse().unwrap())), unescape(after)]
-            .concat();
-    }
-    let mut octets = Vec::new();
-    let mut characters = text.chars();
-    while let Some(character) = characters.next() {
-        if character != '\\' {
-            octets.extend(character.to_string().as_bytes());
-            continue;
-        }
-        match characters.next().unwrap() {
-            'r' => octets.push(b'\r'),
-            'n' => octets.push(b'\n'),
-            't' => octets.push(b'\t'),
-            '0' => octets.push(0),
-            'x' => {
-                let digits: String = characters.by_ref().take(2).collect();
-                octets.push(u8::from_str_radix(&digits, 16).unwrap());
-            }
-            other => octets.extend(other.to_string().as_bytes()),
-        }
-    }
-    octets
-}
-
-fn transcripts() -> Vec<(PathBuf, String)> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts/client");
-    let mut found: Vec<_> = std::fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "txt"))
-        .map(|path| (path.clone(), std::fs::read_to_string(path).unwrap()))
-        .collect();
-    found.sort();
-    assert!(!found.is_empty(), "no transcripts");
-    found
-}
-
 #[test]
 fn transcripts_are_as_written_at_every_cut() {
-    let update = std::env::var_os("UPDATE_TRANSCRIPTS").is_some();
-    let mut wrong = Vec::new();
-    for (path, transcript) in transcripts() {
-        let played = Player::new(usize::MAX).play(&transcript);
-        if update && played != transcript {
-            std::fs::write(&path, &played).unwrap();
-        } else if played != transcript {
-            wrong.push(format!("{}:\n{}", path.display(), difference(&transcript, &played)));
-        }
-        for cut in [1, 2, 3, 7] {
-            let cut_up = Player::new(cut).play(&transcript);
-            if cut_up != played {
-                let difference = difference(&played, &cut_up);
-                wrong.push(format!("{} cut every {cut} octets:\n{difference}", path.display()));
-            }
-        }
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-}
-
-/// The first lines that differ.
-fn difference(expected: &str, played: &str) -> String {
-    let mut text = String::new();
-    let (mut left, mut right) = (expected.lines(), played.lines());
-    for number in 1.. {
-        match (left.next(), right.next()) {
-            (None, None) => break,
-            (one, other) if one == other => {}
-            (one, other) => {
-                writeln!(text, "  line {number}\n    written: {one:?}\n    played:  {other:?}").unwrap();
-                break;
-            }
-        }
-    }
-    text
+    transcript::hold("client", |transcript, cut| Player::new(cut).play(transcript));
 }

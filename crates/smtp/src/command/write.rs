@@ -4,12 +4,13 @@
 //! needs of the server (8BITMIME, SMTPUTF8) is for the client session to check first.
 
 use alloc::vec::Vec;
-use core::fmt::{self, Write as _};
+use core::fmt::Write as _;
 
 use crate::address::{ForwardPath, ReversePath};
 use crate::envelope::{MailParameters, RcptParameters};
 use crate::extension::Extensions;
 use crate::parameter::{OfferedMail, OfferedRcpt};
+use crate::reply::Octets;
 
 /// Appends the MAIL command, CRLF included, with those of the parameters that a server with `extensions` takes.
 pub fn write_mail(
@@ -19,7 +20,7 @@ pub fn write_mail(
     wire: &mut Vec<u8>,
 ) {
     // Writing to a vector cannot fail.
-    let _ = write!(Wire(wire), "MAIL FROM:{reverse_path}{}\r\n", OfferedMail { parameters, extensions });
+    let _ = write!(Octets(wire), "MAIL FROM:{reverse_path}{}\r\n", OfferedMail { parameters, extensions });
 }
 
 /// Appends the RCPT command, CRLF included, with those of the parameters that a server with `extensions` takes.
@@ -30,15 +31,5 @@ pub fn write_rcpt(
     wire: &mut Vec<u8>,
 ) {
     // Writing to a vector cannot fail.
-    let _ = write!(Wire(wire), "RCPT TO:{forward_path}{}\r\n", OfferedRcpt { parameters, extensions });
-}
-
-/// A vector that `write!` can write to.
-struct Wire<'wire>(&'wire mut Vec<u8>);
-
-impl fmt::Write for Wire<'_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.0.extend_from_slice(text.as_bytes());
-        Ok(())
-    }
+    let _ = write!(Octets(wire), "RCPT TO:{forward_path}{}\r\n", OfferedRcpt { parameters, extensions });
 }
