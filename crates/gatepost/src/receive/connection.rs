@@ -155,30 +155,23 @@ impl<S: Spool> Connection<S> {
 
     /// Hands on what has come before the greeting, if anything has; `false` when the client has closed.
     fn read_early(&mut self) -> io::Result<bool> {
-        let read = INPUT.with_borrow_mut(|input| {
-            let read = self.stream.try_read(input);
-            if let Ok(octets @ 1..) = read {
-                let received = input.get(..octets).unwrap_or_default();
-                self.session.handle(clock::monotonic(), Event::Received(received), &mut self.actions);
-            }
-            read
-        });
-        match read {
-            Ok(0) => Ok(false),
-            Ok(_) => {
-                self.early = true;
-                Ok(true)
-            }
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
-                Ok(true)
-            }
-            Err(error) => Err(error),
-        }
+        let read = self.receive(clock::monotonic())?;
+        self.early = matches!(read, Some(1..));
+        Ok(read != Some(0))
     }
 
     /// Reads what is there; `false` when the client has closed.
     async fn read(&mut self) -> io::Result<bool> {
         let now = clock::monotonic();
+        match self.receive(now)? {
+            Some(0) => Ok(false),
+            Some(_) => self.carry_out(now).await.map(|()| true),
+            None => Ok(true),
+        }
+    }
+
+    /// Hands the session what is there to read, and gives how many octets: 0 at the end, `None` when nothing is there.
+    fn receive(&mut self, now: Timestamp) -> io::Result<Option<usize>> {
         let read = INPUT.with_borrow_mut(|input| {
             let read = self.stream.try_read(input);
             if let Ok(octets @ 1..) = read {
@@ -188,10 +181,9 @@ impl<S: Spool> Connection<S> {
             read
         });
         match read {
-            Ok(0) => Ok(false),
-            Ok(_) => self.carry_out(now).await.map(|()| true),
+            Ok(octets) => Ok(Some(octets)),
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
-                Ok(true)
+                Ok(None)
             }
             Err(error) => Err(error),
         }
