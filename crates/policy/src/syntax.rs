@@ -1,0 +1,3 @@
+//! From a policy's text to its tree.
+
+pub mod ast;
