@@ -3,7 +3,9 @@
 //! It opens nothing, reads no clock and waits for nobody: files come in as text, facts as values.
 
 pub mod decision;
+pub mod diagnostic;
 pub mod facts;
+pub mod nearest;
 pub mod slot;
 pub mod source;
 pub mod span;

@@ -4,13 +4,13 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use policy::nearest::did_you_mean;
 use smtp::address::{Domain, DomainName, LocalPart, Mailbox};
 use toml::Spanned;
 use toml::de::DeValue;
 
 use super::form::{Fault, Form, Whole, text_of};
 use super::network::{Network, NetworkError};
-use super::problem::did_you_mean;
 use super::{Host, RefusedClient, SmartHost};
 use crate::mailboxes::{PLACES, PathTemplate, TemplateError, domain_key};
 

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use policy::nearest::did_you_mean;
 use smtp::address::{DomainName, ForwardPath, Mailbox};
 use toml::Spanned;
 use toml::de::DeValue;
@@ -14,7 +15,7 @@ use toml::de::DeValue;
 use super::address_form::Target;
 use super::domain::Draft;
 use super::loops;
-use super::problem::{Place, Problem, did_you_mean};
+use super::problem::{Place, Problem};
 use super::read::Site;
 use super::{Config, EarlyTalkers};
 use crate::mailboxes::{

@@ -300,7 +300,7 @@ impl<T: Clone + Sync> Form for Choice<T> {
         if let Some((_, meant)) = self.words.iter().find(|(word, _)| *word == text) {
             return Some(meant.clone());
         }
-        let near = super::problem::did_you_mean(text, self.words.iter().map(|(word, _)| *word));
+        let near = policy::nearest::did_you_mean(text, self.words.iter().map(|(word, _)| *word));
         let title = format!("unknown value `{text}`");
         faults.push(Fault::new(value.span(), title, format!("expected {}", self.describe())).help(near));
         None

@@ -6,11 +6,12 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use policy::nearest::did_you_mean;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
 use super::form::{Fault, Whole};
-use super::problem::{Place, Problem, Source, did_you_mean};
+use super::problem::{Place, Problem, Source};
 
 /// One key.
 pub(crate) struct Key<F> {
