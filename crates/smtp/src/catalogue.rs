@@ -122,7 +122,7 @@ impl Entry {
 }
 
 /// `text` with each `{name}` replaced by its value; an unknown placeholder stays as it is.
-fn fill(text: &str, values: &[(&str, &str)]) -> String {
+pub(crate) fn fill(text: &str, values: &[(&str, &str)]) -> String {
     let mut filled = String::with_capacity(text.len() + 32);
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('{') {

@@ -99,7 +99,7 @@ pub struct Reply {
     enhanced: Option<Enhanced>,
     /// Lines separated by LF; no other control octet.
     text: Cow<'static, str>,
-    name: &'static str,
+    name: Cow<'static, str>,
 }
 
 impl Reply {
@@ -110,13 +110,26 @@ impl Reply {
         code: ReplyCode,
         enhanced: Option<Enhanced>,
         text: impl Into<Cow<'static, str>>,
-        name: &'static str,
+        name: impl Into<Cow<'static, str>>,
     ) -> Self {
         let enhanced = enhanced.filter(|_| code.class().is_some());
-        let prefix =
-            4 + enhanced.map_or(0, |enhanced| 5 + digits(enhanced.subject) + digits(enhanced.detail));
-        let room = REPLY_LINE_OCTETS_MAX - 2 - prefix;
-        Self { code, enhanced, text: clean(text.into(), room), name }
+        Self { code, enhanced, text: clean(text.into(), room(enhanced)), name: name.into() }
+    }
+
+    /// The reply with `mark` in brackets at the end of its last line: ` [k7q2-m3xf]`. What would not fit beside it is cut
+    /// off the line before.
+    #[must_use]
+    pub fn marked(mut self, mark: &str) -> Self {
+        let room = room(self.enhanced).saturating_sub(mark.len() + 3);
+        let mut text = self.text.into_owned();
+        let line = text.rfind('\n').map_or(0, |end| end + 1);
+        let end = text.floor_char_boundary((line + room).min(text.len()));
+        text.truncate(end);
+        text.push_str(if text.len() > line { " [" } else { "[" });
+        text.push_str(mark);
+        text.push(']');
+        self.text = clean(Cow::Owned(text), self::room(self.enhanced));
+        self
     }
 
     /// The reply code.
@@ -131,10 +144,10 @@ impl Reply {
         self.enhanced
     }
 
-    /// The name of the catalogue entry (or, later, of the policy rule) that answers.
+    /// The name of the catalogue entry or of the policy rule that answers.
     #[must_use]
-    pub const fn name(&self) -> &'static str {
-        self.name
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// The text, lines separated by LF, without codes.
@@ -237,6 +250,15 @@ impl fmt::Write for Octets<'_> {
     }
 }
 
+/// Octets of text that a line has room for beside its codes and CRLF.
+const fn room(enhanced: Option<Enhanced>) -> usize {
+    let codes = match enhanced {
+        Some(Enhanced { subject, detail }) => 4 + 5 + digits(subject) + digits(detail),
+        None => 4,
+    };
+    REPLY_LINE_OCTETS_MAX - 2 - codes
+}
+
 const fn digits(number: u16) -> usize {
     match number {
         0..=9 => 1,
@@ -307,6 +329,21 @@ mod tests {
         assert!(wire.starts_with("550 5.1.1 a b é"));
         assert_eq!(wire.matches('\r').count(), 1);
         assert!(wire.len() <= REPLY_LINE_OCTETS_MAX);
+    }
+
+    #[test]
+    fn a_mark_ends_the_last_line_whatever_its_length() {
+        let marked = |text: &str| {
+            wire(
+                &Reply::new(code(550), Some(Enhanced::new(1, 1)), String::from(text), "x")
+                    .marked("k7q2-m3xf"),
+            )
+        };
+        assert_eq!(marked("no"), "550 5.1.1 no [k7q2-m3xf]\r\n");
+        assert_eq!(marked("one\ntwo"), "550-5.1.1 one\r\n550 5.1.1 two [k7q2-m3xf]\r\n");
+        assert_eq!(marked(""), "550 5.1.1 [k7q2-m3xf]\r\n");
+        let long = marked(&"é".repeat(400));
+        assert!(long.ends_with("é [k7q2-m3xf]\r\n") && long.len() <= REPLY_LINE_OCTETS_MAX, "{long}");
     }
 
     #[test]

@@ -24,7 +24,7 @@ impl Session {
             None
         };
         if let Some(entry) = out_of_order {
-            return self.send(entry.reply(), actions);
+            return self.send(self.refusal(entry, &[]), actions);
         }
         let auth = match command::auth(arguments) {
             Ok(auth) => auth,
@@ -32,10 +32,11 @@ impl Session {
         };
         let mechanism = auth.mechanism.to_ascii_uppercase();
         if !self.offers(&mechanism) {
-            return self.send(catalogue::UNKNOWN_MECHANISM.fill(&[("mechanism", &mechanism)]), actions);
+            return self
+                .send(self.refusal(&catalogue::UNKNOWN_MECHANISM, &[("mechanism", &mechanism)]), actions);
         }
         if needs_tls {
-            return self.send(catalogue::AUTH_NEEDS_TLS.reply(), actions);
+            return self.send(self.refusal(&catalogue::AUTH_NEEDS_TLS, &[]), actions);
         }
         self.mechanism = mechanism;
         let response = auth.initial_response.map(String::from);
@@ -57,7 +58,7 @@ impl Session {
     pub(super) fn auth_line(&mut self, line: &[u8], actions: &mut Vec<Action>) {
         if line == b"*" {
             self.phase = Phase::Command;
-            return self.send(catalogue::AUTH_CANCELLED.reply(), actions);
+            return self.send(self.refusal(&catalogue::AUTH_CANCELLED, &[]), actions);
         }
         let is_base64 = |octet: &u8| octet.is_ascii_alphanumeric() || matches!(octet, b'+' | b'/' | b'=');
         match core::str::from_utf8(line) {
@@ -66,7 +67,7 @@ impl Session {
             }
             _ => {
                 self.phase = Phase::Command;
-                self.send(catalogue::AUTH_SYNTAX.reply(), actions);
+                self.send(self.refusal(&catalogue::AUTH_SYNTAX, &[]), actions);
             }
         }
     }
@@ -85,10 +86,10 @@ impl Session {
                 self.user = Some(user);
                 catalogue::AUTHENTICATED.reply()
             }
-            AuthOutcome::Rejected => catalogue::BAD_CREDENTIALS.reply(),
-            AuthOutcome::TooWeak => catalogue::MECHANISM_TOO_WEAK.reply(),
-            AuthOutcome::Malformed => catalogue::AUTH_SYNTAX.reply(),
-            AuthOutcome::Unavailable => catalogue::AUTH_UNAVAILABLE.reply(),
+            AuthOutcome::Rejected => self.refusal(&catalogue::BAD_CREDENTIALS, &[]),
+            AuthOutcome::TooWeak => self.refusal(&catalogue::MECHANISM_TOO_WEAK, &[]),
+            AuthOutcome::Malformed => self.refusal(&catalogue::AUTH_SYNTAX, &[]),
+            AuthOutcome::Unavailable => self.refusal(&catalogue::AUTH_UNAVAILABLE, &[]),
         };
         self.send(reply, actions);
     }

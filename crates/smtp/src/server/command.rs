@@ -34,13 +34,16 @@ impl Session {
             return self.foreign(actions);
         }
         if self.refused && !matches!(command, Ok(Command { verb: Some(Verb::Quit), .. })) {
-            return self.send(catalogue::NO_SERVICE.reply(), actions);
+            return self.send(self.refusal(&catalogue::NO_SERVICE, &[]), actions);
         }
         let (verb, arguments) = match command {
             Ok(Command { verb: Some(verb), arguments, .. }) => (verb, arguments),
-            Ok(_) => return self.send(catalogue::UNKNOWN_COMMAND.reply(), actions),
+            Ok(_) => return self.send(self.refusal(&catalogue::UNKNOWN_COMMAND, &[]), actions),
             Err(fault) => {
-                return self.send(catalogue::INVALID_OCTETS.fill(&[("octet", &fault.to_string())]), actions);
+                return self.send(
+                    self.refusal(&catalogue::INVALID_OCTETS, &[("octet", &fault.to_string())]),
+                    actions,
+                );
             }
         };
         if self.is_idle(verb) {
@@ -86,7 +89,7 @@ impl Session {
     }
 
     pub(super) fn not_offered(&mut self, verb: Verb, actions: &mut Vec<Action>) {
-        self.send(catalogue::COMMAND_NOT_OFFERED.fill(&[("command", verb.name())]), actions);
+        self.send(self.refusal(&catalogue::COMMAND_NOT_OFFERED, &[("command", verb.name())]), actions);
     }
 
     /// The reply to a fault in the arguments of `verb`.
@@ -95,26 +98,30 @@ impl Session {
         let reply = match fault {
             Fault::Usage => {
                 let usage = verb.usage().map_or("", |usage| usage.syntax);
-                catalogue::BAD_ARGUMENT.fill(&[("usage", usage)])
+                self.refusal(&catalogue::BAD_ARGUMENT, &[("usage", usage)])
             }
-            Fault::UnexpectedArgument => catalogue::UNEXPECTED_ARGUMENT.fill(&[("command", verb.name())]),
-            Fault::Path if is_mail => catalogue::BAD_REVERSE_PATH.reply(),
-            Fault::Path => catalogue::BAD_FORWARD_PATH.reply(),
+            Fault::UnexpectedArgument => {
+                self.refusal(&catalogue::UNEXPECTED_ARGUMENT, &[("command", verb.name())])
+            }
+            Fault::Path if is_mail => self.refusal(&catalogue::BAD_REVERSE_PATH, &[]),
+            Fault::Path => self.refusal(&catalogue::BAD_FORWARD_PATH, &[]),
             Fault::Mailbox(error) => {
                 let entry =
                     if is_mail { &catalogue::BAD_SENDER_MAILBOX } else { &catalogue::BAD_RECIPIENT_MAILBOX };
-                entry.fill(&[("reason", &error.to_string())])
+                self.refusal(entry, &[("reason", &error.to_string())])
             }
-            Fault::NonAscii => catalogue::NON_ASCII_ADDRESS.reply(),
-            Fault::UnknownParameter(name) => catalogue::UNKNOWN_PARAMETER.fill(&[("parameter", name)]),
+            Fault::NonAscii => self.refusal(&catalogue::NON_ASCII_ADDRESS, &[]),
+            Fault::UnknownParameter(name) => {
+                self.refusal(&catalogue::UNKNOWN_PARAMETER, &[("parameter", name)])
+            }
             Fault::ParameterValue { name, why } => {
-                catalogue::BAD_PARAMETER.fill(&[("parameter", name), ("reason", why)])
+                self.refusal(&catalogue::BAD_PARAMETER, &[("parameter", name), ("reason", why)])
             }
             Fault::ParameterNotImplemented { name, value } => {
                 let mut parameter = String::new();
                 // Writing to a string cannot fail.
                 let _ = write!(parameter, "{name}={value}");
-                catalogue::NOT_IMPLEMENTED_PARAMETER.fill(&[("parameter", &parameter)])
+                self.refusal(&catalogue::NOT_IMPLEMENTED_PARAMETER, &[("parameter", &parameter)])
             }
         };
         self.send(reply, actions);
@@ -124,7 +131,9 @@ impl Session {
         let verb = if extended { Verb::Ehlo } else { Verb::Helo };
         let name = match command::hello(arguments) {
             Ok(name) => name,
-            Err(_) if !arguments.is_empty() => return self.send(catalogue::BAD_HELLO_NAME.reply(), actions),
+            Err(_) if !arguments.is_empty() => {
+                return self.send(self.refusal(&catalogue::BAD_HELLO_NAME, &[]), actions);
+            }
             Err(fault) => return self.fault(verb, &fault, actions),
         };
         // RFC 5321 §4.1.4: a repeated EHLO resets like RSET.
@@ -179,19 +188,19 @@ impl Session {
             return self.not_offered(Verb::StartTls, actions);
         }
         if self.hello.is_none() {
-            return self.send(catalogue::HELLO_FIRST.reply(), actions);
+            return self.send(self.refusal(&catalogue::HELLO_FIRST, &[]), actions);
         }
         if self.tls {
-            return self.send(catalogue::TLS_TWICE.reply(), actions);
+            return self.send(self.refusal(&catalogue::TLS_TWICE, &[]), actions);
         }
         if self.transaction.is_some() {
-            return self.send(catalogue::TLS_IN_TRANSACTION.reply(), actions);
+            return self.send(self.refusal(&catalogue::TLS_IN_TRANSACTION, &[]), actions);
         }
         if let Err(fault) = command::no_arguments(arguments) {
             return self.fault(Verb::StartTls, &fault, actions);
         }
         if self.settings.start_tls == StartTlsOffer::Unavailable {
-            return self.send(catalogue::TLS_UNAVAILABLE.reply(), actions);
+            return self.send(self.refusal(&catalogue::TLS_UNAVAILABLE, &[]), actions);
         }
         if followed {
             return self.injected(actions);
@@ -206,17 +215,17 @@ impl Session {
         match decision {
             Decision::AcceptWith(reply) => self.send(reply, actions),
             // A question about a user is never answered by the session itself.
-            Decision::Accept => self.send(catalogue::LOCAL_FAULT.reply(), actions),
+            Decision::Accept => self.send(self.refusal(&catalogue::LOCAL_FAULT, &[]), actions),
             Decision::Refuse(refusal) => self.refuse(refusal, false, actions),
             Decision::Disconnect(refusal) => self.refuse(refusal, true, actions),
         }
     }
 
     /// The reply that a decision brought, when it is a positive one; else ours.
-    pub(super) fn positive(given: Option<Reply>, own: &catalogue::Entry) -> Reply {
+    pub(super) fn positive(&self, given: Option<Reply>, own: &catalogue::Entry) -> Reply {
         match given {
             Some(reply) if reply.code().value() / 100 == 2 => reply,
-            Some(_) => catalogue::LOCAL_FAULT.reply(),
+            Some(_) => self.refusal(&catalogue::LOCAL_FAULT, &[]),
             None => own.reply(),
         }
     }

@@ -22,7 +22,7 @@ impl Session {
         }
         match Verb::from_word(topic).filter(|verb| *verb != Verb::Foreign) {
             Some(verb) => self.send(catalogue::HELP.with_text(self.topic(verb)), actions),
-            None => self.send(catalogue::UNKNOWN_TOPIC.fill(&[("topic", topic)]), actions),
+            None => self.send(self.refusal(&catalogue::UNKNOWN_TOPIC, &[("topic", topic)]), actions),
         }
     }
 

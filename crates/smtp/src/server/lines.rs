@@ -61,7 +61,10 @@ impl Session {
                     // A client that ends its lines with LF alone would never send the CRLF: it hears at once.
                     self.phase = Phase::Command;
                     self.send(
-                        catalogue::INVALID_OCTETS.fill(&[("octet", "bare LF; only CRLF ends a line")]),
+                        self.refusal(
+                            &catalogue::INVALID_OCTETS,
+                            &[("octet", "bare LF; only CRLF ends a line")],
+                        ),
                         actions,
                     );
                     self.skipping = Some(Skip { over_octets: None, after_cr: false });
@@ -101,8 +104,8 @@ impl Session {
     fn line_too_long(&mut self, limit: usize, actions: &mut Vec<Action>) {
         if matches!(self.phase, Phase::AuthLine) {
             self.phase = Phase::Command;
-            return self.send(catalogue::AUTH_LINE_TOO_LONG.reply(), actions);
+            return self.send(self.refusal(&catalogue::AUTH_LINE_TOO_LONG, &[]), actions);
         }
-        self.send(catalogue::LINE_TOO_LONG.fill(&[("octets", &limit.to_string())]), actions);
+        self.send(self.refusal(&catalogue::LINE_TOO_LONG, &[("octets", &limit.to_string())]), actions);
     }
 }

@@ -6,6 +6,7 @@
 mod auth;
 mod command;
 pub mod data;
+mod heard;
 mod help;
 mod lines;
 mod session;
@@ -20,8 +21,9 @@ use alloc::vec::Vec;
 use crate::envelope::Envelope;
 use crate::reply::{Refusal, Reply};
 
+pub use heard::HEARD_OCTETS_MAX;
 pub use session::Session;
-pub use settings::{AuthOffer, EarlyTalkers, Rights, Settings, StartTlsOffer, Verification};
+pub use settings::{AuthOffer, EarlyTalkers, Replacement, Rights, Settings, StartTlsOffer, Verification};
 
 /// What happened outside.
 #[derive(Debug)]

@@ -114,6 +114,8 @@ pub struct Session {
     pub(super) errors: u32,
     pub(super) idle_commands: u32,
     pub(super) messages: u32,
+    /// Commands since they were last taken, when the settings want them kept.
+    pub(super) heard: Vec<u8>,
     deadline: Timestamp,
     session_end: Timestamp,
 }
@@ -142,6 +144,7 @@ impl Session {
             errors: 0,
             idle_commands: 0,
             messages: 0,
+            heard: Vec::new(),
             deadline: Timestamp::NEVER,
             session_end,
         }
@@ -283,7 +286,12 @@ impl Session {
 
     /// The entry's reply, with the names of server and client filled in.
     pub(super) fn filled(&self, entry: &Entry) -> Reply {
-        entry.fill(&[("hostname", &self.settings.hostname), ("client", &self.client)])
+        self.refusal(entry, &[("hostname", &self.settings.hostname), ("client", &self.client)])
+    }
+
+    /// The entry's reply, in the site's words where it has its own for it.
+    pub(super) fn refusal(&self, entry: &Entry, values: &[(&str, &str)]) -> Reply {
+        self.settings.reply(entry, values)
     }
 
     /// Hands a reply on; beyond ASCII only where the client asked for it (RFC 6531 §3.7.4.2).
@@ -418,7 +426,7 @@ impl Session {
             && let Some(fault) = decoder.fault()
         {
             // The client may believe that its data ended: it hears first why they are refused.
-            self.say(catalogue::BAD_DATA.fill(&[("reason", fault.reason())]), actions);
+            self.say(self.refusal(&catalogue::BAD_DATA, &[("reason", fault.reason())]), actions);
         }
         if self.is_open() {
             actions.push(Action::Discard);
@@ -436,6 +444,9 @@ impl Session {
 
     /// Handles one line, given without its CRLF; `followed` says that octets stand behind it.
     pub(super) fn line(&mut self, line: &[u8], followed: bool, actions: &mut Vec<Action>) {
+        if self.settings.record {
+            self.hear(line);
+        }
         match self.phase {
             Phase::AuthLine => self.auth_line(line, actions),
             _ => self.command(line, followed, actions),

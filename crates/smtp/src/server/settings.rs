@@ -4,8 +4,10 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use crate::catalogue::{self, Entry};
 use crate::extension::{Extensions, Limits};
 use crate::limits;
+use crate::reply::{Enhanced, Reply, ReplyCode};
 
 /// What a site chooses. One value serves every session of a listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +40,23 @@ pub struct Settings {
     pub auth_required: bool,
     /// Whether MAIL needs TLS (RFC 3207 §4).
     pub tls_required: bool,
+    /// Other words for refusals of the session itself.
+    pub replacements: Vec<Replacement>,
+    /// Whether the commands are kept for [`super::Session::take_heard`].
+    pub record: bool,
+}
+
+/// Other words for a refusal of the catalogue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replacement {
+    /// The name of the catalogue's entry.
+    pub entry: String,
+    /// The reply code; a refusal's.
+    pub code: ReplyCode,
+    /// Subject and detail of the enhanced status code.
+    pub enhanced: Option<Enhanced>,
+    /// The text, with the entry's own placeholders, `{hostname}` and `{client}`.
+    pub text: String,
 }
 
 impl Default for Settings {
@@ -57,6 +76,8 @@ impl Default for Settings {
             auth: None,
             auth_required: false,
             tls_required: false,
+            replacements: Vec::new(),
+            record: false,
         }
     }
 }
@@ -112,6 +133,18 @@ pub struct Rights {
 }
 
 impl Settings {
+    /// The reply of `entry` with its placeholders filled: in the site's words where it has its own.
+    #[must_use]
+    pub fn reply(&self, entry: &Entry, values: &[(&str, &str)]) -> Reply {
+        match self.replacements.iter().find(|replacement| replacement.entry == entry.name) {
+            Some(Replacement { code, enhanced, text, .. }) => {
+                Reply::new(*code, *enhanced, catalogue::fill(text, values), entry.name)
+            }
+            None if values.is_empty() => entry.reply(),
+            None => entry.fill(values),
+        }
+    }
+
     /// What is offered to a client with these `rights`, over TLS or not.
     #[must_use]
     pub fn extensions(&self, rights: Rights, tls: bool) -> Extensions {
@@ -138,5 +171,25 @@ impl Settings {
             expn: rights.expand,
             help: true,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+
+    #[test]
+    fn a_site_has_its_own_words_for_a_refusal_and_no_other() {
+        let replacement = Replacement {
+            entry: "line-too-long".into(),
+            code: catalogue::LINE_TOO_LONG.code,
+            enhanced: Some(Enhanced::new(5, 2)),
+            text: "{octets} octets are enough".into(),
+        };
+        let settings = Settings { replacements: vec![replacement], ..Settings::default() };
+        let reply = settings.reply(&catalogue::LINE_TOO_LONG, &[("octets", "512")]);
+        assert_eq!((reply.text(), reply.name()), ("512 octets are enough", "line-too-long"));
+        assert_eq!(settings.reply(&catalogue::RECIPIENT_FIRST, &[]), catalogue::RECIPIENT_FIRST.reply());
     }
 }

@@ -59,7 +59,7 @@ impl Session {
             let limit = self.settings.message_octets_max;
             if declared > limit {
                 let values = [("declared", &*declared.to_string()), ("limit", &*limit.to_string())];
-                return self.send(catalogue::SIZE_DECLARED.fill(&values), actions);
+                return self.send(self.refusal(&catalogue::SIZE_DECLARED, &values), actions);
             }
         }
         let envelope =
@@ -85,7 +85,7 @@ impl Session {
             }
             Decision::Disconnect(refusal) => return self.refuse(refusal, true, actions),
         };
-        let reply = Self::positive(given, &catalogue::SENDER_OK);
+        let reply = self.positive(given, &catalogue::SENDER_OK);
         if reply.code().value() / 100 == 2 {
             if let Some(transaction) = &mut self.transaction {
                 transaction.accepted = true;
@@ -98,13 +98,13 @@ impl Session {
 
     pub(super) fn rcpt(&mut self, arguments: &str, actions: &mut Vec<Action>) {
         if self.hello.is_none() {
-            return self.send(catalogue::HELLO_FIRST.reply(), actions);
+            return self.send(self.refusal(&catalogue::HELLO_FIRST, &[]), actions);
         }
         if self.is_chunking() {
-            return self.send(catalogue::BDAT_OPEN.reply(), actions);
+            return self.send(self.refusal(&catalogue::BDAT_OPEN, &[]), actions);
         }
         let Some(transaction) = &mut self.transaction else {
-            return self.send(catalogue::MAIL_FIRST.reply(), actions);
+            return self.send(self.refusal(&catalogue::MAIL_FIRST, &[]), actions);
         };
         transaction.attempts = transaction.attempts.saturating_add(1);
         let smtputf8 = transaction.envelope.parameters.smtputf8;
@@ -131,7 +131,7 @@ impl Session {
         if attempts > limit.saturating_add(limits::RECIPIENTS_OVERSHOOT) {
             self.errors = self.errors.saturating_add(1);
         }
-        self.send(catalogue::TOO_MANY_RECIPIENTS.reply(), actions);
+        self.send(self.refusal(&catalogue::TOO_MANY_RECIPIENTS, &[]), actions);
     }
 
     pub(super) fn recipient_decided(&mut self, decision: Decision, actions: &mut Vec<Action>) {
@@ -142,7 +142,7 @@ impl Session {
             Decision::Refuse(refusal) => return self.refuse(refusal, false, actions),
             Decision::Disconnect(refusal) => return self.refuse(refusal, true, actions),
         };
-        let reply = Self::positive(given, &catalogue::RECIPIENT_OK);
+        let reply = self.positive(given, &catalogue::RECIPIENT_OK);
         if let (Some(transaction), Some(recipient), 2) =
             (&mut self.transaction, candidate, reply.code().value() / 100)
         {
@@ -170,13 +170,13 @@ impl Session {
             return self.fault(Verb::Data, &fault, actions);
         }
         if self.is_chunking() {
-            return self.send(catalogue::BDAT_OPEN.reply(), actions);
+            return self.send(self.refusal(&catalogue::BDAT_OPEN, &[]), actions);
         }
         if let Some(entry) = self.data_out_of_order() {
-            return self.send(entry.reply(), actions);
+            return self.send(self.refusal(entry, &[]), actions);
         }
         if self.body() == BodyType::BinaryMime {
-            return self.send(catalogue::DATA_AFTER_BINARY.reply(), actions);
+            return self.send(self.refusal(&catalogue::DATA_AFTER_BINARY, &[]), actions);
         }
         self.ask(Awaited::Data(None), Question::Data, actions);
     }
@@ -255,10 +255,10 @@ impl Session {
         let refused = match fault {
             Some(fault) => {
                 actions.push(Action::Notice(Notice::RefusedData(fault)));
-                Some(catalogue::BAD_DATA.fill(&[("reason", fault.reason())]))
+                Some(self.refusal(&catalogue::BAD_DATA, &[("reason", fault.reason())]))
             }
             None if size_octets > limit => {
-                Some(catalogue::MESSAGE_TOO_BIG.fill(&[("limit", &limit.to_string())]))
+                Some(self.refusal(&catalogue::MESSAGE_TOO_BIG, &[("limit", &limit.to_string())]))
             }
             None => None,
         };
@@ -326,7 +326,7 @@ impl Session {
         };
         if let Some(entry) = self.data_out_of_order() {
             // RFC 3030 §2: the chunk follows all the same, and is read and thrown away.
-            chunk.refused = Some(entry.reply());
+            chunk.refused = Some(self.refusal(entry, &[]));
             self.phase = Phase::Chunk(chunk);
         } else if self.is_chunking() {
             self.phase = Phase::Chunk(chunk);
