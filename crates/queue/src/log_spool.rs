@@ -148,7 +148,7 @@ impl<D: Disk> LogSpool<D> {
         put_message(&mut head, message, form);
         let (size_octets, large) = match form {
             BodyForm::Inline => (body.len() as u64, false),
-            BodyForm::Large(size_octets) => (size_octets, true),
+            BodyForm::Large(size_octets) => (size_octets.saturating_add(body.len() as u64), true),
         };
         let summary = Summary { received: message.received, size_octets, large, groups: message.groups() };
         Ok(Prepared { id, head, body, summary })
@@ -164,11 +164,12 @@ impl<D: Disk> LogSpool<D> {
             Body::Large(SealedBody { id: other, .. }) if other != id => {
                 return Err(SpoolError::Unavailable(format!("the body of {other} is not the body of {id}")));
             }
-            Body::Large(SealedBody { content: SealedContent::Memory(octets), .. }) => {
-                (octets, BodyForm::Inline, None)
+            Body::Large(SealedBody { mut head, content: SealedContent::Memory(octets), .. }) => {
+                head.extend_from_slice(&octets);
+                (head, BodyForm::Inline, None)
             }
-            Body::Large(SealedBody { size_octets, content: SealedContent::File(unkept), .. }) => {
-                (Vec::new(), BodyForm::Large(size_octets), Some(unkept))
+            Body::Large(SealedBody { head, size_octets, content: SealedContent::File(unkept), .. }) => {
+                (head, BodyForm::Large(size_octets), Some(unkept))
             }
         };
         Ok((Self::prepare(id, message, body, form)?, unkept))
