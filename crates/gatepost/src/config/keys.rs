@@ -43,7 +43,7 @@ macro_rules! keys {
 }
 
 keys! {
-    TOP = "", &["listen", "limits", "clients", "verify", "spool", "queue", "relay", "log", "domain"],
+    TOP = "", &["listen", "limits", "clients", "verify", "spool", "policy", "queue", "relay", "log", "domain"],
     "Keys at the top of the file, before the first table.";
 
     HOSTNAME: Key<Placed<DomainForm>> = "hostname", Placed(DomainForm), "\"localhost\"", "\"mx.example.org\"",
@@ -153,6 +153,20 @@ keys! {
 }
 
 keys! {
+    POLICY = "[policy]", &[], "Who is refused, and with which reply.";
+
+    POLICY_FILE: Key<Placed<FileForm>> = "file", Placed(FileForm), "", "\"site.policy\"",
+        "The policy. Without one only the fixed refusals hold; `gatepost policy show` prints them. A relative path starts at \
+         the configuration's directory.";
+    POLICY_DEADLINE: Key<Time> = "deadline", Time { min_seconds: 1, max_seconds: 120 }, "\"10s\"", "\"5s\"",
+        "Longest wait for the facts that one decision needs; what isn't known then is unsure, and refuses nothing for good.";
+    POLICY_RESULTS: Key<Flag> = "authentication_results", Flag, "true", "false",
+        "Whether messages get the results of SPF, DKIM, DMARC and ARC that the policy asked for in an \
+         Authentication-Results field (RFC 8601), and a Received-SPF field (RFC 7208 §9.1). Fields that others forged in our \
+         name are removed in any case.";
+}
+
+keys! {
     QUEUE = "[queue]", &[], "When mail that could not be delivered is tried again (RFC 5321 §4.5.4.1).";
 
     RETRY_FIRST: Key<Time> = "retry_first", Time { min_seconds: 1, max_seconds: 86_400 }, "\"5m\"", "\"15m\"",
@@ -242,8 +256,8 @@ keys! {
 }
 
 /// All sections, in the order of the reference.
-pub(crate) static SECTIONS: [&Section; 11] =
-    [&TOP, &LISTEN, &LIMITS, &CLIENTS, &VERIFY, &SPOOL, &QUEUE, &RELAYING, &LOG, &DOMAIN, &MAILBOX];
+pub(crate) static SECTIONS: [&Section; 12] =
+    [&TOP, &LISTEN, &LIMITS, &CLIENTS, &VERIFY, &SPOOL, &POLICY, &QUEUE, &RELAYING, &LOG, &DOMAIN, &MAILBOX];
 
 /// The header under which `name` is a key.
 pub(crate) fn home_of(name: &str) -> Option<&'static str> {

@@ -19,6 +19,7 @@ mod reference;
 mod table;
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use smtp::address::DomainName;
@@ -46,6 +47,8 @@ pub struct Config {
     pub verify: Verify,
     /// When there is no room for more mail.
     pub spool: Watermarks,
+    /// How clients and messages are decided upon.
+    pub policy: PolicyChoice,
     /// When delivery is tried again.
     pub queue: RetrySchedule,
     /// The server that takes mail for other domains.
@@ -155,6 +158,17 @@ pub struct Watermarks {
     pub min_free_percent: u32,
     /// Inodes that stay free.
     pub min_free_inodes: u64,
+}
+
+/// How clients and messages are decided upon.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyChoice {
+    /// The policy's file, as a path that can be opened, and where the configuration names it.
+    pub file: Option<(PathBuf, Place)>,
+    /// Longest wait for the facts of one decision.
+    pub deadline: Duration,
+    /// Whether messages get an Authentication-Results field.
+    pub authentication_results: bool,
 }
 
 /// When delivery is tried again (RFC 5321 §4.5.4.1).

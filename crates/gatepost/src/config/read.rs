@@ -16,7 +16,8 @@ use super::form::Fault;
 use super::key::{Frame, Table};
 use super::problem::{Place, Problem, Severity, Source, in_order};
 use super::{
-    Clients, Config, Limits, Listen, Network, RefusedClient, RetrySchedule, Verify, Watermarks, check, keys,
+    Clients, Config, Limits, Listen, Network, PolicyChoice, RefusedClient, RetrySchedule, Verify, Watermarks,
+    check, keys,
 };
 use crate::mailboxes::PathTemplate;
 
@@ -102,6 +103,7 @@ fn read_site<'t>(
         clients: read_clients(&clients, plain(relay), problems),
         verify: read_verify(top, problems),
         spool: read_spool(top, problems),
+        policy: read_policy(top, problems),
         queue: read_queue(top, problems),
         smart_host: top.section("relay", &keys::RELAYING, problems).read(&keys::SMART_HOST, problems),
         mailboxes,
@@ -154,6 +156,20 @@ fn read_spool(top: &Table<'_>, problems: &mut Vec<Problem>) -> Watermarks {
         min_free_octets: table.read(&keys::MIN_FREE, problems),
         min_free_percent: table.read(&keys::MIN_FREE_PERCENT, problems),
         min_free_inodes: u64::from(table.read(&keys::MIN_FREE_INODES, problems)),
+    }
+}
+
+fn read_policy(top: &Table<'_>, problems: &mut Vec<Problem>) -> PolicyChoice {
+    let table = top.section("policy", &keys::POLICY, problems);
+    let file = table.read(&keys::POLICY_FILE, problems).map(|file| {
+        let place = table.frame.place(file.span());
+        let folder = Path::new(place.file()).parent().unwrap_or(Path::new(""));
+        (folder.join(file.get_ref()), place)
+    });
+    PolicyChoice {
+        file,
+        deadline: table.read(&keys::POLICY_DEADLINE, problems),
+        authentication_results: table.read(&keys::POLICY_RESULTS, problems),
     }
 }
 

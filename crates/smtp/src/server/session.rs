@@ -201,10 +201,22 @@ impl Session {
         self.hello.as_ref().map(|hello| hello.name.as_str())
     }
 
+    /// Whether it was EHLO and not HELO.
+    #[must_use]
+    pub fn is_extended(&self) -> bool {
+        self.hello.as_ref().is_some_and(|hello| hello.extended)
+    }
+
+    /// Whether the session is encrypted.
+    #[must_use]
+    pub const fn is_tls(&self) -> bool {
+        self.tls
+    }
+
     /// The `with` keyword for the Received field (RFC 5321 §4.4, RFC 3848, RFC 6531 §4.3).
     #[must_use]
     pub fn protocol(&self) -> &'static str {
-        let extended = self.hello.as_ref().is_some_and(|hello| hello.extended);
+        let extended = self.is_extended();
         let utf8 = self.envelope().is_some_and(|envelope| envelope.parameters.smtputf8);
         match (extended, utf8, self.tls, self.user.is_some()) {
             (false, ..) => "SMTP",
@@ -223,6 +235,18 @@ impl Session {
     #[must_use]
     pub fn user(&self) -> Option<&str> {
         self.user.as_deref()
+    }
+
+    /// The mechanism of the AUTH exchange that established the user.
+    #[must_use]
+    pub fn mechanism(&self) -> Option<&str> {
+        self.user.is_some().then_some(self.mechanism.as_str())
+    }
+
+    /// RCPT commands of the transaction so far, refused ones and the one being decided included.
+    #[must_use]
+    pub fn recipients_tried(&self) -> u32 {
+        self.transaction.as_ref().map_or(0, |transaction| transaction.attempts)
     }
 
     /// The envelope so far; at the question about MAIL, what MAIL asks for.
