@@ -322,7 +322,11 @@ async fn what_a_smart_host_takes_and_what_it_refuses_is_reported_by_us() {
     post.until_empty().await;
     assert_lines(
         &post.only_letter("alice"),
-        &["Final-Recipient: rfc822; yes@elsewhere.example", "Action: relayed", "Remote-MTA: dns; 127.0.0.1"],
+        &[
+            "Final-Recipient: rfc822; yes@elsewhere.example",
+            "Action: relayed",
+            "Remote-MTA: dns; [127.0.0.1]",
+        ],
     );
     post.send(Letter::to("no@elsewhere.example")).await;
     post.until_empty().await;

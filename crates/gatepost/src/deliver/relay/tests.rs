@@ -72,7 +72,7 @@ fn relayed(reply: &str) -> Attempt {
 }
 
 fn remote_failure(status: &str, diagnostic: &str) -> Failure {
-    Failure { remote: Some(String::from("127.0.0.1")), ..Failure::local(status, diagnostic) }
+    Failure { remote: Some(String::from("[127.0.0.1]")), ..Failure::local(status, diagnostic) }
 }
 
 /// The status of a failure that was found here.
