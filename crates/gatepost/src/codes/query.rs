@@ -145,7 +145,10 @@ fn basic_at(text: &str, start: usize) -> Option<FoundBasic> {
     if !ends {
         return None;
     }
-    let gap = after.len() - after.trim_start_matches([' ', '\t', '-', ',', ';', ':', '#', '(']).len();
+    let reply = after.trim_start_matches([' ', '\t', '-', ',', ';', ':', '#', '(']);
+    // A reply that Python prints is a tuple with octets in it.
+    let reply = reply.strip_prefix("b'").or_else(|| reply.strip_prefix("b\"")).unwrap_or(reply);
+    let gap = after.len() - reply.len();
     let enhanced = after.get(gap..).and_then(enhanced_at);
     let (enhanced, length) = enhanced.map_or((None, 0), |(enhanced, length)| (Some(enhanced), gap + length));
     let rank = rank(text.get(..start)?, enhanced.is_some())?;
@@ -249,7 +252,6 @@ fn reply_text(after: &str, code: u16, enhanced: Option<AskedEnhanced>) -> (Optio
     let text = text.replace(char::is_control, " ");
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let mut text = text.trim_matches(['"', '\'', '`', '-', ' ', ':', ';', ',']);
-    // A reply that Python prints is a tuple with octets in it.
     if text.starts_with("b'") || text.starts_with("b\"") {
         text = text.get(2..).unwrap_or(text);
     }
