@@ -67,7 +67,7 @@ async fn send_once(script: &str, stored: &StoredMessage) -> (Vec<Attempt>, Strin
 }
 
 fn relayed(reply: &str) -> Attempt {
-    let remote = String::from("127.0.0.1");
+    let remote = String::from("[127.0.0.1]");
     Attempt::Relayed { remote, reply: reply.to_owned(), dsn_offered: false }
 }
 
