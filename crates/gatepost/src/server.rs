@@ -19,7 +19,7 @@ use crate::deliver;
 use crate::mailboxes::QuotaUsage;
 use crate::receive::{self, Listener, Reception};
 use crate::site::{Site, Sites};
-use crate::{PRODUCT, clock};
+use crate::{PRODUCT, clock, descriptors};
 
 /// How long a session has to take its 421 once the time to drain is over, before it is cut off (ours).
 const CUT_OFF: Duration = Duration::from_secs(3);
@@ -52,6 +52,8 @@ pub async fn run(start: Start, sites: Arc<Sites>) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
     let site = sites.current();
     let spool = Arc::new(open_spool(&start, &site)?);
+    let places = descriptors::places();
+    check_places(&site, places);
     let mut listeners = Vec::new();
     let addresses = if start.listen.is_empty() { &site.config.listen.mx } else { &start.listen };
     for address in addresses {
@@ -68,6 +70,7 @@ pub async fn run(start: Start, sites: Arc<Sites>) -> anyhow::Result<()> {
         listening,
         started,
         draining,
+        places,
     ));
     let delivery = deliver::spawn(Arc::clone(&spool), Arc::clone(&sites), quota, delivery_stopping);
     greet(&start, &site, &listeners);
@@ -152,6 +155,17 @@ fn free_octets_min(state: &Path, site: &Site) -> anyhow::Result<u64> {
     let part_octets =
         disk.f_blocks.saturating_mul(disk.f_frsize) / 100 * u64::from(watermarks.min_free_percent);
     Ok(watermarks.min_free_octets.max(part_octets))
+}
+
+/// Warns when the configuration promises more than the descriptors suffice for.
+fn check_places(site: &Site, places: u32) {
+    let connections = site.config.limits.connections;
+    if connections > places {
+        tracing::warn!(
+            "`limits.connections` is {connections}, and the limit of open files suffices for {places}: raise it \
+             (`ulimit -n`, LimitNOFILE= of systemd)"
+        );
+    }
 }
 
 /// Says on standard output, in five lines, where the server is and how to send it a message.
