@@ -43,6 +43,7 @@ fn settings(config: &Config) -> Settings {
         command_timeout: limits.command_timeout,
         data_timeout: limits.data_timeout,
         session_timeout: limits.session_timeout,
+        drain_timeout: limits.drain_timeout,
         early_talkers: match config.clients.early_talkers {
             EarlyTalkers::Note => smtp::server::EarlyTalkers::Note,
             EarlyTalkers::Refuse => smtp::server::EarlyTalkers::Refuse,

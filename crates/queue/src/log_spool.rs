@@ -89,7 +89,7 @@ impl<D: Disk> LogSpool<D> {
         let Options { spares_max, segment_octets, commits, .. } = options;
         let Recovered { index, segments, spares, next_number, mark, report } =
             recover(&disk, Purpose::Use { spares_max, segment_octets })?;
-        let room = Room::new(index.len());
+        let room = Room::new(index.len(), &options);
         room.set_reserve(!spares.is_empty());
         if let Ok(free) = disk.free() {
             room.set_free(free);
@@ -133,6 +133,11 @@ impl<D: Disk> LogSpool<D> {
         let mut committer = lock(&self.committer);
         let Some(committer) = committer.as_mut() else { return false };
         self.shared.intake.take(false).is_some_and(|(jobs, octets)| committer.commit(jobs, octets))
+    }
+
+    /// Takes mail only above other watermarks than those of [`Options`] from now on.
+    pub fn set_watermarks(&self, free_octets_min: u64, free_inodes_min: u64) {
+        self.shared.room.set_watermarks(free_octets_min, free_inodes_min);
     }
 
     fn prepare(

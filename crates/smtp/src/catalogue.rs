@@ -228,7 +228,7 @@ catalogue! {
     START_DATA "start-data" 354 (none) "end data with <CRLF>.<CRLF>", "RFC 5321 §4.1.1.4", [Data],
         "DATA with at least one accepted recipient.";
     SHUTTING_DOWN "shutting-down" 421 (3 . 2) "{hostname} is shutting down, closing connection", "RFC 5321 §3.8", [Connect, Command],
-        "The server drains: to an idle session at once, to a busy one when its transaction is over.";
+        "The server drains: to an idle session at once, to a busy one when its transaction, or the time for it, is over.";
     IDLE_TIMEOUT "idle-timeout" 421 (4 . 2) "{hostname} waited too long for a command, closing connection", "RFC 5321 §4.5.3.2.7", [Command],
         "No command came within the time-out.";
     DATA_TIMEOUT "data-timeout" 421 (4 . 2) "{hostname} waited too long for data, closing connection", "RFC 5321 §4.5.3.2.5", [Data, Auth],

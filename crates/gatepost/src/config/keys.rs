@@ -97,7 +97,7 @@ keys! {
     SESSION_TIMEOUT: Key<Time> = "session_timeout", Time { min_seconds: 1, max_seconds: 7 * 86_400 }, "\"1h\"",
         "\"30m\"", "Longest session, 421 after it.";
     DRAIN_TIMEOUT: Key<Time> = "drain_timeout", Time { min_seconds: 0, max_seconds: 3_600 }, "\"30s\"", "\"2m\"",
-        "How long transactions in flight may go on once the server shuts down.";
+        "How long transactions in flight may go on once the server shuts down; 421 after it.";
 }
 
 keys! {

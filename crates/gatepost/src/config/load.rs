@@ -84,7 +84,16 @@ pub fn load(file: &Path) -> Result<Loaded, Vec<Problem>> {
         Err(error) => {
             let title = format!("can't read the configuration `{file_name}`: {error}");
             let source = Arc::new(Source { name: file_name, text: String::new() });
-            Err(vec![Problem::error(title, Place::new(&source, 0..0), "")])
+            let advice = match error.kind() {
+                io::ErrorKind::NotFound => {
+                    "a path that does not start with `/` starts in the working directory"
+                }
+                io::ErrorKind::IsADirectory => "name the file in it",
+                io::ErrorKind::PermissionDenied => "whoever runs this must be able to read it",
+                io::ErrorKind::InvalidData => "it must be a text in UTF-8",
+                _ => "`--config` names the file",
+            };
+            Err(vec![Problem::error(title, Place::new(&source, 0..0), "").help(advice.to_owned())])
         }
     }
 }

@@ -253,6 +253,9 @@ fn a_table_is_read_again_when_it_changes_and_the_configuration_is_not() {
 fn a_configuration_that_is_not_there_is_a_problem() {
     let problems = load(Path::new("/nowhere/gatepost.toml")).unwrap_err();
     assert!(problems[0].title().starts_with("can't read the configuration `/nowhere/gatepost.toml`"));
+    let text = problems[0].to_string();
+    assert_eq!(text.lines().count(), 3, "{text}");
+    assert!(text.contains("help: a path that does not start with `/`"), "{text}");
 }
 
 #[test]

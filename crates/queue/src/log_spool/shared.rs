@@ -181,6 +181,8 @@ impl Intake {
 pub(super) struct Room {
     free_octets: AtomicU64,
     free_inodes: AtomicU64,
+    free_octets_min: AtomicU64,
+    free_inodes_min: AtomicU64,
     backlog_octets: AtomicU64,
     messages: AtomicU64,
     /// Whether the reserve segment is there.
@@ -222,10 +224,10 @@ impl<D: Disk> Shared<D> {
             Some(Drill::NoRoom) => 0,
             _ => room.free_octets.load(Ordering::Relaxed),
         };
-        if free_octets < options.free_octets_min.saturating_add(size_octets).max(1) {
+        if free_octets < room.free_octets_min.load(Ordering::Relaxed).saturating_add(size_octets).max(1) {
             return Err(NoRoom::Octets);
         }
-        if room.free_inodes.load(Ordering::Relaxed) < options.free_inodes_min {
+        if room.free_inodes.load(Ordering::Relaxed) < room.free_inodes_min.load(Ordering::Relaxed) {
             return Err(NoRoom::Inodes);
         }
         if room.backlog_octets.load(Ordering::Relaxed) > options.backlog_octets_max {
@@ -257,10 +259,12 @@ pub(super) fn stopped() -> SpoolError {
 }
 
 impl Room {
-    pub(super) fn new(messages: usize) -> Self {
+    pub(super) fn new(messages: usize, options: &Options) -> Self {
         Self {
             free_octets: AtomicU64::new(u64::MAX),
             free_inodes: AtomicU64::new(u64::MAX),
+            free_octets_min: AtomicU64::new(options.free_octets_min),
+            free_inodes_min: AtomicU64::new(options.free_inodes_min),
             backlog_octets: AtomicU64::new(0),
             messages: AtomicU64::new(messages as u64),
             reserve: AtomicBool::new(false),
@@ -270,6 +274,11 @@ impl Room {
     pub(super) fn set_free(&self, free: crate::disk::FreeSpace) {
         self.free_octets.store(free.octets, Ordering::Relaxed);
         self.free_inodes.store(free.inodes, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_watermarks(&self, free_octets_min: u64, free_inodes_min: u64) {
+        self.free_octets_min.store(free_octets_min, Ordering::Relaxed);
+        self.free_inodes_min.store(free_inodes_min, Ordering::Relaxed);
     }
 
     pub(super) fn set_messages(&self, messages: usize) {
