@@ -6,6 +6,7 @@ pub mod codes;
 pub mod config;
 pub mod deliver;
 pub mod mailboxes;
+pub mod net;
 pub mod observe;
 pub mod receive;
 pub mod server;

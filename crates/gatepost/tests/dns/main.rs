@@ -1,0 +1,7 @@
+//! What is asked of the DNS, against a server on this machine.
+
+#![cfg(test)]
+
+#[path = "../harness/mod.rs"]
+mod harness;
+mod look_ups;
