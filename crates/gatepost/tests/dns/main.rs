@@ -4,4 +4,6 @@
 
 #[path = "../harness/mod.rs"]
 mod harness;
+mod lists;
 mod look_ups;
+mod names;
