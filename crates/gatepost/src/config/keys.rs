@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use super::address_form::{
-    DelimiterForm, DomainForm, FileForm, ListenForm, NetworkForm, RefusedForm, SmartHostForm, TargetForm,
-    TemplateForm,
+    DelimiterForm, DnsServerForm, DomainForm, FileForm, ListenForm, NetworkForm, RefusedForm, SmartHostForm,
+    TargetForm, TemplateForm,
 };
 use super::form::{Choice, Count, Flag, ListOf, Maybe, Placed, Size, Time};
 use super::key::{Documented, Key, Section};
@@ -43,7 +43,7 @@ macro_rules! keys {
 }
 
 keys! {
-    TOP = "", &["listen", "limits", "clients", "verify", "spool", "policy", "queue", "relay", "log", "domain"],
+    TOP = "", &["listen", "limits", "clients", "verify", "spool", "policy", "queue", "relay", "dns", "log", "domain"],
     "Keys at the top of the file, before the first table.";
 
     HOSTNAME: Key<Placed<DomainForm>> = "hostname", Placed(DomainForm), "\"localhost\"", "\"mx.example.org\"",
@@ -188,6 +188,26 @@ keys! {
 }
 
 keys! {
+    DNS = "[dns]", &[], "How names are looked up in the DNS. A look-up that fails never counts as a name that isn't there.";
+
+    DNS_SERVERS: Key<ListOf<DnsServerForm>> = "servers",
+        ListOf { element: DnsServerForm, named: "a list of IP addresses with or without a port", or_one: false }, "",
+        "[\"127.0.0.1\", \"[2001:db8::53]:5353\"]",
+        "Recursive servers that are asked; port 53 unless one is written. By default those of `/etc/resolv.conf`. A \
+         validating server on this machine is best: lists in the DNS refuse the large public ones.";
+    DNS_TIMEOUT: Key<Time> = "timeout", Time { min_seconds: 1, max_seconds: 60 }, "\"3s\"", "\"5s\"",
+        "Longest wait for an answer before the question is asked again.";
+    DNS_ATTEMPTS: Key<Count> = "attempts", Count { min: 1, max: 10 }, "2", "3",
+        "How often a question is asked. Whoever waits for the answer waits no longer than `timeout` times this.";
+    CACHE_ENTRIES: Key<Count> = "cache_entries", Count { min: 0, max: 10_000_000 }, "20000", "100000",
+        "Most answers that are kept for as long as they may be (RFC 2308 for those that say there is nothing), at most a \
+         day; 0 keeps none.";
+    DNSSEC: Key<Flag> = "dnssec", Flag, "false", "true",
+        "Whether answers are validated here (RFC 4035). One that ought to be signed and isn't counts as a look-up that \
+         failed. The servers must pass signatures on.";
+}
+
+keys! {
     LOG = "[log]", &[], "What is written to the log.";
 
     LEVEL: Key<Choice<LogLevel>> = "level",
@@ -256,8 +276,10 @@ keys! {
 }
 
 /// All sections, in the order of the reference.
-pub(crate) static SECTIONS: [&Section; 12] =
-    [&TOP, &LISTEN, &LIMITS, &CLIENTS, &VERIFY, &SPOOL, &POLICY, &QUEUE, &RELAYING, &LOG, &DOMAIN, &MAILBOX];
+pub(crate) static SECTIONS: [&Section; 13] = [
+    &TOP, &LISTEN, &LIMITS, &CLIENTS, &VERIFY, &SPOOL, &POLICY, &QUEUE, &RELAYING, &DNS, &LOG, &DOMAIN,
+    &MAILBOX,
+];
 
 /// The header under which `name` is a key.
 pub(crate) fn home_of(name: &str) -> Option<&'static str> {

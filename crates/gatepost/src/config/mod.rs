@@ -53,6 +53,8 @@ pub struct Config {
     pub queue: RetrySchedule,
     /// The server that takes mail for other domains.
     pub smart_host: Option<SmartHost>,
+    /// How names are looked up.
+    pub dns: DnsSettings,
     /// Domains and their addresses.
     pub mailboxes: Declared,
     /// The least grave that is logged.
@@ -200,6 +202,21 @@ pub enum Host {
     Name(DomainName),
     /// An address.
     Address(IpAddr),
+}
+
+/// How names are looked up in the DNS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DnsSettings {
+    /// Recursive servers; empty: the system's.
+    pub servers: Vec<SocketAddr>,
+    /// Longest wait for an answer before the question is asked again.
+    pub timeout: Duration,
+    /// How often a question is asked, at least once.
+    pub attempts: u32,
+    /// Most answers that are kept.
+    pub cache_entries: u32,
+    /// Whether answers are validated here (RFC 4035).
+    pub dnssec: bool,
 }
 
 /// The least grave that is logged.

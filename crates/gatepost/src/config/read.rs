@@ -16,8 +16,8 @@ use super::form::Fault;
 use super::key::{Frame, Table};
 use super::problem::{Place, Problem, Severity, Source, in_order};
 use super::{
-    Clients, Config, Limits, Listen, Network, PolicyChoice, RefusedClient, RetrySchedule, Verify, Watermarks,
-    check, keys,
+    Clients, Config, DnsSettings, Limits, Listen, Network, PolicyChoice, RefusedClient, RetrySchedule,
+    Verify, Watermarks, check, keys,
 };
 use crate::mailboxes::PathTemplate;
 
@@ -106,6 +106,7 @@ fn read_site<'t>(
         policy: read_policy(top, problems),
         queue: read_queue(top, problems),
         smart_host: top.section("relay", &keys::RELAYING, problems).read(&keys::SMART_HOST, problems),
+        dns: read_dns(top, problems),
         mailboxes,
         log_level: log.read(&keys::LEVEL, problems),
     };
@@ -180,6 +181,17 @@ fn read_queue(top: &Table<'_>, problems: &mut Vec<Problem>) -> RetrySchedule {
         factor: table.read(&keys::RETRY_FACTOR, problems),
         max: table.read(&keys::RETRY_MAX, problems),
         lifetime: table.read(&keys::LIFETIME, problems),
+    }
+}
+
+fn read_dns(top: &Table<'_>, problems: &mut Vec<Problem>) -> DnsSettings {
+    let table = top.section("dns", &keys::DNS, problems);
+    DnsSettings {
+        servers: plain(table.read(&keys::DNS_SERVERS, problems)),
+        timeout: table.read(&keys::DNS_TIMEOUT, problems),
+        attempts: table.read(&keys::DNS_ATTEMPTS, problems),
+        cache_entries: table.read(&keys::CACHE_ENTRIES, problems),
+        dnssec: table.read(&keys::DNSSEC, problems),
     }
 }
 

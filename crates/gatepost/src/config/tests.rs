@@ -181,6 +181,17 @@ fn what_is_written_counts() {
 }
 
 #[test]
+fn dns_servers_have_port_53_unless_another_is_written() {
+    assert_eq!(config(SMALLEST).dns.servers, []);
+    let written = "dns.servers = [\"192.0.2.53\", \"::1\", \"[::1]\", \"[::1]:5353\", \"192.0.2.53:5353\"]";
+    let dns = config(&format!("{written}\ndns.attempts = 3\ndns.dnssec = true\n{SMALLEST}")).dns;
+    let servers: Vec<String> = dns.servers.iter().map(ToString::to_string).collect();
+    assert_eq!(servers, ["192.0.2.53:53", "[::1]:53", "[::1]:53", "[::1]:5353", "192.0.2.53:5353"]);
+    assert_eq!((dns.timeout, dns.attempts, dns.dnssec), (Duration::from_secs(3), 3, true));
+    assert_eq!(config(&format!("dns.servers = \"192.0.2.53\"\n{SMALLEST}")).dns.servers.len(), 1);
+}
+
+#[test]
 fn nobody_relays_without_a_way() {
     let local = "127.0.0.1".parse().unwrap();
     let without = config(SMALLEST);

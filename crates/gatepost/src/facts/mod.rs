@@ -1,0 +1,13 @@
+//! What is true of a session: facts are found out here, and the policy decides on them.
+
+pub mod client_name;
+pub mod dns_list;
+pub mod helo_name;
+pub mod list_health;
+pub mod recipient_domain;
+pub mod sender_domain;
+
+use policy::value::State;
+
+/// Facts by their names.
+pub type Findings = Vec<(&'static str, State)>;

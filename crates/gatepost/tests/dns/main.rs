@@ -1,0 +1,9 @@
+//! What is asked of the DNS, against a server on this machine.
+
+#![cfg(test)]
+
+#[path = "../harness/mod.rs"]
+mod harness;
+mod lists;
+mod look_ups;
+mod names;
