@@ -1,0 +1,8 @@
+//! What is true of a session: facts are found out here, and the policy decides on them.
+
+pub mod content;
+
+use policy::value::State;
+
+/// Facts by their names.
+pub type Findings = Vec<(&'static str, State)>;
