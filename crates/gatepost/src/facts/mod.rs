@@ -1,6 +1,7 @@
 //! What is true of a session: facts are found out here, and the policy decides on them.
 
 pub mod content;
+pub mod greylist;
 
 use policy::value::State;
 
