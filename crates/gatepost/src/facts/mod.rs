@@ -1,7 +1,9 @@
 //! What is true of a session: facts are found out here, and the policy decides on them.
 
 pub mod client_name;
+pub mod content;
 pub mod dns_list;
+pub mod greylist;
 pub mod helo_name;
 pub mod list_health;
 pub mod recipient_domain;
