@@ -5,6 +5,7 @@ pub mod clock;
 pub mod codes;
 pub mod config;
 pub mod deliver;
+pub mod journal;
 pub mod mailboxes;
 pub mod observe;
 pub mod receive;

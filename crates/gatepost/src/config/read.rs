@@ -18,6 +18,7 @@ use super::problem::{Place, Problem, Severity, Source, in_order};
 use super::{
     Clients, Config, Limits, Listen, Network, RefusedClient, RetrySchedule, Verify, Watermarks, check, keys,
 };
+use crate::journal;
 use crate::mailboxes::PathTemplate;
 
 /// A configuration that can be used.
@@ -106,6 +107,7 @@ fn read_site<'t>(
         smart_host: top.section("relay", &keys::RELAYING, problems).read(&keys::SMART_HOST, problems),
         mailboxes,
         log_level: log.read(&keys::LEVEL, problems),
+        journal: read_journal(top, problems),
     };
     Some(Site { top, config, domains, relay: relay_places })
 }
@@ -164,6 +166,18 @@ fn read_queue(top: &Table<'_>, problems: &mut Vec<Problem>) -> RetrySchedule {
         factor: table.read(&keys::RETRY_FACTOR, problems),
         max: table.read(&keys::RETRY_MAX, problems),
         lifetime: table.read(&keys::LIFETIME, problems),
+    }
+}
+
+fn read_journal(top: &Table<'_>, problems: &mut Vec<Problem>) -> journal::Settings {
+    let table = top.section("journal", &keys::JOURNAL, problems);
+    journal::Settings {
+        enabled: table.read(&keys::JOURNAL_ENABLED, problems),
+        days: table.read(&keys::JOURNAL_DAYS, problems),
+        size_octets: table.read(&keys::JOURNAL_SIZE, problems),
+        mask: table.read(&keys::JOURNAL_MASK, problems),
+        dialogue: table.read(&keys::JOURNAL_DIALOGUE, problems),
+        ids: table.read(&keys::JOURNAL_IDS, problems),
     }
 }
 
