@@ -7,6 +7,7 @@ use std::time::Duration;
 use policy::value::State;
 use proptest::prelude::*;
 
+use super::super::codec::put_number;
 use super::super::states::put_recorded;
 use super::super::states::tests::states;
 use super::*;
