@@ -7,6 +7,7 @@ pub mod config;
 pub mod deliver;
 pub mod descriptors;
 pub mod facts;
+pub mod journal;
 pub mod mailboxes;
 pub mod net;
 pub mod observe;

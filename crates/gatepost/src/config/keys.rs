@@ -11,6 +11,7 @@ use super::address_form::{
 use super::form::{Choice, Count, Flag, ListOf, Maybe, Placed, Size, Time};
 use super::key::{Documented, Key, Section};
 use super::{EarlyTalkers, LogLevel, OtherClients};
+use crate::journal::Mask;
 use crate::mailboxes::OverQuota;
 
 /// Least message size that a server must take, in octets (RFC 5321 §4.5.3.1.7).
@@ -43,7 +44,7 @@ macro_rules! keys {
 }
 
 keys! {
-    TOP = "", &["listen", "limits", "clients", "verify", "spool", "policy", "queue", "relay", "dns", "log", "domain"],
+    TOP = "", &["listen", "limits", "clients", "verify", "spool", "policy", "journal", "queue", "relay", "dns", "log", "domain"],
     "Keys at the top of the file, before the first table.";
 
     HOSTNAME: Key<Placed<DomainForm>> = "hostname", Placed(DomainForm), "\"localhost\"", "\"mx.example.org\"",
@@ -225,6 +226,33 @@ keys! {
 }
 
 keys! {
+    JOURNAL = "[journal]", &[],
+    "What is remembered of sessions, so that `gatepost explain`, `gatepost replay` and `gatepost policy report` can tell. \
+     It is kept under `journal` in the state directory, a file a day. A journal that can't be written refuses no mail; \
+     what was lost is counted.";
+
+    JOURNAL_ENABLED: Key<Flag> = "enabled", Flag, "true", "false", "Whether anything is remembered.";
+    JOURNAL_DAYS: Key<Count> = "days", Count { min: 1, max: 3_650 }, "14", "30",
+        "How many days are kept, today included.";
+    JOURNAL_SIZE: Key<Size> = "size", Size { min_octets: 1_000_000, max_octets: STORAGE_OCTETS_MAX }, "\"2 GB\"",
+        "\"20 GB\"", "How much the journal may hold; the oldest goes first.";
+    JOURNAL_MASK: Key<Choice<Mask>> = "mask",
+        Choice {
+            words: &[("none", Mask::None), ("addresses", Mask::Addresses), ("all", Mask::All)],
+            fallback: Mask::All,
+        },
+        "\"none\"", "\"addresses\"",
+        "What is made illegible before it is written. \"addresses\": local parts are hashed with a key that is forgotten \
+         after a day, and client addresses cut to their network (IPv4 /24, IPv6 /48). \"all\": every other text that the \
+         client or the DNS gave is hashed, too, and the dialogue is not kept. What is masked can't be decided again: \
+         `gatepost replay` says so and counts it.";
+    JOURNAL_DIALOGUE: Key<Flag> = "dialogue", Flag, "true", "false",
+        "Whether the last of the dialogue before a refusal is kept, for `gatepost explain`.";
+    JOURNAL_IDS: Key<Flag> = "ids", Flag, "true", "false",
+        "Whether refusals end in the id that `gatepost explain` takes: `550 5.1.1 no such mailbox [k7q2-m3xf]`.";
+}
+
+keys! {
     DOMAIN = "[domain.\"example.org\"]", &["mailbox"],
     "A domain whose mail ends here; one table for each. The first one answers for `<postmaster>`.";
 
@@ -276,9 +304,9 @@ keys! {
 }
 
 /// All sections, in the order of the reference.
-pub(crate) static SECTIONS: [&Section; 13] = [
-    &TOP, &LISTEN, &LIMITS, &CLIENTS, &VERIFY, &SPOOL, &POLICY, &QUEUE, &RELAYING, &DNS, &LOG, &DOMAIN,
-    &MAILBOX,
+pub(crate) static SECTIONS: &[&Section] = &[
+    &TOP, &LISTEN, &LIMITS, &CLIENTS, &VERIFY, &SPOOL, &POLICY, &JOURNAL, &QUEUE, &RELAYING, &DNS, &LOG,
+    &DOMAIN, &MAILBOX,
 ];
 
 /// The header under which `name` is a key.

@@ -30,6 +30,7 @@ pub use problem::{Place, Problem, Severity, Source};
 pub use read::{Parsed, parse};
 pub use reference::reference;
 
+use crate::journal;
 use crate::mailboxes::Declared;
 
 /// All that a site chooses.
@@ -59,6 +60,8 @@ pub struct Config {
     pub mailboxes: Declared,
     /// The least grave that is logged.
     pub log_level: LogLevel,
+    /// What is remembered of sessions.
+    pub journal: journal::Settings,
 }
 
 /// Where clients connect.

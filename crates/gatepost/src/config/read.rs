@@ -19,6 +19,7 @@ use super::{
     Clients, Config, DnsSettings, Limits, Listen, Network, PolicyChoice, RefusedClient, RetrySchedule,
     Verify, Watermarks, check, keys,
 };
+use crate::journal;
 use crate::mailboxes::PathTemplate;
 
 /// A configuration that can be used.
@@ -109,6 +110,7 @@ fn read_site<'t>(
         dns: read_dns(top, problems),
         mailboxes,
         log_level: log.read(&keys::LEVEL, problems),
+        journal: read_journal(top, problems),
     };
     Some(Site { top, config, domains, relay: relay_places })
 }
@@ -192,6 +194,18 @@ fn read_dns(top: &Table<'_>, problems: &mut Vec<Problem>) -> DnsSettings {
         attempts: table.read(&keys::DNS_ATTEMPTS, problems),
         cache_entries: table.read(&keys::CACHE_ENTRIES, problems),
         dnssec: table.read(&keys::DNSSEC, problems),
+    }
+}
+
+fn read_journal(top: &Table<'_>, problems: &mut Vec<Problem>) -> journal::Settings {
+    let table = top.section("journal", &keys::JOURNAL, problems);
+    journal::Settings {
+        enabled: table.read(&keys::JOURNAL_ENABLED, problems),
+        days: table.read(&keys::JOURNAL_DAYS, problems),
+        size_octets: table.read(&keys::JOURNAL_SIZE, problems),
+        mask: table.read(&keys::JOURNAL_MASK, problems),
+        dialogue: table.read(&keys::JOURNAL_DIALOGUE, problems),
+        ids: table.read(&keys::JOURNAL_IDS, problems),
     }
 }
 
