@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::*;
+use crate::clock;
 
 fn here(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -234,6 +235,9 @@ fn a_table_is_read_again_when_it_changes_and_the_configuration_is_not() {
     let parsed = loaded.tables.reload().unwrap();
     assert_eq!(parsed.config.mailboxes.domains[0].entries.len(), 2);
     assert!(!loaded.tables.changed());
+
+    let now = clock::wall();
+    assert!(loaded.tables.in_flux(now) && !loaded.tables.in_flux(now + STILL), "written just now");
 
     site.write("addresses", "postmaster\nalice: nobody\n");
     assert!(loaded.tables.changed());
