@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use super::address_form::{
-    DelimiterForm, DomainForm, FileForm, ListenForm, NetworkForm, RefusedForm, SmartHostForm, TargetForm,
-    TemplateForm,
+    DelimiterForm, DomainForm, FileForm, HostnameForm, ListenForm, NetworkForm, RefusedForm, SmartHostForm,
+    TargetForm, TemplateForm,
 };
 use super::form::{Choice, Count, Flag, ListOf, Maybe, Placed, Size, Time};
 use super::key::{Documented, Key, Section};
@@ -46,7 +46,7 @@ keys! {
     TOP = "", &["listen", "limits", "clients", "verify", "spool", "queue", "relay", "log", "domain"],
     "Keys at the top of the file, before the first table.";
 
-    HOSTNAME: Key<Placed<DomainForm>> = "hostname", Placed(DomainForm), "\"localhost\"", "\"mx.example.org\"",
+    HOSTNAME: Key<Placed<HostnameForm>> = "hostname", Placed(HostnameForm), "\"localhost\"", "\"mx.example.org\"",
         "The server's own name in its greeting, in EHLO and in the trace fields it adds; it should resolve to its \
          address (RFC 5321 §2.3.5). Mail for `postmaster` at this name is accepted.";
     POSTMASTER: Key<Placed<TargetForm>> = "postmaster", Placed(TargetForm), "", "\"alice@example.org\"",

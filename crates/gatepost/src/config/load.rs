@@ -160,5 +160,9 @@ fn read_text(path: &Path) -> io::Result<String> {
     if u64::try_from(text.len()).unwrap_or(u64::MAX) > FILE_OCTETS_MAX {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, "the file is too large"));
     }
+    // Some editors mark UTF-8 with a character that can't be seen, which would become part of the first name.
+    if text.starts_with('\u{FEFF}') {
+        text.remove(0);
+    }
     Ok(text)
 }

@@ -254,6 +254,15 @@ fn a_table_is_read_again_when_it_changes_and_the_configuration_is_not() {
 }
 
 #[test]
+fn a_byte_order_mark_is_no_part_of_a_name() {
+    let site = Scratch::new("mark");
+    let file = site.write("gatepost.toml", "\u{FEFF}[domain.\"example.org\"]\ntables = [\"addresses\"]\n");
+    site.write("addresses", "\u{FEFF}postmaster\n");
+    let loaded = load(&file).unwrap();
+    assert!(loaded.config.mailboxes.domains[0].entries[0].local_part.is_postmaster());
+}
+
+#[test]
 fn a_configuration_that_is_not_there_is_a_problem() {
     let problems = load(Path::new("/nowhere/gatepost.toml")).unwrap_err();
     assert!(problems[0].title().starts_with("can't read the configuration `/nowhere/gatepost.toml`"));
