@@ -157,6 +157,28 @@ impl Form for DomainForm {
     }
 }
 
+/// A domain name as greetings and trace fields have it: in ASCII.
+pub(crate) struct HostnameForm;
+
+impl Form for HostnameForm {
+    type Value = DomainName;
+
+    fn describe(&self) -> String {
+        DomainForm.describe()
+    }
+
+    fn read(&self, value: &Spanned<DeValue<'_>>, faults: &mut Vec<Fault>) -> Option<Self::Value> {
+        let name = DomainForm.read(value, faults)?;
+        if name.as_str().is_ascii() {
+            return Some(name);
+        }
+        let advice = domain_key(name.as_str()).map(|ascii| format!("did you mean `{ascii}`?"));
+        let title = format!("`{name}` is not in ASCII");
+        faults.push(Fault::new(value.span(), title, "expected the form that DNS has").help(advice));
+        None
+    }
+}
+
 /// The domain name that `text` is, or why it is none.
 pub(crate) fn domain_name(text: &str) -> Result<DomainName, String> {
     let name: DomainName = text.parse().map_err(|error| format!("{error}"))?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::address_form::{
     DelimiterForm, DnsServerForm, DomainForm, FileForm, ListenForm, NetworkForm, RefusedForm, SmartHostForm,
+    DelimiterForm, DomainForm, FileForm, HostnameForm, ListenForm, NetworkForm, RefusedForm, SmartHostForm,
     TargetForm, TemplateForm,
 };
 use super::form::{Choice, Count, Flag, ListOf, Maybe, Placed, Size, Time};
@@ -47,7 +48,7 @@ keys! {
     TOP = "", &["listen", "limits", "clients", "verify", "spool", "policy", "journal", "queue", "relay", "dns", "log", "domain"],
     "Keys at the top of the file, before the first table.";
 
-    HOSTNAME: Key<Placed<DomainForm>> = "hostname", Placed(DomainForm), "\"localhost\"", "\"mx.example.org\"",
+    HOSTNAME: Key<Placed<HostnameForm>> = "hostname", Placed(HostnameForm), "\"localhost\"", "\"mx.example.org\"",
         "The server's own name in its greeting, in EHLO and in the trace fields it adds; it should resolve to its \
          address (RFC 5321 §2.3.5). Mail for `postmaster` at this name is accepted.";
     POSTMASTER: Key<Placed<TargetForm>> = "postmaster", Placed(TargetForm), "", "\"alice@example.org\"",
@@ -305,8 +306,7 @@ keys! {
 
 /// All sections, in the order of the reference.
 pub(crate) static SECTIONS: &[&Section] = &[
-    &TOP, &LISTEN, &LIMITS, &CLIENTS, &VERIFY, &SPOOL, &POLICY, &JOURNAL, &QUEUE, &RELAYING, &DNS, &LOG,
-    &DOMAIN, &MAILBOX,
+    &TOP, &LISTEN, &LIMITS, &CLIENTS, &VERIFY, &SPOOL, &POLICY, &JOURNAL, &QUEUE, &RELAYING, &DNS, &LOG, &DOMAIN, &MAILBOX,
 ];
 
 /// The header under which `name` is a key.

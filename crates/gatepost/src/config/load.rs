@@ -7,7 +7,9 @@ use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use smtp::time::WallTime;
 
 use super::Config;
 use super::address_form::Target;
@@ -16,6 +18,10 @@ use super::read::{Parsed, parse};
 
 /// Largest configuration or table, in octets (ours: a table of a million addresses is about 40 MB).
 const FILE_OCTETS_MAX: u64 = 256 * 1024 * 1024;
+
+/// How long a table must have lain still before it is believed to be whole (ours: many programs empty a file first and
+/// fill it then, and an address that is missing for a moment would be refused for good).
+pub const STILL: Duration = Duration::from_millis(200);
 
 /// A configuration that can be used, and what it was made of.
 #[derive(Debug)]
@@ -46,6 +52,13 @@ struct Stamp {
 }
 
 impl Stamp {
+    /// Whether the file changed less than [`STILL`] before `now`.
+    fn is_fresh(&self, now: WallTime) -> bool {
+        let modified = self.modified.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let age = i128::from(now.as_unix_millis()) - i128::try_from(modified.as_millis()).unwrap_or(0);
+        (0..i128::try_from(STILL.as_millis()).unwrap_or(0)).contains(&age)
+    }
+
     fn of(path: &Path) -> Option<Self> {
         use std::os::unix::fs::MetadataExt as _;
         let metadata = fs::metadata(path).ok()?;
@@ -59,6 +72,18 @@ impl Tables {
     #[must_use]
     pub fn changed(&self) -> bool {
         self.stamps.iter().any(|(path, stamp)| Stamp::of(path) != *stamp)
+    }
+
+    /// Whether a table may be in the middle of being written: it changed just now, or since it was read.
+    #[must_use]
+    pub fn in_flux(&self, now: WallTime) -> bool {
+        self.changed() || self.is_fresh(now)
+    }
+
+    /// Whether a table changed just now.
+    #[must_use]
+    pub fn is_fresh(&self, now: WallTime) -> bool {
+        self.stamps.iter().any(|(path, _)| Stamp::of(path).is_some_and(|stamp| stamp.is_fresh(now)))
     }
 
     /// Reads the tables again, under the configuration as it was read: what has changed in its own file since waits for
@@ -134,6 +159,10 @@ fn read_text(path: &Path) -> io::Result<String> {
     fs::File::open(path)?.take(FILE_OCTETS_MAX + 1).read_to_string(&mut text)?;
     if u64::try_from(text.len()).unwrap_or(u64::MAX) > FILE_OCTETS_MAX {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, "the file is too large"));
+    }
+    // Some editors mark UTF-8 with a character that can't be seen, which would become part of the first name.
+    if text.starts_with('\u{FEFF}') {
+        text.remove(0);
     }
     Ok(text)
 }

@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use smtp::address::DomainName;
 
-pub use load::{Loaded, Tables, load, zero_configuration};
+pub use load::{Loaded, STILL, Tables, load, zero_configuration};
 pub use network::{Network, NetworkError, any_contains};
 pub use problem::{Place, Problem, Severity, Source};
 pub use read::{Parsed, parse};

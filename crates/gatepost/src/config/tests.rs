@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::*;
+use crate::clock;
 
 fn here(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -246,6 +247,9 @@ fn a_table_is_read_again_when_it_changes_and_the_configuration_is_not() {
     assert_eq!(parsed.config.mailboxes.domains[0].entries.len(), 2);
     assert!(!loaded.tables.changed());
 
+    let now = clock::wall();
+    assert!(loaded.tables.in_flux(now) && !loaded.tables.in_flux(now + STILL), "written just now");
+
     site.write("addresses", "postmaster\nalice: nobody\n");
     assert!(loaded.tables.changed());
     let problems = loaded.tables.reload().unwrap_err();
@@ -258,6 +262,15 @@ fn a_table_is_read_again_when_it_changes_and_the_configuration_is_not() {
     site.write("addresses", "postmaster\n");
     assert!(loaded.tables.changed());
     assert!(loaded.tables.reload().is_ok());
+}
+
+#[test]
+fn a_byte_order_mark_is_no_part_of_a_name() {
+    let site = Scratch::new("mark");
+    let file = site.write("gatepost.toml", "\u{FEFF}[domain.\"example.org\"]\ntables = [\"addresses\"]\n");
+    site.write("addresses", "\u{FEFF}postmaster\n");
+    let loaded = load(&file).unwrap();
+    assert!(loaded.config.mailboxes.domains[0].entries[0].local_part.is_postmaster());
 }
 
 #[test]

@@ -309,9 +309,12 @@ impl Session {
 
     /// Hands a reply on; beyond ASCII only where the client asked for it (RFC 6531 §3.7.4.2).
     pub(super) fn say(&self, reply: Reply, actions: &mut Vec<Action>) {
-        let declared = self.envelope().is_some_and(|envelope| envelope.parameters.smtputf8);
-        let utf8 = declared || self.utf8_inquiry;
-        actions.push(Action::Send(if utf8 { reply } else { reply.into_ascii() }));
+        actions.push(Action::Send(if self.reads_utf8() { reply } else { reply.into_ascii() }));
+    }
+
+    /// Whether the client said SMTPUTF8 of its transaction or its inquiry.
+    pub(super) fn reads_utf8(&self) -> bool {
+        self.utf8_inquiry || self.envelope().is_some_and(|envelope| envelope.parameters.smtputf8)
     }
 
     fn decided(&mut self, decision: Decision, actions: &mut Vec<Action>) {
