@@ -38,7 +38,7 @@ pub struct Tables {
 
 /// What changes when a file does.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Stamp {
+pub(crate) struct Stamp {
     modified: SystemTime,
     size_octets: u64,
     /// Tells a file from another that was renamed into its place.
@@ -46,7 +46,8 @@ struct Stamp {
 }
 
 impl Stamp {
-    fn of(path: &Path) -> Option<Self> {
+    /// The stamp of the file as it is now; none when there is no such file.
+    pub(crate) fn of(path: &Path) -> Option<Self> {
         use std::os::unix::fs::MetadataExt as _;
         let metadata = fs::metadata(path).ok()?;
         let modified = metadata.modified().ok()?;
@@ -120,7 +121,8 @@ fn read(text: &str, file_name: &str) -> (Result<Parsed, Vec<Problem>>, Stamps) {
     (parsed, stamps)
 }
 
-fn read_text(path: &Path) -> io::Result<String> {
+/// The text of a configuration or a table.
+pub(crate) fn read_text(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     fs::File::open(path)?.take(FILE_OCTETS_MAX + 1).read_to_string(&mut text)?;
     if u64::try_from(text.len()).unwrap_or(u64::MAX) > FILE_OCTETS_MAX {

@@ -24,6 +24,7 @@ use std::time::Duration;
 use smtp::address::DomainName;
 
 pub use load::{Loaded, Tables, load, zero_configuration};
+pub(crate) use load::{Stamp, read_text};
 pub use network::{Network, NetworkError, any_contains};
 pub use problem::{Place, Problem, Severity, Source};
 pub use read::{Parsed, parse};

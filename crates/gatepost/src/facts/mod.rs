@@ -2,6 +2,8 @@
 
 pub mod content;
 pub mod greylist;
+pub mod rate;
+pub mod table;
 
 use policy::value::State;
 
