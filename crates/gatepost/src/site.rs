@@ -101,7 +101,7 @@ impl Sites {
         if !tables.changed() {
             return None;
         }
-        Some(tables.reload().map(|Parsed { config, warnings }| {
+        Some(tables.reload().map(|Parsed { config, warnings, .. }| {
             self.put(config);
             warnings
         }))

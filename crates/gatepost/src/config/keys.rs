@@ -43,7 +43,7 @@ macro_rules! keys {
 }
 
 keys! {
-    TOP = "", &["listen", "limits", "clients", "verify", "spool", "queue", "relay", "log", "domain"],
+    TOP = "", &["listen", "limits", "clients", "verify", "spool", "queue", "relay", "geo", "log", "domain"],
     "Keys at the top of the file, before the first table.";
 
     HOSTNAME: Key<Placed<DomainForm>> = "hostname", Placed(DomainForm), "\"localhost\"", "\"mx.example.org\"",
@@ -174,6 +174,17 @@ keys! {
 }
 
 keys! {
+    GEO = "[geo]", &[],
+    "Files in MaxMind's format that say where addresses are; policies ask for `client.country` and `client.asn`. They are \
+     read again when they change. A relative path starts at the configuration's directory.";
+
+    COUNTRY: Key<Maybe<FileForm>> = "country", Maybe(FileForm), "", "\"/var/lib/GeoIP/GeoLite2-Country.mmdb\"",
+        "The file of countries; one of cities does as well. It is held in memory.";
+    ASN: Key<Maybe<FileForm>> = "asn", Maybe(FileForm), "", "\"/var/lib/GeoIP/GeoLite2-ASN.mmdb\"",
+        "The file of autonomous systems. It is held in memory.";
+}
+
+keys! {
     LOG = "[log]", &[], "What is written to the log.";
 
     LEVEL: Key<Choice<LogLevel>> = "level",
@@ -242,8 +253,8 @@ keys! {
 }
 
 /// All sections, in the order of the reference.
-pub(crate) static SECTIONS: [&Section; 11] =
-    [&TOP, &LISTEN, &LIMITS, &CLIENTS, &VERIFY, &SPOOL, &QUEUE, &RELAYING, &LOG, &DOMAIN, &MAILBOX];
+pub(crate) static SECTIONS: [&Section; 12] =
+    [&TOP, &LISTEN, &LIMITS, &CLIENTS, &VERIFY, &SPOOL, &QUEUE, &RELAYING, &GEO, &LOG, &DOMAIN, &MAILBOX];
 
 /// The header under which `name` is a key.
 pub(crate) fn home_of(name: &str) -> Option<&'static str> {

@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::Config;
 use super::address_form::Target;
 use super::problem::{Place, Problem, Source};
-use super::read::{Parsed, parse};
+use super::read::{GeoPlaces, Parsed, parse};
+use super::{Config, Geo};
+use crate::facts::place::Kind;
 
 /// Largest configuration or table, in octets (ours: a table of a million addresses is about 40 MB).
 const FILE_OCTETS_MAX: u64 = 256 * 1024 * 1024;
@@ -106,8 +107,22 @@ pub fn zero_configuration(user: &str) -> Result<Loaded, Vec<Problem>> {
 
 fn loaded(text: String, file_name: String) -> Result<Loaded, Vec<Problem>> {
     let (parsed, stamps) = read(&text, &file_name);
-    let Parsed { config, warnings } = parsed?;
+    let Parsed { config, warnings, geo_places } = parsed?;
+    check_geo(&config.geo, geo_places)?;
     Ok(Loaded { config, warnings, tables: Tables { file_name, text, stamps } })
+}
+
+/// Whether the files that say where addresses are can be used.
+fn check_geo(geo: &Geo, places: GeoPlaces) -> Result<(), Vec<Problem>> {
+    let files = [(Kind::Country, &geo.country, places.country), (Kind::Asn, &geo.asn, places.asn)];
+    let problem = |(kind, path, place): (Kind, &Option<PathBuf>, Option<Place>)| {
+        let path = path.as_ref()?;
+        let why = crate::facts::place::open(path, kind).err()?;
+        let title = format!("can't use `{}`: {why}", path.display());
+        Some(Problem::error(title, place?, format!("expected a file of {kind} in MaxMind's format")))
+    };
+    let problems: Vec<_> = files.into_iter().filter_map(problem).collect();
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
 type Stamps = Vec<(PathBuf, Option<Stamp>)>;

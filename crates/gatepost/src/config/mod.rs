@@ -19,6 +19,7 @@ mod reference;
 mod table;
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use smtp::address::DomainName;
@@ -51,6 +52,8 @@ pub struct Config {
     pub queue: RetrySchedule,
     /// The server that takes mail for other domains.
     pub smart_host: Option<SmartHost>,
+    /// Where addresses are said to be.
+    pub geo: Geo,
     /// Domains and their addresses.
     pub mailboxes: Declared,
     /// The least grave that is logged.
@@ -178,6 +181,15 @@ pub struct SmartHost {
     pub host: Host,
     /// Its TCP port, never 0.
     pub port: u16,
+}
+
+/// Files that say where addresses are; relative paths are resolved.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Geo {
+    /// Countries.
+    pub country: Option<PathBuf>,
+    /// Autonomous systems.
+    pub asn: Option<PathBuf>,
 }
 
 /// A server, by name or address.

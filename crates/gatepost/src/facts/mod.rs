@@ -2,6 +2,7 @@
 
 pub mod content;
 pub mod greylist;
+pub mod place;
 pub mod rate;
 pub mod table;
 
