@@ -119,7 +119,7 @@ impl Sites {
         if tables.changed() {
             return None;
         }
-        Some(reloaded.map(|Parsed { config, warnings }| {
+        Some(reloaded.map(|Parsed { config, warnings, .. }| {
             self.put(config);
             warnings
         }))

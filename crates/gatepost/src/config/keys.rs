@@ -5,9 +5,8 @@
 use std::time::Duration;
 
 use super::address_form::{
-    DelimiterForm, DnsServerForm, DomainForm, FileForm, ListenForm, NetworkForm, RefusedForm, SmartHostForm,
-    DelimiterForm, DomainForm, FileForm, HostnameForm, ListenForm, NetworkForm, RefusedForm, SmartHostForm,
-    TargetForm, TemplateForm,
+    DelimiterForm, DnsServerForm, DomainForm, FileForm, HostnameForm, ListenForm, NetworkForm, RefusedForm,
+    SmartHostForm, TargetForm, TemplateForm,
 };
 use super::form::{Choice, Count, Flag, ListOf, Maybe, Placed, Size, Time};
 use super::key::{Documented, Key, Section};
@@ -45,7 +44,7 @@ macro_rules! keys {
 }
 
 keys! {
-    TOP = "", &["listen", "limits", "clients", "verify", "spool", "policy", "journal", "queue", "relay", "dns", "log", "domain"],
+    TOP = "", &["listen", "limits", "clients", "verify", "spool", "policy", "journal", "queue", "relay", "dns", "geo", "log", "domain"],
     "Keys at the top of the file, before the first table.";
 
     HOSTNAME: Key<Placed<HostnameForm>> = "hostname", Placed(HostnameForm), "\"localhost\"", "\"mx.example.org\"",
@@ -210,6 +209,17 @@ keys! {
 }
 
 keys! {
+    GEO = "[geo]", &[],
+    "Files in MaxMind's format that say where addresses are; policies ask for `client.country` and `client.asn`. They are \
+     read again when they change. A relative path starts at the configuration's directory.";
+
+    COUNTRY: Key<Maybe<FileForm>> = "country", Maybe(FileForm), "", "\"/var/lib/GeoIP/GeoLite2-Country.mmdb\"",
+        "The file of countries; one of cities does as well. It is held in memory.";
+    ASN: Key<Maybe<FileForm>> = "asn", Maybe(FileForm), "", "\"/var/lib/GeoIP/GeoLite2-ASN.mmdb\"",
+        "The file of autonomous systems. It is held in memory.";
+}
+
+keys! {
     LOG = "[log]", &[], "What is written to the log.";
 
     LEVEL: Key<Choice<LogLevel>> = "level",
@@ -306,7 +316,8 @@ keys! {
 
 /// All sections, in the order of the reference.
 pub(crate) static SECTIONS: &[&Section] = &[
-    &TOP, &LISTEN, &LIMITS, &CLIENTS, &VERIFY, &SPOOL, &POLICY, &JOURNAL, &QUEUE, &RELAYING, &DNS, &LOG, &DOMAIN, &MAILBOX,
+    &TOP, &LISTEN, &LIMITS, &CLIENTS, &VERIFY, &SPOOL, &POLICY, &JOURNAL, &QUEUE, &RELAYING, &DNS, &GEO,
+    &LOG, &DOMAIN, &MAILBOX,
 ];
 
 /// The header under which `name` is a key.

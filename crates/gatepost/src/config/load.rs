@@ -11,10 +11,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use smtp::time::WallTime;
 
-use super::Config;
 use super::address_form::Target;
 use super::problem::{Place, Problem, Source};
-use super::read::{Parsed, parse};
+use super::read::{GeoPlaces, Parsed, parse};
+use super::{Config, Geo};
+use crate::facts::place::Kind;
 
 /// Largest configuration or table, in octets (ours: a table of a million addresses is about 40 MB).
 const FILE_OCTETS_MAX: u64 = 256 * 1024 * 1024;
@@ -44,7 +45,7 @@ pub struct Tables {
 
 /// What changes when a file does.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Stamp {
+pub(crate) struct Stamp {
     modified: SystemTime,
     size_octets: u64,
     /// Tells a file from another that was renamed into its place.
@@ -59,7 +60,8 @@ impl Stamp {
         (0..i128::try_from(STILL.as_millis()).unwrap_or(0)).contains(&age)
     }
 
-    fn of(path: &Path) -> Option<Self> {
+    /// The stamp of the file as it is now; none when there is no such file.
+    pub(crate) fn of(path: &Path) -> Option<Self> {
         use std::os::unix::fs::MetadataExt as _;
         let metadata = fs::metadata(path).ok()?;
         let modified = metadata.modified().ok()?;
@@ -139,8 +141,22 @@ pub fn zero_configuration(user: &str) -> Result<Loaded, Vec<Problem>> {
 
 fn loaded(text: String, file_name: String) -> Result<Loaded, Vec<Problem>> {
     let (parsed, stamps) = read(&text, &file_name);
-    let Parsed { config, warnings } = parsed?;
+    let Parsed { config, warnings, geo_places } = parsed?;
+    check_geo(&config.geo, geo_places)?;
     Ok(Loaded { config, warnings, tables: Tables { file_name, text, stamps } })
+}
+
+/// Whether the files that say where addresses are can be used.
+fn check_geo(geo: &Geo, places: GeoPlaces) -> Result<(), Vec<Problem>> {
+    let files = [(Kind::Country, &geo.country, places.country), (Kind::Asn, &geo.asn, places.asn)];
+    let problem = |(kind, path, place): (Kind, &Option<PathBuf>, Option<Place>)| {
+        let path = path.as_ref()?;
+        let why = crate::facts::place::open(path, kind).err()?;
+        let title = format!("can't use `{}`: {why}", path.display());
+        Some(Problem::error(title, place?, format!("expected a file of {kind} in MaxMind's format")))
+    };
+    let problems: Vec<_> = files.into_iter().filter_map(problem).collect();
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
 type Stamps = Vec<(PathBuf, Option<Stamp>)>;
@@ -154,7 +170,8 @@ fn read(text: &str, file_name: &str) -> (Result<Parsed, Vec<Problem>>, Stamps) {
     (parsed, stamps)
 }
 
-fn read_text(path: &Path) -> io::Result<String> {
+/// The text of a configuration or a table.
+pub(crate) fn read_text(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     fs::File::open(path)?.take(FILE_OCTETS_MAX + 1).read_to_string(&mut text)?;
     if u64::try_from(text.len()).unwrap_or(u64::MAX) > FILE_OCTETS_MAX {

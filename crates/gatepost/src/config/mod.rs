@@ -25,6 +25,7 @@ use std::time::Duration;
 use smtp::address::DomainName;
 
 pub use load::{Loaded, STILL, Tables, load, zero_configuration};
+pub(crate) use load::{Stamp, read_text};
 pub use network::{Network, NetworkError, any_contains};
 pub use problem::{Place, Problem, Severity, Source};
 pub use read::{Parsed, parse};
@@ -56,6 +57,8 @@ pub struct Config {
     pub smart_host: Option<SmartHost>,
     /// How names are looked up.
     pub dns: DnsSettings,
+    /// Where addresses are said to be.
+    pub geo: Geo,
     /// Domains and their addresses.
     pub mailboxes: Declared,
     /// The least grave that is logged.
@@ -196,6 +199,15 @@ pub struct SmartHost {
     pub host: Host,
     /// Its TCP port, never 0.
     pub port: u16,
+}
+
+/// Files that say where addresses are; relative paths are resolved.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Geo {
+    /// Countries.
+    pub country: Option<PathBuf>,
+    /// Autonomous systems.
+    pub asn: Option<PathBuf>,
 }
 
 /// A server, by name or address.

@@ -5,7 +5,7 @@
 
 use std::io;
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use toml::Spanned;
@@ -16,7 +16,7 @@ use super::form::Fault;
 use super::key::{Frame, Table};
 use super::problem::{Place, Problem, Severity, Source, in_order};
 use super::{
-    Clients, Config, DnsSettings, Limits, Listen, Network, PolicyChoice, RefusedClient, RetrySchedule,
+    Clients, Config, DnsSettings, Geo, Limits, Listen, Network, PolicyChoice, RefusedClient, RetrySchedule,
     Verify, Watermarks, check, keys,
 };
 use crate::journal;
@@ -29,6 +29,15 @@ pub struct Parsed {
     pub config: Config,
     /// What is hardly meant so.
     pub warnings: Vec<Problem>,
+    /// Where the files of [`Config::geo`] are named.
+    pub(super) geo_places: GeoPlaces,
+}
+
+/// Where the files of [`Config::geo`] are named.
+#[derive(Debug, Default)]
+pub(super) struct GeoPlaces {
+    pub(super) country: Option<Place>,
+    pub(super) asn: Option<Place>,
 }
 
 /// The parts of a configuration before they are checked against each other.
@@ -58,6 +67,8 @@ pub fn parse(
     let top = Table::new(&frame, document.get_ref(), &keys::TOP, &mut problems);
     let mut files = TableFiles { base: Path::new(file_name).parent(), read: read_table, all_read: true };
     let site = read_site(&top, &mut files, &mut problems);
+    let geo = top.section("geo", &keys::GEO, &mut Vec::new());
+    let geo_places = GeoPlaces { country: geo.place("country"), asn: geo.place("asn") };
     let config = match site {
         // What the parser left out would show as missing.
         Some(site) if syntax_errors.is_empty() => Some(check::check(site, files.all_read, &mut problems)),
@@ -66,7 +77,7 @@ pub fn parse(
     let problems = in_order(problems);
     match config {
         Some(config) if problems.iter().all(|problem| problem.severity() == Severity::Warning) => {
-            Ok(Parsed { config, warnings: problems })
+            Ok(Parsed { config, warnings: problems, geo_places })
         }
         _ => Err(problems),
     }
@@ -108,6 +119,7 @@ fn read_site<'t>(
         queue: read_queue(top, problems),
         smart_host: top.section("relay", &keys::RELAYING, problems).read(&keys::SMART_HOST, problems),
         dns: read_dns(top, problems),
+        geo: read_geo(top, files.base, problems),
         mailboxes,
         log_level: log.read(&keys::LEVEL, problems),
         journal: read_journal(top, problems),
@@ -206,6 +218,15 @@ fn read_journal(top: &Table<'_>, problems: &mut Vec<Problem>) -> journal::Settin
         mask: table.read(&keys::JOURNAL_MASK, problems),
         dialogue: table.read(&keys::JOURNAL_DIALOGUE, problems),
         ids: table.read(&keys::JOURNAL_IDS, problems),
+    }
+}
+
+fn read_geo(top: &Table<'_>, base: Option<&Path>, problems: &mut Vec<Problem>) -> Geo {
+    let table = top.section("geo", &keys::GEO, problems);
+    let path = |file: String| base.map_or_else(|| PathBuf::from(&file), |base| base.join(&file));
+    Geo {
+        country: table.read(&keys::COUNTRY, problems).map(path),
+        asn: table.read(&keys::ASN, problems).map(path),
     }
 }
 

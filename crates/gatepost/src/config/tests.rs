@@ -274,6 +274,20 @@ fn a_byte_order_mark_is_no_part_of_a_name() {
 }
 
 #[test]
+fn a_file_of_places_that_cannot_be_used_is_a_problem_at_its_key() {
+    let site = Scratch::new("geo");
+    site.write("asn.mmdb", "not in MaxMind's format");
+    let text = format!("geo.country = \"none.mmdb\"\ngeo.asn = \"asn.mmdb\"\n{SMALLEST}");
+    let problems = load(&site.write("gatepost.toml", &text)).unwrap_err();
+    let places: Vec<String> = problems.iter().map(|problem| problem.place().to_string()).collect();
+    assert!(
+        places[0].ends_with("gatepost.toml:1:15") && places[1].ends_with("gatepost.toml:2:11"),
+        "{places:?}"
+    );
+    assert!(problems[0].title().contains("none.mmdb"), "{}", rendered(&problems));
+}
+
+#[test]
 fn a_configuration_that_is_not_there_is_a_problem() {
     let problems = load(Path::new("/nowhere/gatepost.toml")).unwrap_err();
     assert!(problems[0].title().starts_with("can't read the configuration `/nowhere/gatepost.toml`"));

@@ -6,8 +6,11 @@ pub mod dns_list;
 pub mod greylist;
 pub mod helo_name;
 pub mod list_health;
+pub mod place;
+pub mod rate;
 pub mod recipient_domain;
 pub mod sender_domain;
+pub mod table;
 
 use policy::value::State;
 
