@@ -6,6 +6,7 @@ pub mod helo_name;
 pub mod list_health;
 pub mod recipient_domain;
 pub mod sender_domain;
+pub mod spf;
 
 use policy::value::State;
 
