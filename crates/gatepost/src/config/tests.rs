@@ -189,7 +189,6 @@ fn dns_servers_have_port_53_unless_another_is_written() {
     let servers: Vec<String> = dns.servers.iter().map(ToString::to_string).collect();
     assert_eq!(servers, ["192.0.2.53:53", "[::1]:53", "[::1]:53", "[::1]:5353", "192.0.2.53:5353"]);
     assert_eq!((dns.timeout, dns.attempts, dns.dnssec), (Duration::from_secs(3), 3, true));
-    assert_eq!(config(&format!("dns.servers = \"192.0.2.53\"\n{SMALLEST}")).dns.servers.len(), 1);
 }
 
 #[test]

@@ -10,6 +10,7 @@ pub mod place;
 pub mod rate;
 pub mod recipient_domain;
 pub mod sender_domain;
+pub mod spf;
 pub mod table;
 
 use policy::value::State;

@@ -221,9 +221,6 @@ impl Dns {
     /// When the look-up fails.
     pub async fn mx(&self, name: &str) -> Result<Answer<Mx>, DnsFailure> {
         let found = self.records(name, RecordType::MX, |record| match record {
-            RData::MX(mx) if mx.exchange.is_root() => {
-                Some(Mx { preference: mx.preference, exchange: String::new() })
-            }
             RData::MX(mx) => Some(Mx { preference: mx.preference, exchange: to_text(&mx.exchange) }),
             _ => None,
         });

@@ -27,14 +27,22 @@ pub fn absolute(text: &str) -> Option<Name> {
     Some(name)
 }
 
-/// The name as text, in lower case and without the dot at its end.
+/// The name as text, in lower case and without the dot at its end; the root is the empty text. A dot within a label and
+/// what is no printable ASCII are written `\DDD` (RFC 1035 §5.1), so that they never pass for something else.
 #[must_use]
 pub fn to_text(name: &Name) -> String {
-    let mut text = name.to_ascii();
-    if text.len() > 1 && text.ends_with('.') {
-        text.pop();
+    let mut text = String::new();
+    for label in name.iter() {
+        if !text.is_empty() {
+            text.push('.');
+        }
+        for octet in label {
+            match octet {
+                b'.' | b'\\' | ..=b' ' | 0x7f.. => text.push_str(&format!("\\{octet:03}")),
+                plain => text.push(char::from(plain.to_ascii_lowercase())),
+            }
+        }
     }
-    text.make_ascii_lowercase();
     text
 }
 
@@ -65,6 +73,14 @@ mod tests {
         }
         assert_eq!(to_text(&absolute("bücher.example").unwrap()), "xn--bcher-kva.example");
         assert!(absolute("_dmarc.example.org").is_some());
+    }
+
+    #[test]
+    fn odd_labels_stay_what_they_are() {
+        assert_eq!(to_text(&absolute("foo:bar/b_z.Example").unwrap()), "foo:bar/b_z.example");
+        let odd = Name::from_labels([&b"a.b"[..], &b"\\\r\xff"[..]]).unwrap();
+        assert_eq!(to_text(&odd), "a\\046b.\\092\\013\\255");
+        assert_eq!(to_text(&Name::root()), "");
     }
 
     #[test]

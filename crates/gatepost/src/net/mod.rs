@@ -2,5 +2,6 @@
 
 pub mod dns;
 pub mod dns_name;
+pub mod mail_auth;
 
 mod dns_cache;

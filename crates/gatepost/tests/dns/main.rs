@@ -7,3 +7,5 @@ mod harness;
 mod lists;
 mod look_ups;
 mod names;
+mod spf;
+mod spf_suite;

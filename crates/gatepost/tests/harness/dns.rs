@@ -111,8 +111,13 @@ impl DnsServer {
         for line in records.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
             let mut words = line.splitn(3, ' ');
             let (name, kind) = (words.next().unwrap(), words.next().expect(line));
-            self.add_record(name, record_data(kind, words.next().unwrap_or_default().trim()));
+            self.add_one(name, kind, words.next().unwrap_or_default());
         }
+    }
+
+    /// Adds one record, whose name may hold spaces.
+    pub(crate) fn add_one(&self, name: &str, kind: &str, value: &str) {
+        self.add_record(name, record_data(kind, value));
     }
 
     /// Adds one TXT record of several strings.
@@ -176,8 +181,9 @@ impl Drop for DnsServer {
     }
 }
 
+/// The name as questions have it.
 fn key(name: &str) -> String {
-    name.trim_end_matches('.').to_ascii_lowercase()
+    absolute(name).map_or_else(|| name.to_owned(), |name| to_text(&name))
 }
 
 /// The name that `text` is, whatever octets its labels have.
