@@ -43,14 +43,18 @@ pub(super) enum LineKind {
     Declaration,
     /// A block with braces, at the margin.
     Block,
-    /// A rule or `use`, within a block.
+    /// A rule, within a block.
     Rule,
+    /// `use` with its name, within a block.
+    Use,
     /// An action or `unsure` arm of a rule.
     Action,
     /// A setting, a fact or an expectation within a block.
     Setting,
     /// The brace that closes a block at the margin.
     Close,
+    /// The end of the text.
+    End,
 }
 
 /// Something was reported already.

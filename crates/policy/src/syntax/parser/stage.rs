@@ -75,7 +75,7 @@ impl Parser<'_> {
             return Err(self.expected("`rule`, `observe rule` or `use`"));
         };
         let word = if words::ENTRIES.contains(&written) { written } else { self.entry_word(written)? };
-        self.begin(LineKind::Rule);
+        self.begin(if word == "use" { LineKind::Use } else { LineKind::Rule });
         match word {
             "use" => {
                 self.bump();

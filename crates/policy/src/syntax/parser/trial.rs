@@ -76,7 +76,8 @@ impl Parser<'_> {
         }
         self.equals("the fact")?;
         let values = self.listed(|parser| {
-            if parser.token().first {
+            // The next line's fact is not a value of this one, whatever comma stands before it.
+            if parser.token().first && parser.kind() == Kind::Word {
                 return Err(parser.expected("a value"));
             }
             if let Some(word) = parser.word().filter(|word| word.contains('.')) {
