@@ -125,7 +125,9 @@ impl Parser<'_> {
         Ok(Some(match word {
             "include" => {
                 self.bump();
-                Item::Include(self.text("the file to include, in quotes")?)
+                let file = self.text("the file to include, in quotes")?;
+                self.statement_ends("the end of the line")?;
+                Item::Include(file)
             }
             "networks" | "names" | "patterns" => Item::List(self.list(word)?),
             "shadow" | "dnsbl" | "dnswl" | "rhsbl" | "table" | "rate" => Item::Source(self.source(word)?),
@@ -197,7 +199,7 @@ impl Parser<'_> {
         } else {
             None
         };
-        self.expected_with("`at`, `test` or a declaration such as `names` or `dnsbl`", advice)
+        self.expected_to_begin("`at`, `test` or a declaration such as `names` or `dnsbl`", advice)
     }
 
     /// Passes over what could not be read, to the next line that begins an item. Braces that open on the way close again.
