@@ -8,11 +8,13 @@ mod format;
 mod lexer;
 pub mod limits;
 mod parser;
+mod reference;
 pub mod words;
 
 use crate::diagnostic::Diagnostic;
 
 pub use format::format;
+pub use reference::reference;
 
 /// Reads the text of the policy's file number `file`: its tree, and what is wrong with it, in the order of the text.
 ///

@@ -38,3 +38,12 @@ fn what_is_untidy_becomes_tidy() {
 fn what_is_broken_is_left_alone() {
     assert_eq!(syntax::format("at mail { rule").unwrap_err().len(), 2);
 }
+
+#[test]
+fn the_reference_is_in_step() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/policy-grammar.md");
+    if std::env::var_os("UPDATE_EXPECTED").is_some() {
+        std::fs::write(file, syntax::reference()).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(file).unwrap(), syntax::reference());
+}
