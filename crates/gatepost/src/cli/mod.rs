@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod codes;
+pub mod policy;
 pub mod queue;
 pub mod reference;
 pub mod run;
@@ -48,6 +49,8 @@ enum Command {
     Check(check::Args),
     /// Explain reply codes, or list those usable in a refusal.
     Codes(codes::Args),
+    /// Work on a policy's text.
+    Policy(policy::Args),
     /// Look into the queue of a server that is not running.
     Queue(queue::Args),
     /// Print a generated reference page.
@@ -63,6 +66,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args, &site),
         Command::Check(args) => check::run(&args, &site),
         Command::Codes(args) => codes::run(args),
+        Command::Policy(args) => policy::run(&args),
         Command::Queue(args) => queue::run(&args, &site),
         Command::Reference(args) => reference::run(&args),
     };
