@@ -7,5 +7,6 @@ mod harness;
 mod lists;
 mod look_ups;
 mod names;
+mod signatures;
 mod spf;
 mod spf_suite;
