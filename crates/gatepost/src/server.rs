@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 
 use crate::config::Problem;
 use crate::deliver;
+use crate::journal::Journal;
 use crate::mailboxes::QuotaUsage;
 use crate::receive::{self, Listener, Reception};
 use crate::site::{Site, Sites};
@@ -62,11 +63,12 @@ pub async fn run(start: Start, sites: Arc<Sites>) -> anyhow::Result<()> {
     let (drain, draining) = watch::channel(false);
     let (stop_delivery, delivery_stopping) = watch::channel(false);
     let quota = Arc::new(QuotaUsage::default());
+    let journal = Arc::new(Journal::open(&start.state, site.config.journal, clock::wall()));
     let listening = listeners.iter().map(Listener::address).collect();
     let reception = Arc::new(Reception::new(
         Arc::clone(&sites),
         Arc::clone(&spool),
-        Arc::clone(&quota),
+        (Arc::clone(&quota), Arc::clone(&journal)),
         listening,
         started,
         draining,
@@ -98,6 +100,7 @@ pub async fn run(start: Start, sites: Arc<Sites>) -> anyhow::Result<()> {
     if let Err(error) = delivery.await {
         tracing::error!(%error, "delivery ended abnormally");
     }
+    tokio::task::block_in_place(|| journal.close());
     tracing::info!("stopped");
     Ok(())
 }

@@ -84,7 +84,7 @@ fn start<S: Spool>(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
     }
-    sessions.spawn(connection::serve(Arc::clone(reception), stream, peer.ip(), refused, place));
+    sessions.spawn(connection::serve(Arc::clone(reception), stream, peer, refused, place));
 }
 
 /// Whether accepting failed because of the one connection (accept(2)), not for want of something of ours.
