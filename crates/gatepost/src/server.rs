@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -113,7 +114,9 @@ async fn bind(address: SocketAddr) -> anyhow::Result<Listener> {
 
 fn open_spool(start: &Start, site: &Site) -> anyhow::Result<LogSpool<KernelDisk>> {
     let folder = start.state.join("spool");
-    std::fs::create_dir_all(&folder).with_context(|| {
+    // Others need not see when mail comes; the files in it are for their owner alone anyway.
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+    made.with_context(|| {
         format!("cannot make the spool directory {}; --state says where it may be", folder.display())
     })?;
     let mut salt = [0; 8];
