@@ -58,7 +58,7 @@ pub async fn run(start: Start, sites: Arc<Sites>) -> anyhow::Result<()> {
     let mut listeners = Vec::new();
     let addresses = if start.listen.is_empty() { &site.config.listen.mx } else { &start.listen };
     for address in addresses {
-        listeners.push(bind(*address).await?);
+        listeners.push(bind(*address, addresses)?);
     }
     let (drain, draining) = watch::channel(false);
     let (stop_delivery, delivery_stopping) = watch::channel(false);
@@ -103,8 +103,8 @@ pub async fn run(start: Start, sites: Arc<Sites>) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn bind(address: SocketAddr) -> anyhow::Result<Listener> {
-    Listener::bind(address).await.with_context(|| {
+fn bind(address: SocketAddr, beside: &[SocketAddr]) -> anyhow::Result<Listener> {
+    Listener::bind(address, beside).with_context(|| {
         format!(
             "cannot listen on {address}: is another server running there, or does the port need privileges? \
              `listen.mx` in the configuration or --listen says where to listen"
