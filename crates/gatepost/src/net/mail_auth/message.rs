@@ -64,6 +64,7 @@ impl Passing {
             self.body = Some(hashes);
         } else if self.gathered.len() > HEADER_OCTETS_MAX {
             // It is over the limit already, and nothing more of it is needed.
+            self.gathered.truncate(HEADER_OCTETS_MAX + 1);
             self.body = Some(Body { simple: None, relaxed: None });
         }
     }
