@@ -103,6 +103,7 @@ proptest! {
         prop_assert_eq!(findings, vec![], "{}", text);
         prop_assert_eq!(bare(&read), bare(&tree), "{}", text);
         read_any(&text);
+        read_any(&text.replace("\", \"", "\",\n\""));
     }
 
     #[test]
