@@ -109,6 +109,15 @@ fn a_large_body_comes_back_in_chunks(spool: &impl Driven) {
     let stored = run(spool, spool.open(id)).unwrap();
     assert_eq!(stored.body.size_octets(), octets.len() as u64);
     assert!(stored.read_body().unwrap() == octets);
+    let headed = spool.allot(at(0));
+    let mut large = spool.large_body(headed).unwrap();
+    large.append(&octets).unwrap();
+    let body = Body::Large(large.seal().unwrap().with_head(b"Received: x\r\n".to_vec()));
+    assert_eq!(body.size_octets(), octets.len() as u64 + 13);
+    run(spool, spool.enqueue(headed, message(0, &["a"]), body)).unwrap();
+    let stored = run(spool, spool.open(headed)).unwrap();
+    assert_eq!(stored.body.size_octets(), octets.len() as u64 + 13);
+    assert!(stored.read_body().unwrap() == [b"Received: x\r\n", octets.as_slice()].concat());
     let dropped = spool.allot(at(0));
     drop(spool.large_body(dropped).unwrap().seal().unwrap());
     assert_eq!(run(spool, spool.open(dropped)).unwrap_err(), SpoolError::Gone(dropped));

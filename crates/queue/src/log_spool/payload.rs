@@ -14,7 +14,7 @@ use crate::message::{Destination, Origin, QueuedMessage, QueuedRecipient, group_
 pub(super) enum BodyForm {
     /// The rest of the payload.
     Inline,
-    /// A file of its own with this many octets of mail data.
+    /// A file of its own with this many octets of mail data; the rest of the payload stands in front of them.
     Large(u64),
 }
 
@@ -112,7 +112,7 @@ pub(super) struct RawMessage<'a> {
     helo: &'a str,
     recipients: Vec<RawRecipient<'a>>,
     pub(super) form: BodyForm,
-    /// The inline body; empty for a large one.
+    /// The inline body; of a large one what stands in front of its file.
     pub(super) body: &'a [u8],
 }
 
@@ -155,8 +155,13 @@ impl<'a> RawMessage<'a> {
     }
 
     pub(super) fn size_octets(&self) -> u64 {
+        self.large_octets().saturating_add(self.body.len() as u64)
+    }
+
+    /// Octets of mail data in the file of its own.
+    pub(super) const fn large_octets(&self) -> u64 {
         match self.form {
-            BodyForm::Inline => self.body.len() as u64,
+            BodyForm::Inline => 0,
             BodyForm::Large(size_octets) => size_octets,
         }
     }
@@ -296,7 +301,7 @@ mod tests {
     #[test]
     fn a_message_reads_back() {
         for (form, body) in
-            [(BodyForm::Inline, &b"Subject: x\r\n\r\n"[..]), (BodyForm::Large(5_000_000), b"")]
+            [(BodyForm::Inline, &b"Subject: x\r\n\r\n"[..]), (BodyForm::Large(5_000_000), b"A: b\r\n")]
         {
             let mut payload = Vec::new();
             put_message(&mut payload, &message(), form);
@@ -304,6 +309,7 @@ mod tests {
             let raw = RawMessage::read(&payload).unwrap();
             assert_eq!(raw.parse(), Some(message()));
             assert_eq!((raw.form, raw.body), (form, body));
+            assert_eq!(raw.size_octets(), raw.large_octets() + body.len() as u64);
             let expected = message().groups();
             assert_eq!(raw.groups(), expected);
             assert_eq!(expected.len(), 2);
