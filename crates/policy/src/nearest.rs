@@ -7,7 +7,7 @@ pub fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) ->
 }
 
 /// The word of `known` that is fewest edits from `word`: at most a third of its length, and at least one edit. A word
-/// that only goes on, or stops early, is as near as one edit. Among the nearest, one of the word's own length wins.
+/// that only goes on, or stops early, is as near as one edit.
 #[must_use]
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_lowercase();
@@ -22,6 +22,7 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         .into_iter()
         .map(|candidate| (distance(candidate), candidate))
         .filter(|(distance, _)| *distance <= limit)
+        // Of two that are as near, the one with as many letters was mistyped.
         .min_by_key(|(distance, candidate)| (*distance, candidate.len().abs_diff(word.len())))
         .map(|(_, candidate)| candidate)
 }
@@ -64,8 +65,8 @@ mod tests {
         assert_eq!(nearest("mesage_size", known), Some("message_size"));
         assert_eq!(nearest("colour", known), None);
         assert_eq!(nearest("alcie", ["bob", "alice"]), Some("alice"));
-        assert_eq!(nearest("warning", ["error", "warn"]), Some("warn"));
         assert_eq!(nearest("client.prt", ["client.port", "client.ptr"]), Some("client.ptr"));
+        assert_eq!(nearest("warning", ["error", "warn"]), Some("warn"));
         assert_eq!((edits("kitten", "sitting"), edits("ab", "ba"), edits("", "abc")), (3, 1, 3));
     }
 }

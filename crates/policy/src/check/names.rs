@@ -179,11 +179,23 @@ impl<'a> Checker<'a> {
         if self.names.sources.contains_key(name) {
             return self.source_fact(name, field, path);
         }
-        if self.names.lists.contains_key(name) {
+        if let Some(list) = self.names.lists.get_mut(name) {
+            list.used = true;
             let title = format!("`{name}` is a list, not a fact");
             return Err(Diagnostic::error(title, path.span, "a fact was expected")
                 .help(format!("write what is to be in it: client.ip in {name}"))
                 .into());
+        }
+        if let Some(definition) = self.names.definitions.get_mut(&path.name) {
+            definition.used = true;
+            let title = format!("`{}` is a definition, not a fact", path.name);
+            let label = "it holds or does not: it has no value";
+            return Err(Diagnostic::error(title, path.span, label)
+                .also(definition.span, "defined here")
+                .into());
+        }
+        if self.spoilt.contains(name) {
+            return Ok(None);
         }
         Err(self.unknown_fact(path).into())
     }
@@ -291,6 +303,9 @@ impl<'a> Checker<'a> {
         }
         if !undotted && is_group(group) {
             finding = finding.help(members(group));
+        } else if finding.help.is_empty() {
+            finding =
+                finding.help("conditions ask facts: docs/reference/policy-facts.md lists them".to_owned());
         }
         finding
     }
