@@ -160,6 +160,24 @@ proptest! {
     }
 }
 
+/// Whatever word is left out, one mistake is nearly always one finding.
+#[test]
+fn a_missing_word_is_one_finding() {
+    let mut counts = Vec::new();
+    let mut at = 0;
+    for piece in EVERYTHING.split_inclusive(char::is_whitespace) {
+        let word = piece.trim_end();
+        let mut text = String::from(EVERYTHING);
+        text.replace_range(at..at + word.len(), "");
+        at += piece.len();
+        let (_, findings) = syntax::parse(0, &text);
+        assert!(findings.len() <= 3, "without {word:?} at {at}: {findings:#?}");
+        counts.extend((!findings.is_empty()).then_some(findings.len()));
+    }
+    let several = counts.iter().filter(|count| **count > 1).count();
+    assert!(counts.len() > 300 && several * 20 < counts.len(), "{several} of {}", counts.len());
+}
+
 #[test]
 fn depth_and_size_have_limits() {
     let nested = |depth: usize| format!("define deep = {}x{}", "(".repeat(depth), ")".repeat(depth));

@@ -173,7 +173,7 @@ impl Parser<'_> {
             Ok(None)
         };
         if condition.is_err() {
-            self.pass_over_line();
+            self.pass_over_condition();
             return (condition, false);
         }
         if let Some(brace) = self.take(Kind::LeftBrace) {
@@ -221,7 +221,7 @@ impl Parser<'_> {
                     if self.token().span == start {
                         self.bump();
                     }
-                    self.pass_over_line();
+                    self.pass_over_condition();
                 }
             }
         }
@@ -258,6 +258,7 @@ impl Parser<'_> {
             Kind::Word => {
                 self.word().is_some_and(|word| {
                     words::ENTRIES.contains(&word)
+                        || (self.token().first && self.is_word_ahead(1, "when"))
                         || (self.token().first
                             && (nearest(word, ["rule", "observe"]).is_some() || word == "if"))
                 }) || self.item_interrupts()
