@@ -255,7 +255,7 @@ fn decide(plan: &Plan, facts: &Facts) -> Step {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
 
     /// What is told of a condition before all facts are in never changes when the rest arrive.
     #[test]
