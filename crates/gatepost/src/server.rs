@@ -1,13 +1,14 @@
 //! `gatepost run`: the spool, the listeners, delivery, and the signals that reload and end them.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use queue::kernel_disk::KernelDisk;
-use queue::log_spool::{Drill, LogSpool, Options};
+use queue::log_spool::{Drill, LogSpool, OpenError, Options};
 use queue::spool::Spool;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -18,7 +19,10 @@ use crate::deliver;
 use crate::mailboxes::QuotaUsage;
 use crate::receive::{self, Listener, Reception};
 use crate::site::{Site, Sites};
-use crate::{PRODUCT, clock};
+use crate::{PRODUCT, clock, descriptors};
+
+/// How long a session has to take its 421 once the time to drain is over, before it is cut off (ours).
+const CUT_OFF: Duration = Duration::from_secs(3);
 
 /// How often the disk's room and the tables of addresses are looked at.
 const TICK: Duration = Duration::from_secs(1);
@@ -48,6 +52,8 @@ pub async fn run(start: Start, sites: Arc<Sites>) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
     let site = sites.current();
     let spool = Arc::new(open_spool(&start, &site)?);
+    let places = descriptors::places();
+    check_places(&site, places);
     let mut listeners = Vec::new();
     let addresses = if start.listen.is_empty() { &site.config.listen.mx } else { &start.listen };
     for address in addresses {
@@ -64,6 +70,7 @@ pub async fn run(start: Start, sites: Arc<Sites>) -> anyhow::Result<()> {
         listening,
         started,
         draining,
+        places,
     ));
     let delivery = deliver::spawn(Arc::clone(&spool), Arc::clone(&sites), quota, delivery_stopping);
     greet(&start, &site, &listeners);
@@ -71,12 +78,19 @@ pub async fn run(start: Start, sites: Arc<Sites>) -> anyhow::Result<()> {
     for listener in listeners {
         tasks.spawn(receive::serve(listener, Arc::clone(&reception)));
     }
-    let drain_timeout = signals.until_end(&sites, &*spool).await;
+    let drain_timeout = signals.until_end(&start, &sites, &spool).await;
     drain.send_replace(true);
     let open = reception.admission.connections();
-    tracing::info!(sessions = open, "draining: no new connections, open transactions may finish");
+    tracing::info!(
+        sessions = open,
+        "draining: no new connections, open transactions may finish; a second signal cuts them off"
+    );
     let drained = async { while tasks.join_next().await.is_some() {} };
-    if tokio::time::timeout(drain_timeout, drained).await.is_err() {
+    let in_time = tokio::select! {
+        in_time = tokio::time::timeout(drain_timeout + CUT_OFF, drained) => in_time.is_ok(),
+        () = signals.end() => false,
+    };
+    if !in_time {
         tracing::warn!(sessions = reception.admission.connections(), "sessions left open are cut off");
     }
     tasks.shutdown().await;
@@ -106,24 +120,52 @@ fn open_spool(start: &Start, site: &Site) -> anyhow::Result<LogSpool<KernelDisk>
     if getrandom::fill(&mut salt).is_err() {
         bail!("the system has no random numbers");
     }
-    let watermarks = &site.config.spool;
-    let disk = rustix::fs::statvfs(&folder)
-        .with_context(|| format!("cannot see how large the disk of {} is", folder.display()))?;
-    let part_octets =
-        disk.f_blocks.saturating_mul(disk.f_frsize) / 100 * u64::from(watermarks.min_free_percent);
     let options = Options {
-        free_octets_min: watermarks.min_free_octets.max(part_octets),
-        free_inodes_min: watermarks.min_free_inodes,
+        free_octets_min: free_octets_min(&start.state, site)?,
+        free_inodes_min: site.config.spool.min_free_inodes,
         drill: start.drill,
         ..Options::new(u64::from_le_bytes(salt))
     };
-    let (spool, report) = LogSpool::at(&folder, options)
-        .with_context(|| format!("cannot use the spool in {}", folder.display()))?;
+    let (spool, report) = LogSpool::at(&folder, options).map_err(|error| unusable(&folder, error))?;
     for damage in &report.damaged {
         tracing::error!(?damage, "a record of the spool is damaged; its segment is kept");
     }
     tracing::info!(messages = report.messages, octets = report.octets, "spool opened");
     Ok(spool)
+}
+
+/// Why the spool in `folder` can't be used, and what to do about it.
+pub(crate) fn unusable(folder: &Path, error: OpenError) -> anyhow::Error {
+    let error = std::io::Error::from(error);
+    let advice = match error.kind() {
+        ErrorKind::ResourceBusy => "; stop that one first, or let --state name another directory",
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            "; the server's user must be able to write there, or --state names another directory"
+        }
+        _ => "",
+    };
+    anyhow!("cannot use the spool in {}: {error}{advice}", folder.display())
+}
+
+/// Free octets below which no mail is taken: the greater of both watermarks.
+fn free_octets_min(state: &Path, site: &Site) -> anyhow::Result<u64> {
+    let watermarks = &site.config.spool;
+    let disk = rustix::fs::statvfs(state)
+        .with_context(|| format!("cannot see how large the disk of {} is", state.display()))?;
+    let part_octets =
+        disk.f_blocks.saturating_mul(disk.f_frsize) / 100 * u64::from(watermarks.min_free_percent);
+    Ok(watermarks.min_free_octets.max(part_octets))
+}
+
+/// Warns when the configuration promises more than the descriptors suffice for.
+fn check_places(site: &Site, places: u32) {
+    let connections = site.config.limits.connections;
+    if connections > places {
+        tracing::warn!(
+            "`limits.connections` is {connections}, and the limit of open files suffices for {places}: raise it \
+             (`ulimit -n`, LimitNOFILE= of systemd)"
+        );
+    }
 }
 
 /// Says on standard output, in five lines, where the server is and how to send it a message.
@@ -180,14 +222,14 @@ impl Signals {
 
     /// Waits for SIGTERM or SIGINT; reloads at SIGHUP and looks after tables and room meanwhile. Gives the time that
     /// open transactions may take.
-    async fn until_end<S: Spool>(&mut self, sites: &Sites, spool: &S) -> Duration {
+    async fn until_end(&mut self, start: &Start, sites: &Sites, spool: &LogSpool<KernelDisk>) -> Duration {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 _ = self.hangup.recv() => {
                     tracing::info!("reloading the configuration");
-                    report(&tokio::task::block_in_place(|| sites.reload()), "configuration");
+                    tokio::task::block_in_place(|| reload(start, sites, spool));
                 }
                 _ = self.terminate.recv() => break,
                 _ = self.interrupt.recv() => break,
@@ -200,6 +242,32 @@ impl Signals {
             }
         }
         sites.current().config.limits.drain_timeout
+    }
+
+    /// Waits for SIGTERM or SIGINT.
+    async fn end(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Puts the configuration as it is now in force, the spool's watermarks included.
+fn reload(start: &Start, sites: &Sites, spool: &LogSpool<KernelDisk>) {
+    let before = sites.current();
+    let reloaded = sites.reload();
+    report(&reloaded, "configuration");
+    if reloaded.is_err() {
+        return;
+    }
+    let site = sites.current();
+    match free_octets_min(&start.state, &site) {
+        Ok(octets) => spool.set_watermarks(octets, site.config.spool.min_free_inodes),
+        Err(error) => tracing::error!("{error:#}; the spool keeps its watermarks"),
+    }
+    if start.listen.is_empty() && site.config.listen.mx != before.config.listen.mx {
+        tracing::warn!("`listen.mx` has changed: restart the server to listen there");
     }
 }
 

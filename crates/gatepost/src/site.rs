@@ -8,8 +8,12 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use smtp::server::Settings;
 
-use crate::config::{self, Config, EarlyTalkers, Loaded, Parsed, Problem, Tables};
+use crate::clock;
+use crate::config::{self, Config, EarlyTalkers, Loaded, Parsed, Problem, STILL, Tables};
 use crate::mailboxes::Directory;
+
+/// How often a reload reads tables that are being written (ours).
+const READ_AGAIN_MAX: u32 = 5;
 
 /// A configuration that is in force.
 #[derive(Debug)]
@@ -43,6 +47,7 @@ fn settings(config: &Config) -> Settings {
         command_timeout: limits.command_timeout,
         data_timeout: limits.data_timeout,
         session_timeout: limits.session_timeout,
+        drain_timeout: limits.drain_timeout,
         early_talkers: match config.clients.early_talkers {
             EarlyTalkers::Note => smtp::server::EarlyTalkers::Note,
             EarlyTalkers::Refuse => smtp::server::EarlyTalkers::Refuse,
@@ -84,24 +89,37 @@ impl Sites {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Reads the configuration and its tables again and puts them in force.
+    /// Reads the configuration and its tables again and puts them in force; waits about a second for a table that is
+    /// being written.
     ///
     /// # Errors
     /// All problems; what was in force stays.
     pub fn reload(&self) -> Result<Vec<Problem>, Vec<Problem>> {
-        let Loaded { config, warnings, tables } = read(self.file.as_deref(), &self.user)?;
+        let mut loaded = read(self.file.as_deref(), &self.user)?;
+        for _ in 0..READ_AGAIN_MAX {
+            if !loaded.tables.in_flux(clock::wall()) {
+                break;
+            }
+            std::thread::sleep(STILL);
+            loaded = read(self.file.as_deref(), &self.user)?;
+        }
+        let Loaded { config, warnings, tables } = loaded;
         *self.tables.lock().unwrap_or_else(PoisonError::into_inner) = tables;
         self.put(config);
         Ok(warnings)
     }
 
-    /// Reads the tables again when one has changed; `None` when none has.
+    /// Reads the tables again when one has changed; `None` when none has, or one is still being written.
     pub fn reload_tables(&self) -> Option<Result<Vec<Problem>, Vec<Problem>>> {
         let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
-        if !tables.changed() {
+        if !tables.changed() || tables.is_fresh(clock::wall()) {
             return None;
         }
-        Some(tables.reload().map(|Parsed { config, warnings }| {
+        let reloaded = tables.reload();
+        if tables.changed() {
+            return None;
+        }
+        Some(reloaded.map(|Parsed { config, warnings, .. }| {
             self.put(config);
             warnings
         }))

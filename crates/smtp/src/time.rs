@@ -85,6 +85,12 @@ impl Add<Duration> for WallTime {
 }
 
 impl WallTime {
+    /// Year, month and day, in UTC.
+    #[must_use]
+    pub const fn date(self) -> (u64, u64, u64) {
+        civil(self.as_unix_seconds() / 86_400)
+    }
+
     /// The time as a date-time of RFC 5322 §3.3, in UTC: `Mon, 23 Nov 2026 11:59:59 +0000`.
     #[must_use]
     pub fn to_date_time(self) -> String {

@@ -47,6 +47,18 @@ impl Network {
         address.is_ipv4() == self.address.is_ipv4() && Self::of(address, self.prefix_bits) == *self
     }
 
+    /// Its first address.
+    #[must_use]
+    pub const fn address(&self) -> IpAddr {
+        self.address
+    }
+
+    /// Whether it is of IPv4 addresses.
+    #[must_use]
+    pub const fn is_ipv4(&self) -> bool {
+        self.address.is_ipv4()
+    }
+
     /// The number of leading bits that are fixed.
     #[must_use]
     pub const fn prefix_bits(&self) -> u8 {

@@ -15,7 +15,7 @@ use super::Reception;
 use super::incoming::Incoming;
 use crate::clock;
 use crate::config::{OtherClients, any_contains};
-use crate::mailboxes::{ExpandAnswer, RecipientAnswer, VerifyAnswer};
+use crate::mailboxes::{ExpandAnswer, Meaning, VerifyAnswer};
 use crate::site::Site;
 
 /// Received fields past which a message is taken to loop (RFC 5321 §6.3 wants at least 100).
@@ -126,23 +126,30 @@ fn recipient<S: Spool>(
     let used = |maildir: &std::path::Path| {
         tokio::task::block_in_place(|| reception.quota.used_octets(maildir, clock::monotonic()))
     };
-    match site.directory.recipient(path, envelope.parameters.size_octets, used) {
-        RecipientAnswer::Mailbox | RecipientAnswer::Alias | RecipientAnswer::List => Decision::Accept,
-        RecipientAnswer::Forward { address, disclosed: true } => {
-            Decision::AcceptWith(catalogue::WILL_FORWARD.fill(&[("address", &address.to_string())]))
+    match site.directory.meaning(path) {
+        Meaning::Moved { address } => {
+            return refuse(&catalogue::MOVED, &[("address", &address.to_string())]);
         }
-        RecipientAnswer::Forward { .. } => Decision::Accept,
-        RecipientAnswer::Moved { address } => refuse(&catalogue::MOVED, &[("address", &address.to_string())]),
-        RecipientAnswer::Busy => refuse(&catalogue::MAILBOX_BUSY, &values),
-        RecipientAnswer::OverQuota { temporary: true } => refuse(&catalogue::OVER_QUOTA_TEMPORARY, &values),
-        RecipientAnswer::OverQuota { temporary: false } => refuse(&catalogue::OVER_QUOTA, &values),
-        RecipientAnswer::Unavailable { why } => {
-            tracing::error!(recipient = %address, why, "cannot tell how full the mailbox is");
+        Meaning::Unknown => return refuse(&catalogue::NO_SUCH_MAILBOX, &values),
+        Meaning::NotLocal if site.config.may_relay(client.address) => return Decision::Accept,
+        Meaning::NotLocal => return refuse(&catalogue::RELAYING_DENIED, &values),
+        Meaning::Forward { address, disclosed: true } => {
+            return Decision::AcceptWith(catalogue::WILL_FORWARD.fill(&[("address", &address.to_string())]));
+        }
+        Meaning::Mailbox | Meaning::Alias | Meaning::List | Meaning::Forward { .. } => {}
+    }
+    let Some(standing) = site.directory.standing(path) else { return Decision::Accept };
+    if standing.is_busy() {
+        return refuse(&catalogue::MAILBOX_BUSY, &values);
+    }
+    match standing.over_quota(envelope.parameters.size_octets, used) {
+        Ok(false) => Decision::Accept,
+        Ok(true) if standing.quota_is_temporary() => refuse(&catalogue::OVER_QUOTA_TEMPORARY, &values),
+        Ok(true) => refuse(&catalogue::OVER_QUOTA, &values),
+        Err(error) => {
+            tracing::error!(recipient = %address, %error, "cannot tell how full the mailbox is");
             refuse(&catalogue::LOCAL_FAULT, &[])
         }
-        RecipientAnswer::Unknown => refuse(&catalogue::NO_SUCH_MAILBOX, &values),
-        RecipientAnswer::NotLocal if site.config.may_relay(client.address) => Decision::Accept,
-        RecipientAnswer::NotLocal => refuse(&catalogue::RELAYING_DENIED, &values),
     }
 }
 

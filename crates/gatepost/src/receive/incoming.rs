@@ -9,7 +9,7 @@ use queue::body::{Body, LargeBody};
 use queue::message::{Origin, QueuedMessage, QueuedRecipient};
 use queue::queue_id::QueueId;
 use queue::spool::{LARGE_BODY_OCTETS, Spool, SpoolError};
-use smtp::address::{Mailbox, ReversePath};
+use smtp::address::ReversePath;
 use smtp::envelope::Envelope;
 use smtp::server::Session;
 use smtp::time::WallTime;
@@ -56,7 +56,7 @@ impl Incoming {
         let mut parts: Vec<Part> = Vec::with_capacity(1);
         for recipient in &envelope.recipients {
             for resolved in site.directory.resolve(&recipient.forward_path) {
-                let reverse_path = reverse_path(&envelope.reverse_path, resolved.list_owner.as_ref());
+                let reverse_path = resolved.reverse_path(&envelope.reverse_path);
                 let queued = QueuedRecipient {
                     destination: deliver::destination(&resolved, &recipient.parameters),
                     mailbox: resolved.mailbox,
@@ -188,14 +188,6 @@ impl Incoming {
             let _ = write!(self.buffer, "\r\n\tfor {}", recipient.forward_path);
         }
         let _ = write!(self.buffer, ";\r\n\t{}\r\n", self.received.to_date_time());
-    }
-}
-
-/// The list owner's path instead of the sender's, unless that is null (RFC 5321 §3.9.2, §4.5.5).
-fn reverse_path(own: &ReversePath, list_owner: Option<&Mailbox>) -> ReversePath {
-    match (own, list_owner) {
-        (ReversePath::Mailbox(_), Some(owner)) => ReversePath::Mailbox(owner.clone()),
-        _ => own.clone(),
     }
 }
 

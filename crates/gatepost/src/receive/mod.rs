@@ -48,7 +48,7 @@ pub struct Reception<S> {
 }
 
 impl<S: Spool> Reception<S> {
-    /// A reception for a program that started at `started`.
+    /// A reception for a program that started at `started` and has descriptors for `places` clients.
     #[must_use]
     pub fn new(
         sites: Arc<Sites>,
@@ -57,11 +57,12 @@ impl<S: Spool> Reception<S> {
         listening: Vec<SocketAddr>,
         started: Timestamp,
         draining: watch::Receiver<bool>,
+        places: u32,
     ) -> Self {
         Self {
             sites,
             spool,
-            admission: Admission::default(),
+            admission: Admission::with_places(places),
             quota,
             listening,
             started,

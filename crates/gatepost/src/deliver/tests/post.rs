@@ -81,6 +81,12 @@ impl<S: Spool> Post<S> {
         self.delivery = Some(spawn(spool, sites, Arc::new(QuotaUsage::default()), self.stop.subscribe()));
     }
 
+    /// Puts another configuration in force.
+    pub(super) fn reload(&self, configuration: &str) {
+        fs::write(self.state.path().join("gatepost.toml"), configuration).unwrap();
+        self.sites.reload().unwrap();
+    }
+
     pub(super) async fn send(&self, letter: Letter<'_>) {
         self.offer(letter).await.unwrap();
     }
