@@ -168,7 +168,13 @@ impl<D: Disk> LogSpool<D> {
             BodyForm::Inline => (body.len() as u64, false),
             BodyForm::Large(size_octets) => (size_octets.saturating_add(body.len() as u64), true),
         };
-        let summary = Summary { received: message.received, size_octets, large, groups: message.groups() };
+        let summary = Summary {
+            received: message.received,
+            size_octets,
+            large,
+            held: message.hold.is_some(),
+            groups: message.groups(),
+        };
         Ok(Prepared { id, head, body, summary })
     }
 

@@ -71,9 +71,9 @@ impl Line {
 
 impl Message {
     fn new(message: QueuedMessage, body: Vec<u8>) -> Self {
-        let received = message.received;
+        let (received, held) = (message.received, message.hold.is_some());
         let first = |(destination, recipients): (_, Vec<u32>)| {
-            Line::new(DeliveryState::first(destination, received, &recipients))
+            Line::new(DeliveryState { held, ..DeliveryState::first(destination, received, &recipients) })
         };
         let deliveries = message.groups().into_iter().map(first).collect();
         Self { message, body: Arc::new(body), deliveries }

@@ -7,7 +7,7 @@ use smtp::time::WallTime;
 
 use super::codec::{Cursor, put_number, put_optional_text, put_text};
 use crate::delivery::DeliveryState;
-use crate::message::{Destination, Origin, QueuedMessage, QueuedRecipient, group_by_destination};
+use crate::message::{Destination, Hold, Origin, QueuedMessage, QueuedRecipient, group_by_destination};
 
 /// Where the body of a message is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,12 +18,14 @@ pub(super) enum BodyForm {
     Large(u64),
 }
 
-/// Flags of the octet for BODY, SMTPUTF8 and RET.
+/// Flags of the octet for BODY, SMTPUTF8, RET and what the policy wanted.
 const BODY_EIGHT_BIT: u8 = 1;
 const BODY_BINARY: u8 = 2;
 const SMTPUTF8: u8 = 4;
 const RET_FULL: u8 = 8;
 const RET_HEADERS: u8 = 16;
+const HELD: u8 = 32;
+const QUARANTINED: u8 = 64;
 
 /// Flags of the octet for NOTIFY.
 const NOTIFY_GIVEN: u8 = 1;
@@ -42,7 +44,9 @@ pub(super) fn put_message(out: &mut Vec<u8>, message: &QueuedMessage, form: Body
             | flag(parameters.body == BodyType::BinaryMime, BODY_BINARY)
             | flag(parameters.smtputf8, SMTPUTF8)
             | flag(parameters.ret == Some(Ret::Full), RET_FULL)
-            | flag(parameters.ret == Some(Ret::Headers), RET_HEADERS),
+            | flag(parameters.ret == Some(Ret::Headers), RET_HEADERS)
+            | flag(message.hold == Some(Hold::Held), HELD)
+            | flag(message.hold == Some(Hold::Quarantined), QUARANTINED),
     );
     // One more than the size, so that 0 says that none was given.
     put_number(out, parameters.size_octets.map_or(0, |size| size.saturating_add(1)));
@@ -166,6 +170,15 @@ impl<'a> RawMessage<'a> {
         }
     }
 
+    /// Whether it waits for the postmaster from its first moment on, and why.
+    pub(super) const fn hold(&self) -> Option<Hold> {
+        match (self.flags & HELD, self.flags & QUARANTINED) {
+            (0, 0) => None,
+            (_, 0) => Some(Hold::Held),
+            _ => Some(Hold::Quarantined),
+        }
+    }
+
     /// The recipients by destination.
     pub(super) fn groups(&self) -> Vec<(Destination, Vec<u32>)> {
         group_by_destination(self.recipients.iter().map(|recipient| recipient.destination))
@@ -195,6 +208,7 @@ impl<'a> RawMessage<'a> {
             reverse_path: parse(self.reverse_path)?,
             parameters,
             received: self.received,
+            hold: self.hold(),
             origin: Origin { client: self.client.to_owned(), helo: self.helo.to_owned() },
             recipients: self.recipients.iter().map(RawRecipient::parse).collect::<Option<_>>()?,
         })
@@ -289,6 +303,7 @@ mod tests {
                 auth: Some(String::new()),
             },
             received: WallTime::from_unix_millis(1_794_000_000_123),
+            hold: Some(Hold::Quarantined),
             origin: Origin { client: "192.0.2.1".into(), helo: "client.example".into() },
             recipients: vec![
                 recipient("a@example.org", "local", Some(Notify::NEVER), Some(original)),
