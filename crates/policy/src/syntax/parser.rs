@@ -145,8 +145,7 @@ impl Parser<'_> {
                         .help(advice),
                 );
                 // Its own mistakes are found all the same.
-                let _ = self.entry();
-                return Ok(None);
+                return self.entry().map(|_| None);
             }
             _ => return Err(self.no_item()),
         }))
@@ -168,7 +167,6 @@ impl Parser<'_> {
             "macro" | "let" | "def" | "var" => Some("define"),
             "limit" | "ratelimit" => Some("rate"),
             "map" | "lookup" => Some("table"),
-            "global" => None,
             _ if written.len() > 2 => nearest(written, known()),
             _ => None,
         };
