@@ -14,6 +14,8 @@ pub mod ordinary;
 mod pattern;
 mod plan;
 pub mod policy;
+#[cfg(test)]
+mod properties;
 pub mod replies;
 mod sets;
 pub mod slot;
