@@ -120,6 +120,15 @@ impl SignedMessage {
         }
         Ok(Some(message))
     }
+
+    /// The message as if it had no signatures, for one that has too much to verify them; what stands in the header section
+    /// beyond its limit isn't in it.
+    pub(super) fn unsigned(&self) -> Option<AuthenticatedMessage<'_>> {
+        let mut message = AuthenticatedMessage::parse(&self.header_section)?;
+        message.dkim_headers.clear();
+        message.errors.clear();
+        Some(message)
+    }
 }
 
 /// The hashes of a body that are wanted.
