@@ -2,8 +2,12 @@
 
 pub mod check;
 pub mod codes;
+pub mod explain;
+pub mod policy;
 pub mod queue;
+mod recorded;
 pub mod reference;
+pub mod replay;
 pub mod run;
 
 use std::io::{IsTerminal as _, Write as _};
@@ -48,6 +52,12 @@ enum Command {
     Check(check::Args),
     /// Explain reply codes, or list those usable in a refusal.
     Codes(codes::Args),
+    /// Explain a refusal by its id, a message by its queue id, or search for refusals.
+    Explain(explain::Args),
+    /// Decide recorded mail again by another policy, and show what would change.
+    Replay(replay::Args),
+    /// Look after the policy.
+    Policy(policy::Args),
     /// Look into the queue of a server that is not running.
     Queue(queue::Args),
     /// Print a generated reference page.
@@ -63,6 +73,9 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args, &site),
         Command::Check(args) => check::run(&args, &site),
         Command::Codes(args) => codes::run(args),
+        Command::Explain(args) => explain::run(&args, &site),
+        Command::Replay(args) => replay::run(&args, &site),
+        Command::Policy(args) => policy::run(&args, &site),
         Command::Queue(args) => queue::run(&args, &site),
         Command::Reference(args) => reference::run(&args),
     };

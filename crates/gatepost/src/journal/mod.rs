@@ -3,15 +3,18 @@
 //! Invariants: nothing that goes wrong here refuses mail; sessions never wait for the disk; memory and disk are bounded,
 //! and what had to be left out is counted and shown.
 
+pub mod again;
 mod block;
 mod codec;
 pub mod day;
 mod dialogue;
 pub mod effects;
+pub mod explanation;
 pub mod ids;
 mod inbox;
 mod mask;
 pub mod record;
+pub mod replay;
 mod session_log;
 mod settings;
 pub mod states;
@@ -145,6 +148,14 @@ impl Journal {
     #[must_use]
     pub fn lost(&self) -> Lost {
         *self.shared.lost.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until what sessions have handed over is written, or lost. May wait for the disk.
+    pub fn flush(&self) {
+        let runs = self.writer.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        if runs {
+            self.shared.inbox.flush();
+        }
     }
 
     /// Writes what is there and ends the thread. Sessions that come later lose what they say. May wait for the disk.

@@ -1,0 +1,171 @@
+//! `cargo bench -p gatepost --bench replay -- 1000000`: what journalling a message costs a session, and how long a replay
+//! of so many recorded recipients takes.
+
+#[path = "../tests/traffic/mod.rs"]
+mod traffic;
+
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use gatepost::journal::replay::{Share, Summary, replay};
+use gatepost::journal::store::{self, Reader};
+use gatepost::journal::{About, Journal, Mask, Peer, PolicyText, Settings};
+use policy::decision::{Decision, Verdict};
+use policy::policy::{Files, Policy};
+use policy::slot::Facts;
+use policy::stage::Stage;
+use policy::value::State;
+use smtp::time::WallTime;
+use traffic::{Chance, Traffic};
+
+const NOW: WallTime = WallTime::from_unix_millis(1_795_600_800_000);
+
+const SETTINGS: Settings = Settings {
+    enabled: true,
+    days: 10_000,
+    size_octets: 100_000_000_000,
+    mask: Mask::None,
+    dialogue: false,
+    ids: true,
+};
+
+struct NoFiles;
+
+impl Files for NoFiles {
+    fn read(&mut self, path: &str) -> Result<String, String> {
+        Err(format!("{path}: no files here"))
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "a benchmark measures time")]
+fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
+    let start = Instant::now();
+    let done = work();
+    (done, start.elapsed())
+}
+
+fn load(name: &str, text: &str) -> Policy {
+    match Policy::load(name, text, &mut NoFiles) {
+        Ok(loaded) => loaded.policy,
+        Err(_) => unreachable!("the policies of the benchmark load"),
+    }
+}
+
+#[allow(clippy::print_stdout, reason = "the benchmark's result")]
+fn main() {
+    let recipients: u64 =
+        std::env::args().filter_map(|argument| argument.parse().ok()).next().unwrap_or(20_000);
+    let recorded = load("recorded.policy", include_str!("../tests/traffic/recorded.policy"));
+    let new = load("new.policy", include_str!("../tests/traffic/new.policy"));
+    let Ok(state) = tempfile::tempdir() else { return println!("no folder for the journal") };
+    encode(&recorded);
+
+    let journal = Journal::open(state.path(), SETTINGS, NOW);
+    let text = journal.policy(PolicyText::of(&recorded));
+    let mut traffic = Traffic {
+        journal: &journal,
+        policy: &recorded,
+        text,
+        chance: Chance::new(0x5eed),
+        now: NOW,
+        queue_id: 0,
+        recipients: 0,
+    };
+    let ((), recording) = timed(|| {
+        let mut next = 0;
+        while traffic.recipients < recipients {
+            traffic.session(false);
+            // Traffic comes far faster than any server's: the writer is waited for, so that nothing is lost.
+            if traffic.recipients >= next {
+                journal.flush();
+                next = traffic.recipients + 10_000;
+            }
+        }
+        journal.close();
+    });
+    assert_eq!(journal.lost().chunks(), 0);
+    let folder = store::folder(state.path());
+    let octets: u64 = store::list(&folder).unwrap_or_default().iter().map(|file| file.octets).sum();
+    println!(
+        "recorded {} recipients, {} messages in {:.1} s: {} octets of disk a recipient",
+        traffic.recipients,
+        traffic.queue_id,
+        recording.as_secs_f64(),
+        octets / traffic.recipients
+    );
+
+    let threads = thread::available_parallelism().map_or(1, usize::from) as u64;
+    let (summary, replaying) = timed(|| in_parallel(&folder, &new, threads));
+    println!(
+        "replayed {} recipients, {} decisions with {threads} threads in {:.2} s: {} change, {} not reached, {} untold",
+        summary.recipients,
+        summary.decisions,
+        replaying.as_secs_f64(),
+        summary.changed(),
+        summary.not_reached,
+        summary.untold
+    );
+}
+
+fn in_parallel(folder: &std::path::Path, policy: &Policy, threads: u64) -> Summary {
+    let mut sum = Summary::default();
+    thread::scope(|scope| {
+        let work = |number| {
+            move || {
+                let reader = Reader::open(folder).ok()?;
+                replay(&reader, policy, (WallTime::default(), None), Share { number, of: threads }, &|| ())
+                    .ok()
+            }
+        };
+        let handles: Vec<_> = (0..threads).map(|number| scope.spawn(work(number))).collect();
+        for handle in handles {
+            if let Ok(Some(share)) = handle.join() {
+                sum.add(share);
+            }
+        }
+    });
+    sum
+}
+
+/// What the decisions of an accepted message cost the session that journals them.
+#[allow(clippy::print_stdout, reason = "the benchmark's result")]
+fn encode(policy: &Policy) {
+    const MESSAGES: u32 = 200_000;
+    let journal = Journal::open(std::path::Path::new("/nonexistent"), SETTINGS, NOW);
+    let text = journal.policy(PolicyText::of(policy));
+    let accepted = Decision {
+        verdict: Verdict::Accept { relay: false },
+        rule: None,
+        by_unsure_arm: false,
+        effects: Vec::new(),
+        observed: Vec::new(),
+        passed_over: Vec::new(),
+    };
+    let mut facts = Facts::new(policy.slots().len());
+    let mut asked = 0;
+    for slot in policy.can_ask().iter().step_by(2) {
+        facts.set(*slot, State::text("mail.example.net"));
+        asked += 1;
+    }
+    let about = About {
+        helo: Some("mail.example.net"),
+        reverse_path: Some("alice@example.net"),
+        recipient: Some("bob@example.org"),
+    };
+    let address = std::net::SocketAddr::from(([192, 0, 2, 1], 4_711));
+    let peer = Peer { client: address, listener: address };
+    let ((), spent) = timed(|| {
+        let mut log = journal.session(&Arc::clone(&text), peer, NOW);
+        for _ in 0..MESSAGES {
+            for stage in [Stage::Mail, Stage::Recipient, Stage::Data, Stage::Message] {
+                log.decision(NOW, stage, about, (&accepted, &facts), None);
+            }
+            log.transaction_ended();
+        }
+    });
+    println!(
+        "a message's four decisions with {asked} facts: {} ns in the session",
+        spent.as_nanos() / u128::from(MESSAGES)
+    );
+}
