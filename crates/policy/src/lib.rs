@@ -6,6 +6,7 @@ pub mod decision;
 pub mod diagnostic;
 pub mod facts;
 pub mod nearest;
+pub mod replies;
 pub mod slot;
 pub mod source;
 pub mod span;

@@ -1,3 +1,22 @@
-//! From a policy's text to its tree.
+//! The text of a policy: from octets to a tree.
+//!
+//! Reading goes on behind a mistake: one run finds every mistake of a file, up to [`limits::FINDINGS`]. It takes time and
+//! memory in proportion to the text, and no text makes it recurse deeper than [`limits::NESTING`].
 
 pub mod ast;
+mod lexer;
+pub mod limits;
+mod parser;
+pub mod words;
+
+use crate::diagnostic::Diagnostic;
+
+/// Reads the text of the policy's file number `file`: its tree, and what is wrong with it, in the order of the text.
+///
+/// What could not be read is left out of the tree. When there are findings, more can follow from that: a name that seems
+/// to be unknown, for one.
+#[must_use]
+pub fn parse(file: u16, text: &str) -> (ast::File, Vec<Diagnostic>) {
+    let parsed = parser::parse(file, text);
+    (parsed.tree, parsed.findings)
+}

@@ -94,6 +94,7 @@ pub struct Companion {
     #[serde(skip_serializing_if = "String::is_empty")]
     pub title: String,
     /// Why the two go together.
+    #[serde(serialize_with = "super::table::pairing_name")]
     pub pairing: Pairing,
     /// Whether Gatepost sends the pair.
     pub gatepost: bool,
@@ -107,6 +108,7 @@ pub struct BasicPage {
     /// The name of its class.
     pub class: String,
     /// Where it comes from.
+    #[serde(serialize_with = "super::table::standing_name")]
     pub standing: Standing,
     /// Whether Gatepost sends it.
     pub gatepost: bool,
@@ -142,8 +144,8 @@ impl BasicPage {
             class: class.map(|texts| texts.title.clone()).unwrap_or_default(),
             standing: basic.standing,
             gatepost: basic.entries().next().is_some(),
-            source: basic.section.clone(),
-            stages: Stages { listed: basic.listed.clone(), common: basic.seen_at() },
+            source: basic.section.to_owned(),
+            stages: Stages { listed: basic.listed.to_vec(), common: basic.seen_at() },
             meaning: texts.meaning.clone(),
             condition: texts.condition.clone(),
             peers: texts.seen.clone(),
@@ -219,7 +221,7 @@ impl EnhancedPage {
         let texts = detail.texts.get(language);
         let subject = table.subject(detail.code.subject, language);
         let in_class = |code: &u16| asked.class.is_none_or(|class| code / 100 == class);
-        let mut basic: Vec<_> = [(&detail.associated, Pairing::Registry), (&detail.usual, Pairing::Usual)]
+        let mut basic: Vec<_> = [(detail.associated, Pairing::Registry), (detail.usual, Pairing::Usual)]
             .into_iter()
             .flat_map(|(codes, pairing)| codes.iter().map(move |code| (*code, pairing)))
             .filter(|(code, _)| in_class(code))
@@ -238,9 +240,9 @@ impl EnhancedPage {
             title: texts.title.clone(),
             subject: subject.map(|texts| texts.title.clone()).unwrap_or_default(),
             registered: detail.registered(),
-            owner: detail.owner.clone(),
-            source: detail.reference.clone(),
-            stages: detail.stages.clone(),
+            owner: detail.owner.map(str::to_owned),
+            source: detail.reference.map(str::to_owned),
+            stages: detail.stages.to_vec(),
             meaning: texts.meaning.clone(),
             peers: texts.seen.clone(),
             sender: texts

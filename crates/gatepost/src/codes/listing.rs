@@ -52,6 +52,7 @@ pub struct Row {
     /// The name of its class.
     pub class: String,
     /// Where it comes from.
+    #[serde(serialize_with = "super::table::standing_name")]
     pub standing: Standing,
     /// Whether Gatepost sends it, at the stage asked for.
     pub gatepost: bool,
@@ -78,9 +79,9 @@ impl Listing {
             class: table.class(basic.class(), language).map(|texts| texts.title.clone()).unwrap_or_default(),
             standing: basic.standing,
             gatepost: basic.entries_at(filter.stage).next().is_some(),
-            source: basic.section.clone(),
+            source: basic.section.to_owned(),
             meaning: basic.texts.get(language).meaning.clone(),
-            stages: Stages { listed: basic.listed.clone(), common: basic.seen_at() },
+            stages: Stages { listed: basic.listed.to_vec(), common: basic.seen_at() },
             listed: filter.stage.map(|stage| basic.listed.contains(&stage)),
             enhanced: if filter.reject {
                 explain::companions(table, basic, filter.stage, language)

@@ -121,14 +121,14 @@ fn class_mismatch(code: u16, asked: AskedEnhanced, language: Language) -> Option
 /// An enhanced code that the registry doesn't hold.
 fn unregistered(table: &Table, asked: AskedEnhanced, language: Language) -> Option<Notice> {
     let detail = table.detail(asked.code);
-    if detail.is_some_and(Detail::registered) {
+    if detail.is_some_and(|detail| detail.registered()) {
         return None;
     }
     let mut text = match language {
         Language::En => format!("{asked} is not in the IANA registry."),
         Language::De => format!("{asked} steht nicht in der IANA-Registry."),
     };
-    if let Some(owner) = detail.and_then(|detail| detail.owner.as_deref()) {
+    if let Some(owner) = detail.and_then(|detail| detail.owner) {
         text.push_str(&match language {
             Language::En => format!(" {owner} uses it."),
             Language::De => format!(" {owner} verwendet ihn."),

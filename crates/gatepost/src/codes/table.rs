@@ -1,29 +1,20 @@
-//! The tables of basic and enhanced codes, read from the files that are compiled in.
+//! What is said about basic and enhanced codes, read from the files that are compiled in; what is known of them stands
+//! in `policy::replies`.
 //!
 //! Invariants, kept by the tests: codes are unique and ascending, every text stands in both languages, and whatever
 //! the catalogue sends is in both tables.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::ops::Deref;
 
-use serde::{Deserialize, Deserializer, Serialize, de};
+use policy::replies;
+pub use policy::replies::{Pairing, Standing};
+use serde::{Deserialize, Deserializer, Serializer, de};
 use smtp::catalogue::{self, Entry, Stage};
 use smtp::reply::Enhanced;
 
 use super::language::Language;
-
-/// Where a basic code comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Standing {
-    /// One of the 22 of RFC 2821 §4.2.3, kept by RFC 5321 §4.2.3.
-    Core,
-    /// Defined by another RFC.
-    Extension,
-    /// Only named beside an enhanced code in the IANA registry.
-    Registered,
-    /// In no RFC and no registry.
-    Private,
-}
 
 /// The same thing in each language.
 #[derive(Debug, Deserialize)]
@@ -64,41 +55,25 @@ pub(super) struct BasicTexts {
     pub(super) refuser: Option<String>,
 }
 
-/// One basic code.
-#[derive(Debug, Deserialize)]
+/// One basic code: what the tables know of it, and what is said about it.
+#[derive(Debug)]
 pub(super) struct Basic {
-    pub(super) code: u16,
-    pub(super) standing: Standing,
-    pub(super) section: String,
-    #[serde(default, deserialize_with = "stages")]
-    pub(super) listed: Vec<Stage>,
-    #[serde(default, deserialize_with = "stages")]
-    pub(super) common: Vec<Stage>,
-    #[serde(default, deserialize_with = "stages")]
-    pub(super) misused: Vec<Stage>,
-    #[serde(flatten)]
+    known: &'static replies::Basic,
     pub(super) texts: Both<BasicTexts>,
 }
 
+impl Deref for Basic {
+    type Target = replies::Basic;
+
+    fn deref(&self) -> &replies::Basic {
+        self.known
+    }
+}
+
 impl Basic {
-    /// The first digit.
-    pub(super) const fn class(&self) -> u16 {
-        self.code / 100
-    }
-
-    /// Whether it may be chosen for a refusal: 4yz or 5yz, and defined by an RFC.
-    pub(super) const fn refuses(&self) -> bool {
-        matches!(self.class(), 4 | 5) && matches!(self.standing, Standing::Core | Standing::Extension)
-    }
-
-    /// Whether it may be chosen at that stage.
-    pub(super) fn stands_at(&self, stage: Stage) -> bool {
-        self.listed.contains(&stage) || self.common.contains(&stage)
-    }
-
     /// Where it is seen although no RFC lists it there.
     pub(super) fn seen_at(&self) -> Vec<Stage> {
-        let mut stages = [self.common.as_slice(), self.misused.as_slice()].concat();
+        let mut stages = [self.common, self.misused].concat();
         stages.sort_unstable();
         stages
     }
@@ -142,72 +117,48 @@ pub(super) struct DetailTexts {
     pub(super) seen: Option<String>,
 }
 
-/// Why a basic code goes with an enhanced one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Pairing {
-    /// The IANA registry names the pair.
-    Registry,
-    /// The registry doesn't, but servers send it.
-    Usual,
-}
-
-/// One enhanced code, or a range of a private owner's.
-#[derive(Debug, Deserialize)]
+/// One enhanced code, or a range of a private owner's: what the tables know of it, and what is said about it.
+#[derive(Debug)]
 pub(super) struct Detail {
-    #[serde(deserialize_with = "enhanced")]
-    pub(super) code: Enhanced,
-    pub(super) until: Option<u16>,
-    pub(super) reference: Option<String>,
-    pub(super) owner: Option<String>,
-    #[serde(default)]
-    pub(super) associated: Vec<u16>,
-    #[serde(default)]
-    pub(super) usual: Vec<u16>,
-    #[serde(default)]
-    pub(super) any: bool,
-    #[serde(deserialize_with = "stages")]
-    pub(super) stages: Vec<Stage>,
-    pub(super) only: Option<u16>,
-    #[serde(flatten)]
+    known: &'static replies::Detail,
     pub(super) texts: Both<DetailTexts>,
 }
 
-impl Detail {
-    /// Whether the IANA registry holds it.
-    pub(super) const fn registered(&self) -> bool {
-        self.owner.is_none()
-    }
+impl Deref for Detail {
+    type Target = replies::Detail;
 
-    fn covers(&self, code: Enhanced) -> bool {
-        let last = self.until.unwrap_or(self.code.detail);
-        self.code.subject == code.subject && (self.code.detail..=last).contains(&code.detail)
+    fn deref(&self) -> &replies::Detail {
+        self.known
     }
+}
 
-    /// Why `basic` goes with it, when it does; a code that goes with any basic code isn't counted here.
-    pub(super) fn pairing(&self, basic: u16) -> Option<Pairing> {
-        if self.associated.contains(&basic) {
-            Some(Pairing::Registry)
-        } else if self.usual.contains(&basic) {
-            Some(Pairing::Usual)
-        } else {
-            None
-        }
-    }
+#[derive(Deserialize)]
+struct BasicItem {
+    code: u16,
+    #[serde(flatten)]
+    texts: Both<BasicTexts>,
+}
+
+#[derive(Deserialize)]
+struct DetailItem {
+    #[serde(deserialize_with = "enhanced")]
+    code: Enhanced,
+    #[serde(flatten)]
+    texts: Both<DetailTexts>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct BasicFile {
     class: BTreeMap<String, Both<ClassTexts>>,
-    code: Vec<Basic>,
+    code: Vec<BasicItem>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct EnhancedFile {
     subject: BTreeMap<String, Both<SubjectTexts>>,
-    code: Vec<Detail>,
+    code: Vec<DetailItem>,
 }
 
 /// Both tables, and the catalogue's conditions in German.
@@ -229,7 +180,21 @@ impl Table {
         let BasicFile { class, code } = toml::from_str(include_str!("basic.toml"))?;
         let EnhancedFile { subject, code: details } = toml::from_str(include_str!("enhanced.toml"))?;
         let conditions = toml::from_str(include_str!("conditions.de.toml"))?;
-        Ok(Self { classes: class, codes: code, subjects: subject, details, conditions })
+        let basic = |BasicItem { code, texts }| {
+            let known = replies::basic(code).ok_or_else(|| unknown(&code))?;
+            Ok(Basic { known, texts })
+        };
+        let detail = |DetailItem { code, texts }: DetailItem| {
+            let known = replies::detail(code).ok_or_else(|| unknown(&format_args!("{code:?}")))?;
+            Ok(Detail { known, texts })
+        };
+        Ok(Self {
+            classes: class,
+            codes: code.into_iter().map(basic).collect::<Result<_, _>>()?,
+            subjects: subject,
+            details: details.into_iter().map(detail).collect::<Result<_, _>>()?,
+            conditions,
+        })
     }
 
     /// The entry of a basic code.
@@ -239,29 +204,26 @@ impl Table {
 
     /// The entry of an enhanced code.
     pub(super) fn detail(&self, code: Enhanced) -> Option<&Detail> {
-        self.details.iter().find(|detail| detail.covers(code))
+        replies::detail(code).and_then(|known| self.said_of(known))
     }
 
     /// The code of the RFCs nearest to `code`, in its class.
     pub(super) fn nearest_basic(&self, code: u16) -> Option<&Basic> {
-        self.codes
-            .iter()
-            .filter(|basic| basic.class() == code / 100)
-            .filter(|basic| matches!(basic.standing, Standing::Core | Standing::Extension))
-            .min_by_key(|basic| basic.code.abs_diff(code))
+        replies::nearest_basic(code).and_then(|near| self.basic(near.code))
     }
 
     /// The registered code nearest to `code`: of its subject when there is one.
     pub(super) fn nearest_detail(&self, code: Enhanced) -> Option<&Detail> {
-        self.details.iter().filter(|detail| detail.registered()).min_by_key(|detail| {
-            (detail.code.subject.abs_diff(code.subject), detail.code.detail.abs_diff(code.detail))
-        })
+        replies::nearest_detail(code).and_then(|near| self.said_of(near))
     }
 
     /// The registered code that a basic code spells without its dots: 571 is 5.7.1.
     pub(super) fn dotless(&self, code: u16) -> Option<&Detail> {
-        let spelt = Enhanced::new(code / 10 % 10, code % 10);
-        self.details.iter().find(|detail| detail.registered() && detail.code == spelt)
+        replies::dotless(code).and_then(|spelt| self.said_of(spelt))
+    }
+
+    fn said_of(&self, known: &replies::Detail) -> Option<&Detail> {
+        self.details.iter().find(|detail| detail.code == known.code)
     }
 
     /// What is said about a class, 2 to 5.
@@ -299,11 +261,8 @@ pub fn stage(name: &str) -> Option<Stage> {
     Stage::ALL.into_iter().find(|stage| stage.name() == name)
 }
 
-fn stages<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Stage>, D::Error> {
-    Vec::<String>::deserialize(deserializer)?
-        .into_iter()
-        .map(|name| stage(&name).ok_or_else(|| de::Error::custom(format!("{name} is no stage"))))
-        .collect()
+fn unknown(code: &dyn Display) -> toml::de::Error {
+    de::Error::custom(format!("{code} is in no table of `policy::replies`"))
 }
 
 fn enhanced<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Enhanced, D::Error> {
@@ -311,4 +270,24 @@ fn enhanced<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Enhanced, D::E
     text.split_once('.')
         .and_then(|(subject, detail)| Some(Enhanced::new(subject.parse().ok()?, detail.parse().ok()?)))
         .ok_or_else(|| de::Error::custom(format!("{text} is no subject.detail")))
+}
+
+/// The name of where a code comes from, for serde.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes the field by reference")]
+pub(super) fn standing_name<S: Serializer>(standing: &Standing, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(match standing {
+        Standing::Core => "core",
+        Standing::Extension => "extension",
+        Standing::Registered => "registered",
+        Standing::Private => "private",
+    })
+}
+
+/// The name of why two codes go together, for serde.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes the field by reference")]
+pub(super) fn pairing_name<S: Serializer>(pairing: &Pairing, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(match pairing {
+        Pairing::Registry => "registry",
+        Pairing::Usual => "usual",
+    })
 }

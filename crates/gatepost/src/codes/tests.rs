@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use policy::replies;
 use smtp::catalogue::{self, Stage};
 use smtp::reply::{Enhanced, ReplyCode};
 
@@ -74,11 +75,10 @@ fn the_registry_is_whole() {
     }
     for detail in &table.details {
         assert_eq!(detail.registered(), detail.reference.is_some(), "{:?}", detail.code);
-        assert!(detail.associated.iter().all(|code| !detail.usual.contains(code)), "{:?}", detail.code);
-        for code in detail.associated.iter().chain(&detail.usual) {
-            assert!(table.basic(*code).is_some(), "{code} beside {:?}", detail.code);
-        }
+        assert_eq!(detail.title, detail.texts.get(Language::En).title, "{:?}", detail.code);
     }
+    assert_eq!(table.codes.len(), replies::BASIC.len());
+    assert_eq!(table.details.len(), replies::REGISTERED.len() + replies::PRIVATE.len());
 }
 
 #[test]

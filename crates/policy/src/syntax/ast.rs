@@ -379,7 +379,8 @@ pub enum TextTest {
     Matches,
 }
 
-/// The right side of a comparison.
+/// The right side of a comparison. A dotted name is a fact; a bare word is a [`LiteralValue::Word`], which the checker finds
+/// to be a source's name, a definition or a word of the fact's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Operand {
     /// A value.
