@@ -8,14 +8,14 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use gatepost::journal::replay::{Share, Summary, replay};
+use gatepost::journal::replay::in_parallel;
 use gatepost::journal::store::{self, Reader};
 use gatepost::journal::{About, Journal, Mask, Peer, PolicyText, Settings};
 use policy::decision::{Decision, Verdict};
-use policy::policy::{Files, Policy};
 use policy::slot::Facts;
 use policy::stage::Stage;
 use policy::value::State;
+use policy::{NoFiles, Policy};
 use smtp::time::WallTime;
 use traffic::{Chance, Traffic};
 
@@ -29,14 +29,6 @@ const SETTINGS: Settings = Settings {
     dialogue: false,
     ids: true,
 };
-
-struct NoFiles;
-
-impl Files for NoFiles {
-    fn read(&mut self, path: &str) -> Result<String, String> {
-        Err(format!("{path}: no files here"))
-    }
-}
 
 #[allow(clippy::disallowed_methods, reason = "a benchmark measures time")]
 fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
@@ -95,8 +87,12 @@ fn main() {
         octets / traffic.recipients
     );
 
-    let threads = thread::available_parallelism().map_or(1, usize::from) as u64;
-    let (summary, replaying) = timed(|| in_parallel(&folder, &new, threads));
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let (summary, replaying) = timed(|| {
+        let reader = Reader::open(&folder).ok()?;
+        in_parallel(&reader, &new, (WallTime::default(), None), threads, &|| ()).ok()
+    });
+    let Some(summary) = summary else { return println!("the journal can't be read") };
     println!(
         "replayed {} recipients, {} decisions with {threads} threads in {:.2} s: {} change, {} not reached, {} untold",
         summary.recipients,
@@ -106,26 +102,6 @@ fn main() {
         summary.not_reached,
         summary.untold
     );
-}
-
-fn in_parallel(folder: &std::path::Path, policy: &Policy, threads: u64) -> Summary {
-    let mut sum = Summary::default();
-    thread::scope(|scope| {
-        let work = |number| {
-            move || {
-                let reader = Reader::open(folder).ok()?;
-                replay(&reader, policy, (WallTime::default(), None), Share { number, of: threads }, &|| ())
-                    .ok()
-            }
-        };
-        let handles: Vec<_> = (0..threads).map(|number| scope.spawn(work(number))).collect();
-        for handle in handles {
-            if let Ok(Some(share)) = handle.join() {
-                sum.add(share);
-            }
-        }
-    });
-    sum
 }
 
 /// What the decisions of an accepted message cost the session that journals them.

@@ -1,20 +1,28 @@
 //! A replay counts what a plain second evaluation of everything counts, however sessions lie in the journal and however
 //! the work is shared.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that can't go on has failed"
+)]
+
 mod traffic;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use gatepost::journal::again::Gap;
-use gatepost::journal::replay::{Outcome, Share, Summary, replay};
+use gatepost::journal::replay::{Outcome, Share, Summary, in_parallel, replay};
 use gatepost::journal::store::{self, Reader};
 use gatepost::journal::{Journal, Mask, PolicyText, Settings};
-use policy::decision::{Decision, Step};
-use policy::policy::{Files, Policy};
+use policy::decision::Step;
 use policy::slot::Facts;
 use policy::stage::Stage;
 use policy::value::{State, Value};
+use policy::{NoFiles, Policy};
 use smtp::time::WallTime;
 use traffic::{Chance, Made, Traffic};
 
@@ -28,14 +36,6 @@ const SETTINGS: Settings = Settings {
     dialogue: false,
     ids: true,
 };
-
-struct NoFiles;
-
-impl Files for NoFiles {
-    fn read(&mut self, path: &str) -> Result<String, String> {
-        Err(format!("{path}: no files here"))
-    }
-}
 
 fn load(name: &str) -> Policy {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/traffic").join(name);
@@ -78,6 +78,9 @@ fn replayed(state: &Path, policy: &Policy, threads: u64) -> Summary {
     sum
 }
 
+/// Decisions, recipients, and sender domains.
+type Changes = (u64, u64, BTreeMap<String, u64>);
+
 /// What is compared of a summary: counts, gaps, and the groups with their sender domains.
 #[derive(Debug, PartialEq, Eq, Default)]
 struct Counted {
@@ -88,7 +91,7 @@ struct Counted {
     untold: u64,
     untold_recipients: u64,
     gaps: BTreeMap<(String, Gap), u64>,
-    groups: BTreeMap<(Stage, Outcome, Outcome), (u64, u64, BTreeMap<String, u64>)>,
+    groups: BTreeMap<(Stage, Outcome, Outcome), Changes>,
 }
 
 impl Counted {
@@ -120,92 +123,93 @@ impl Counted {
 fn again(sessions: &[Vec<Made>], new: &Policy) -> Counted {
     let mut counted = Counted::default();
     for session in sessions {
-        // What each stage before would have come to: refused, passed, or what it lacks.
-        let mut stages: HashMap<Stage, Result<Decision, Vec<String>>> = HashMap::new();
-        let mut taken = (0, 0, 0);
-        for made in session {
-            if matches!(made.stage, Stage::Helo | Stage::Mail) {
-                stages.remove(&Stage::Mail);
-                taken = (0, 0, 0);
-            }
-            counted.decisions += 1;
-            let is_recipient = made.stage == Stage::Recipient;
-            counted.recipients += u64::from(is_recipient);
-            let facts = facts(made, new);
-            let mut blocked: Option<Result<(Stage, Outcome), Vec<String>>> = None;
-            for before in [Stage::Connect, Stage::Helo, Stage::Mail] {
-                if before < made.stage && blocked.is_none() {
-                    if matches!(stages.get(&before), Some(Err(_))) {
-                        stages.insert(before, decide(new, before, &facts));
-                    }
-                    match stages.get(&before).expect("a session comes to its stages in order") {
-                        Ok(decision) if Outcome::decided(decision).refuses() => {
-                            blocked = Some(Ok((before, Outcome::decided(decision))));
-                        }
-                        Err(lacks) => blocked = Some(Err(lacks.clone())),
-                        Ok(_) => {}
-                    }
-                }
-            }
-            if blocked.is_none() && made.stage > Stage::Recipient && taken.0 == 0 {
-                blocked = match taken {
-                    (_, _, 1..) => Some(Err(Vec::new())),
-                    (_, 1.., _) => Some(Ok((Stage::Recipient, Outcome::PASSED))),
-                    _ => None,
-                };
-            }
-            let before = Outcome::decided(&made.decision);
-            let result = match blocked {
-                Some(Ok((stage, after))) => {
-                    counted.not_reached += 1;
-                    if is_recipient {
-                        change(&mut counted, made, (stage, before, after)).1 += 1;
-                    }
-                    continue;
-                }
-                Some(Err(lacks)) => Err(lacks),
-                None => decide(new, made.stage, &facts),
-            };
-            match &result {
-                Err(lacks) => {
-                    counted.untold += 1;
-                    counted.untold_recipients += u64::from(is_recipient);
-                    taken.2 += u32::from(is_recipient);
-                    for lack in lacks {
-                        let gap = if lack.starts_with("black.") {
-                            Gap::DeclaredDifferently
-                        } else {
-                            Gap::NotRecorded
-                        };
-                        *counted.gaps.entry((lack.clone(), gap)).or_default() += 1;
-                    }
-                }
-                Ok(decision) => {
-                    let after = Outcome::decided(decision);
-                    if is_recipient {
-                        *if after.refuses() { &mut taken.1 } else { &mut taken.0 } += 1;
-                    }
-                    if before == after {
-                        counted.same += 1;
-                    } else {
-                        change(&mut counted, made, (made.stage, before, after)).0 += 1;
-                    }
-                }
-            }
-            stages.entry(made.stage).or_insert(result.clone());
-            if result.is_ok() {
-                stages.insert(made.stage, result);
-            }
-        }
+        let mut run = Run { new, stages: HashMap::new(), accepted: 0, refused: 0, untold: 0 };
+        session.iter().for_each(|made| run.made(made, &mut counted));
     }
     counted
 }
 
-fn change<'c>(
-    counted: &'c mut Counted,
-    made: &Made,
-    key: (Stage, Outcome, Outcome),
-) -> &'c mut (u64, u64, BTreeMap<String, u64>) {
+/// What a session comes to by the new policy.
+struct Run<'n> {
+    new: &'n Policy,
+    /// The outcome of each stage so far, or what it lacks.
+    stages: HashMap<Stage, Result<Outcome, Vec<String>>>,
+    accepted: u32,
+    refused: u32,
+    untold: u32,
+}
+
+impl Run<'_> {
+    fn made(&mut self, made: &Made, counted: &mut Counted) {
+        if matches!(made.stage, Stage::Helo | Stage::Mail) {
+            self.stages.remove(&Stage::Mail);
+            (self.accepted, self.refused, self.untold) = (0, 0, 0);
+        }
+        let is_recipient = made.stage == Stage::Recipient;
+        counted.decisions += 1;
+        counted.recipients += u64::from(is_recipient);
+        let facts = facts(made, self.new);
+        let before = Outcome::decided(&made.decision);
+        let result = match self.blocked(made.stage, &facts) {
+            Some(Ok((stage, after))) => {
+                counted.not_reached += 1;
+                if is_recipient {
+                    change(counted, made, (stage, before, after)).1 += 1;
+                }
+                return;
+            }
+            Some(Err(lacks)) => Err(lacks),
+            None => decide(self.new, made.stage, &facts),
+        };
+        match &result {
+            Err(lacks) => {
+                counted.untold += 1;
+                counted.untold_recipients += u64::from(is_recipient);
+                self.untold += u32::from(is_recipient);
+                for lack in lacks {
+                    let differs = lack.starts_with("black.");
+                    let gap = if differs { Gap::DeclaredDifferently } else { Gap::NotRecorded };
+                    *counted.gaps.entry((lack.clone(), gap)).or_default() += 1;
+                }
+            }
+            Ok(after) => {
+                self.refused += u32::from(is_recipient && after.refuses());
+                self.accepted += u32::from(is_recipient && !after.refuses());
+                if before == *after {
+                    counted.same += 1;
+                } else {
+                    change(counted, made, (made.stage, before, after.clone())).0 += 1;
+                }
+            }
+        }
+        self.stages.insert(made.stage, result);
+    }
+
+    /// The stage that keeps the session from coming to `stage`, and how, or what can't be told about that.
+    fn blocked(&mut self, stage: Stage, facts: &Facts) -> Option<Result<(Stage, Outcome), Vec<String>>> {
+        for before in [Stage::Connect, Stage::Helo, Stage::Mail] {
+            if before >= stage {
+                break;
+            }
+            // What is known by now may tell what could not be told then.
+            if !matches!(self.stages.get(&before), Some(Ok(_))) {
+                self.stages.insert(before, decide(self.new, before, facts));
+            }
+            match &self.stages[&before] {
+                Ok(outcome) if outcome.refuses() => return Some(Ok((before, outcome.clone()))),
+                Ok(_) => {}
+                Err(lacks) => return Some(Err(lacks.clone())),
+            }
+        }
+        match (stage > Stage::Recipient && self.accepted == 0, self.untold > 0, self.refused > 0) {
+            (true, true, _) => Some(Err(Vec::new())),
+            (true, false, true) => Some(Ok((Stage::Recipient, Outcome::PASSED))),
+            _ => None,
+        }
+    }
+}
+
+fn change<'c>(counted: &'c mut Counted, made: &Made, key: (Stage, Outcome, Outcome)) -> &'c mut Changes {
     let domain = match made.reverse_path.as_deref() {
         None => "-",
         Some("") => "<>",
@@ -216,9 +220,9 @@ fn change<'c>(
     group
 }
 
-fn decide(policy: &Policy, stage: Stage, facts: &Facts) -> Result<Decision, Vec<String>> {
+fn decide(policy: &Policy, stage: Stage, facts: &Facts) -> Result<Outcome, Vec<String>> {
     match policy.step(stage, facts) {
-        Step::Decided(decision) => Ok(decision),
+        Step::Decided(decision) => Ok(Outcome::decided(&decision)),
         Step::Need(need) => {
             Err(need.now.iter().map(|slot| policy.slots()[slot.index()].name.to_string()).collect())
         }
@@ -255,6 +259,13 @@ fn a_replay_is_exact() {
     let summary = replayed(state.path(), &new, 1);
     assert_eq!(Counted::of(&summary), expected);
     assert_eq!(replayed(state.path(), &new, 3), summary);
+    let reader = Reader::open(&store::folder(state.path())).unwrap();
+    let blocks = std::sync::atomic::AtomicUsize::new(0);
+    let count = || drop(blocks.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+    let together = in_parallel(&reader, &new, (WallTime::default(), None), 2, &count).unwrap();
+    assert_eq!(together, summary);
+    let listed = reader.blocks(WallTime::default(), None).unwrap().len();
+    assert_eq!(blocks.into_inner(), 2 * listed);
     assert_eq!((summary.unreadable, summary.without_policy), (0, 0));
 
     // Every kind of change and of gap is among them.
@@ -265,9 +276,10 @@ fn a_replay_is_exact() {
         "connect: accept -> reject 554 5.7.1",
         "connect: defer 450 4.7.1 -> accept",
         "mail: accept -> reject 550 5.7.1",
-        "recipient: reject 550 5.7.1 -> accept",
+        "recipient: reject 550 5.7.1 -> defer 451 4.7.1",
+        "mail: reject 550 5.1.8 -> accept",
         "recipient: accept -> defer 450 4.7.1",
-        "message: reject 552 5.3.4 -> accept",
+        "message: reject 552 5.3.4 -> accept, quarantine",
     ] {
         assert!(groups.iter().any(|group| group == wanted), "{wanted} is missing in {groups:#?}");
     }

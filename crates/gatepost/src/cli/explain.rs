@@ -13,12 +13,12 @@ use smtp::time::WallTime;
 
 use super::SiteOptions;
 use super::recorded::{self, Coverage};
-use crate::config::Network;
+use crate::config::{Network, NetworkError};
 use crate::journal::DecisionId;
 use crate::journal::day::show_time;
 use crate::journal::explanation::{Decider, Explanation, RulePlace, Tried};
 use crate::journal::record::{Chunk, Point};
-use crate::journal::store::{Hit, HitKind, Reader, Search};
+use crate::journal::store::{Hit, Reader, Search};
 
 /// How far back a search goes without `--since`.
 const SINCE_DEFAULT: Duration = Duration::from_secs(30 * 86_400);
@@ -75,7 +75,10 @@ pub struct Args {
 }
 
 fn parse_network(text: &str) -> Result<Network, String> {
-    text.parse().map_err(|error: crate::config::NetworkError| error.to_string())
+    match text.parse() {
+        Ok(network) | Err(NetworkError::HostBits(network)) => Ok(network),
+        Err(NetworkError::Malformed) => Err(String::from("no address; 192.0.2.1 and 192.0.2.0/24 are some")),
+    }
 }
 
 /// Explains or searches.

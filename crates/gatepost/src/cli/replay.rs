@@ -10,14 +10,14 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use indicatif::{ProgressBar, ProgressStyle};
-use policy::policy::{Files, Policy};
+use policy::{Files, Policy};
 use serde::Serialize;
 use smtp::time::WallTime;
 
 use super::SiteOptions;
 use super::recorded::{self, Coverage};
 use crate::journal::day::show_time;
-use crate::journal::replay::{Group, Key, Sample, Share, Summary, replay};
+use crate::journal::replay::{self, Group, Key, Sample, Summary};
 use crate::journal::store::Reader;
 
 /// Without `--since`.
@@ -118,22 +118,8 @@ fn in_parallel(
     if let Ok(style) = ProgressStyle::with_template("{wide_bar} {percent}%, {eta} left") {
         bar.set_style(style);
     }
-    let shares = thread::scope(|scope| {
-        let work = |number: usize| {
-            let bar = &bar;
-            move || -> anyhow::Result<Summary> {
-                let share = Share { number: number as u64, of: threads as u64 };
-                Ok(replay(&reader.again()?, policy, times, share, &|| bar.inc(1))?)
-            }
-        };
-        let handles: Vec<_> = (0..threads).map(|number| scope.spawn(work(number))).collect();
-        handles.into_iter().map(|handle| handle.join()).collect::<Vec<_>>()
-    });
+    let summary = replay::in_parallel(reader, policy, times, threads, &|| bar.inc(1))?;
     bar.finish_and_clear();
-    let mut summary = Summary::default();
-    for share in shares {
-        summary.add(share.map_err(|_| anyhow::anyhow!("a thread of the replay ended abnormally"))??);
-    }
     Ok(summary)
 }
 

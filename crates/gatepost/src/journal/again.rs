@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use policy::facts::Group;
-use policy::policy::{Files, Policy};
 use policy::slot::{Facts, Origin, Slot};
 use policy::source::{Source, SourceKind};
 use policy::value::State;
+use policy::{Files, Policy};
 
 use super::record::Changes;
 use super::states::Recorded;

@@ -3,8 +3,8 @@
 //! Invariants: what is shown as the answer is what was recorded; what the rules come to is said only by the policy that
 //! decided, loaded from its stored text; where that can't be had, it says so and shows what is recorded.
 
+use policy::Policy;
 use policy::decision::RuleId;
-use policy::policy::Policy;
 use policy::slot::Facts;
 use policy::stage::Stage;
 use serde::Serialize;

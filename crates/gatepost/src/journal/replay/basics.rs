@@ -1,12 +1,13 @@
 //! Facts that every record has, whether or not the policy of the time asked for them.
 //!
-//! Invariant: they are set only when the facts as recorded don't have them, and never from masked records.
+//! Invariants: they are set only where the facts as recorded don't have them, never from masked records, and taken back
+//! before the next decision.
 
-use std::net::IpAddr;
-
-use policy::policy::Policy;
+use policy::Policy;
 use policy::slot::{Facts, Slot};
 use policy::value::{State, Value};
+
+use super::super::record::{Entry, Head};
 
 /// The numbers of these facts in a policy.
 #[derive(Debug, Clone, Copy)]
@@ -44,41 +45,40 @@ impl Basics {
         }
     }
 
-    pub(super) fn client(&self, facts: &mut Facts, ip: IpAddr, port: u16) {
-        fill(facts, self.ip, || State::Known(Value::address(ip)));
-        fill(facts, self.port, || State::number(u64::from(port)));
-    }
-
-    pub(super) fn helo(&self, facts: &mut Facts, name: &str) {
-        fill(facts, self.helo, || State::text(name));
-    }
-
-    pub(super) fn reverse_path(&self, facts: &mut Facts, mailbox: &str) {
-        self.sender.fill(facts, mailbox);
-        fill(facts, self.null, || State::yes_or_no(mailbox.is_empty()));
-    }
-
-    pub(super) fn recipient(&self, facts: &mut Facts, mailbox: &str) {
-        self.recipient.fill(facts, mailbox);
-    }
-}
-
-impl Parts {
-    fn fill(&self, facts: &mut Facts, mailbox: &str) {
-        let (local, domain) = mailbox.rsplit_once('@').unwrap_or((mailbox, ""));
-        fill(facts, self.address, || State::text(mailbox));
-        fill(facts, self.local, || State::text(local));
-        // A name beyond ASCII has another form as a fact: that one isn't guessed.
-        if domain.is_ascii() {
-            fill(facts, self.domain, || State::text(&domain.to_ascii_lowercase()));
+    /// Sets what the record says and the facts don't know; the numbers of those facts are added to `filled`.
+    pub(super) fn fill(&self, facts: &mut Facts, filled: &mut Vec<Slot>, (head, entry): (&Head, &Entry<'_>)) {
+        let mut fill = |slot: Option<Slot>, state: &dyn Fn() -> State| {
+            if let Some(slot) = slot
+                && *facts.get(slot) == State::NotAsked
+            {
+                facts.set(slot, state());
+                filled.push(slot);
+            }
+        };
+        fill(self.ip, &|| State::Known(Value::address(head.client.ip())));
+        fill(self.port, &|| State::number(u64::from(head.client.port())));
+        if let Some(helo) = entry.helo {
+            fill(self.helo, &|| State::text(helo));
+        }
+        if let Some(reverse_path) = entry.reverse_path {
+            fill(self.null, &|| State::yes_or_no(reverse_path.is_empty()));
+        }
+        for (parts, mailbox) in [(&self.sender, entry.reverse_path), (&self.recipient, entry.recipient)] {
+            let Some(mailbox) = mailbox else { continue };
+            let (local, domain) = mailbox.rsplit_once('@').unwrap_or((mailbox, ""));
+            fill(parts.address, &|| State::text(mailbox));
+            fill(parts.local, &|| State::text(local));
+            // A name beyond ASCII has another form as a fact: that one isn't guessed.
+            if domain.is_ascii() {
+                fill(parts.domain, &|| State::text(&domain.to_ascii_lowercase()));
+            }
         }
     }
 }
 
-fn fill(facts: &mut Facts, slot: Option<Slot>, state: impl FnOnce() -> State) {
-    if let Some(slot) = slot
-        && *facts.get(slot) == State::NotAsked
-    {
-        facts.set(slot, state());
+/// Takes back what was filled in.
+pub(super) fn take_back(facts: &mut Facts, filled: &mut Vec<Slot>) {
+    for slot in filled.drain(..) {
+        facts.set(slot, State::NotAsked);
     }
 }

@@ -9,8 +9,11 @@ mod summary;
 mod walk;
 
 use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::thread;
 
-use policy::policy::Policy;
+use policy::Policy;
 use smtp::time::WallTime;
 
 pub use outcome::Outcome;
@@ -27,6 +30,56 @@ const OPEN_SESSIONS: usize = 100_000;
 
 /// How long after its last word a session is taken to have ended (ours): longer than any command's or data's time-out.
 const SILENCE_MILLIS: u64 = 2 * 3_600_000;
+
+/// Why a replay came to no end.
+#[derive(Debug)]
+pub enum Failure {
+    /// The journal's folder can't be read.
+    Folder(io::Error),
+    /// A file of the journal can't be read.
+    Store(rusqlite::Error),
+    /// A thread ended abnormally.
+    Thread,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folder(error) => write!(formatter, "the journal's folder can't be read: {error}"),
+            Self::Store(error) => write!(formatter, "the journal can't be read: {error}"),
+            Self::Thread => formatter.write_str("a thread of the replay ended abnormally"),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// Decides again what was recorded in that time, with so many threads. `progress` is called after each block, by each
+/// thread.
+///
+/// # Errors
+/// When a file of the journal can't be read.
+pub fn in_parallel(
+    reader: &Reader,
+    policy: &Policy,
+    times: (WallTime, Option<WallTime>),
+    threads: usize,
+    progress: &(dyn Fn() + Sync),
+) -> Result<Summary, Failure> {
+    let of = threads.max(1) as u64;
+    let readers = (0..of).map(|number| Ok((Share { number, of }, reader.again()?)));
+    let readers: Vec<_> = readers.collect::<io::Result<_>>().map_err(Failure::Folder)?;
+    let shares: Vec<_> = thread::scope(|scope| {
+        let work = |(share, reader)| scope.spawn(move || replay(&reader, policy, times, share, progress));
+        let threads: Vec<_> = readers.into_iter().map(work).collect();
+        threads.into_iter().map(thread::ScopedJoinHandle::join).collect()
+    });
+    let mut summary = Summary::default();
+    for share in shares {
+        summary.add(share.map_err(|_| Failure::Thread)?.map_err(Failure::Store)?);
+    }
+    Ok(summary)
+}
 
 /// Which part of the work a thread does.
 #[derive(Debug, Clone, Copy)]

@@ -5,15 +5,15 @@
 
 use std::sync::Arc;
 
+use policy::Policy;
 use policy::decision::{Decision, RuleId, Step};
-use policy::policy::Policy;
 use policy::slot::{Facts, Slot};
 use policy::stage::Stage;
 use policy::value::State;
 
 use super::super::again::{Gap, Translation};
 use super::super::record::{Entry, Head, Point};
-use super::basics::Basics;
+use super::basics::{Basics, take_back};
 use super::outcome::Outcome;
 use super::summary::{Key, Sample, Summary};
 
@@ -76,8 +76,7 @@ impl Walk {
             facts,
             masked: Vec::new(),
             basics,
-            recipient: None,
-            reverse_path: None,
+            filled: Vec::new(),
         }
     }
 
@@ -109,8 +108,8 @@ pub(super) struct Pass<'w> {
     facts: Facts,
     masked: Vec<Slot>,
     basics: Basics,
-    reverse_path: Option<String>,
-    recipient: Option<String>,
+    /// Facts that `basics` set for the decision at hand.
+    filled: Vec<Slot>,
 }
 
 impl Pass<'_> {
@@ -137,25 +136,10 @@ impl Pass<'_> {
 
     /// Brings the facts up to date.
     fn know(&mut self, entry: &Entry<'_>) {
+        take_back(&mut self.facts, &mut self.filled);
         self.translation.apply(entry.facts, &mut self.facts, &mut self.masked);
-        if self.head.masked {
-            return;
-        }
-        if entry.reverse_path != self.reverse_path.as_deref() {
-            self.reverse_path = entry.reverse_path.map(str::to_owned);
-        }
-        if entry.recipient != self.recipient.as_deref() {
-            self.recipient = entry.recipient.map(str::to_owned);
-        }
-        self.basics.client(&mut self.facts, self.head.client.ip(), self.head.client.port());
-        if let Some(helo) = entry.helo {
-            self.basics.helo(&mut self.facts, helo);
-        }
-        if let Some(reverse_path) = entry.reverse_path {
-            self.basics.reverse_path(&mut self.facts, reverse_path);
-        }
-        if let Some(recipient) = entry.recipient {
-            self.basics.recipient(&mut self.facts, recipient);
+        if !self.head.masked {
+            self.basics.fill(&mut self.facts, &mut self.filled, (self.head, entry));
         }
     }
 
@@ -173,9 +157,8 @@ impl Pass<'_> {
                     *place = way;
                 }
             }
-            match self.walk.way(before) {
-                Some(way @ (Way::Closed(_) | Way::Untold(_))) => return way.clone(),
-                _ => {}
+            if let Some(way @ (Way::Closed(_) | Way::Untold(_))) = self.walk.way(before) {
+                return way.clone();
             }
         }
         let Recipients { accepted, refused, untold } = self.walk.recipients;
