@@ -17,8 +17,11 @@ pub(crate) struct Args {
 }
 
 /// The documents: what `gatepost reference` calls them, and where they stand.
-const DOCUMENTS: [(&str, &str); 2] =
-    [("replies", "docs/reference/replies.md"), ("configuration", "docs/reference/configuration.md")];
+const DOCUMENTS: [(&str, &str); 3] = [
+    ("replies", "docs/reference/replies.md"),
+    ("configuration", "docs/reference/configuration.md"),
+    ("policy-grammar", "docs/reference/policy-grammar.md"),
+];
 
 /// Writes or compares each document.
 ///

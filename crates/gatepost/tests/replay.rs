@@ -261,7 +261,9 @@ fn a_replay_is_exact() {
     assert_eq!(replayed(state.path(), &new, 3), summary);
     let reader = Reader::open(&store::folder(state.path())).unwrap();
     let blocks = std::sync::atomic::AtomicUsize::new(0);
-    let count = || drop(blocks.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+    let count = || {
+        blocks.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    };
     let together = in_parallel(&reader, &new, (WallTime::default(), None), 2, &count).unwrap();
     assert_eq!(together, summary);
     let listed = reader.blocks(WallTime::default(), None).unwrap().len();
@@ -283,9 +285,6 @@ fn a_replay_is_exact() {
     ] {
         assert!(groups.iter().any(|group| group == wanted), "{wanted} is missing in {groups:#?}");
     }
-    assert!(
-        groups.iter().any(|group| group.starts_with("message: ") && group.ends_with("accept, quarantine"))
-    );
     assert!(expected.not_reached > 0 && expected.groups.values().any(|group| group.1 > 0));
     let gaps: Vec<&str> = expected.gaps.keys().map(|(name, _)| name.as_str()).collect();
     assert!(gaps.contains(&"spf.result") && gaps.contains(&"black.listed"), "{gaps:?}");

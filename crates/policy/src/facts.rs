@@ -140,6 +140,8 @@ macro_rules! facts {
 }
 
 facts! {
+    "server.hostname" Text Connect Session Session,
+        "The name of this server, as its greeting says it.";
     "client.ip" Address Connect Session Session,
         "The client's address.";
     "client.port" Number Connect Session Session,
@@ -161,7 +163,7 @@ facts! {
     "client.may_relay" Boolean Connect Session Session,
         "Whether the client is one of `clients.relay` of the configuration and there is a way for what it relays.";
     "client.refused" Text Connect Session Session [optional],
-        "What the configuration's `clients.refused` has the client told.";
+        "What the client is told when it is one of `clients.refused` of the configuration.";
     "client.early" Boolean Connect Session Session,
         "Whether the client sent something before the greeting (RFC 5321 §4.3.1).";
     "iprev.result" Choice(IPREV) Connect Session ClientName [fallible],
@@ -228,15 +230,15 @@ facts! {
         "How many recipients the transaction has already.";
     "recipient.null_mx" Boolean Recipient Recipient RecipientDomain [fallible],
         "Whether the domain of a recipient that isn't local has a null MX (RFC 7505); `no` for local ones.";
-    "mailbox.kind" Choice(MAILBOX_KINDS) Recipient Recipient Mailbox,
+    "mailbox.kind" Choice(MAILBOX_KINDS) Recipient Recipient Mailbox [fallible],
         "What the recipient's address is here; `relayed` when its domain isn't local.";
-    "mailbox.exists" Boolean Recipient Recipient Mailbox,
+    "mailbox.exists" Boolean Recipient Recipient Mailbox [fallible],
         "Whether a local recipient exists; `yes` for domains that aren't local.";
-    "mailbox.moved" Text Recipient Recipient Mailbox [optional],
+    "mailbox.moved" Text Recipient Recipient Mailbox [optional fallible],
         "Where the mailbox has moved to.";
-    "mailbox.forward" Text Recipient Recipient Mailbox [optional],
+    "mailbox.forward" Text Recipient Recipient Mailbox [optional fallible],
         "Where the mailbox's mail is forwarded to, when that may be disclosed.";
-    "mailbox.busy" Boolean Recipient Recipient Mailbox,
+    "mailbox.busy" Boolean Recipient Recipient Mailbox [fallible],
         "Whether the mailbox is marked busy.";
     "mailbox.over_quota" Boolean Recipient Recipient Mailbox [fallible remembers],
         "Whether the mailbox is over its quota, or would be with the declared size.";

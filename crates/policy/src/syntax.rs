@@ -1,15 +1,20 @@
-//! The text of a policy: from octets to a tree.
+//! The text of a policy: from octets to a tree, and from a text to the same text well laid out.
 //!
 //! Reading goes on behind a mistake: one run finds every mistake of a file, up to [`limits::FINDINGS`]. It takes time and
 //! memory in proportion to the text, and no text makes it recurse deeper than [`limits::NESTING`].
 
 pub mod ast;
+mod format;
 mod lexer;
 pub mod limits;
 mod parser;
+mod reference;
 pub mod words;
 
 use crate::diagnostic::Diagnostic;
+
+pub use format::format;
+pub use reference::reference;
 
 /// Reads the text of the policy's file number `file`: its tree, and what is wrong with it, in the order of the text.
 ///

@@ -56,7 +56,7 @@ enum Command {
     Explain(explain::Args),
     /// Decide recorded mail again by another policy, and show what would change.
     Replay(replay::Args),
-    /// Look after the policy.
+    /// Work on a policy's text, and see what its rules did.
     Policy(policy::Args),
     /// Look into the queue of a server that is not running.
     Queue(queue::Args),

@@ -18,6 +18,8 @@ enum Page {
     Replies,
     /// The keys of the configuration.
     Configuration,
+    /// The grammar of policies.
+    PolicyGrammar,
 }
 
 /// Prints the page.
@@ -28,6 +30,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let text = match args.page {
         Page::Replies => crate::codes::reference_replies(),
         Page::Configuration => crate::config::reference(),
+        Page::PolicyGrammar => policy::syntax::reference(),
     };
     std::io::stdout().write_all(text.as_bytes())?;
     Ok(ExitCode::SUCCESS)

@@ -42,6 +42,9 @@ pub(super) enum Kind {
     LeftParenthesis,
     RightParenthesis,
     Comma,
+    LeftBracket,
+    RightBracket,
+    Colon,
     /// `=`
     Equals,
     Compare(Operator),
@@ -100,6 +103,9 @@ pub(super) fn tokens(file: u16, text: &str) -> Tokens {
     lexer.out
 }
 
+/// What can stand where something else does, for findings.
+const A_TOKEN: &str = "expected a word, a number, a text in quotes or a sign";
+
 struct Lexer<'t> {
     text: &'t str,
     file: u16,
@@ -110,8 +116,8 @@ struct Lexer<'t> {
     out: Tokens,
 }
 
-/// Signs, longest first, with what they are.
-const SIGNS: [(&str, Kind); 13] = [
+/// Signs, longest first, with what they are. Brackets and colons mean nothing: the parser says what stands in their place.
+const SIGNS: [(&str, Kind); 16] = [
     ("..", Kind::Range),
     ("==", Kind::Compare(Operator::Equal)),
     ("!=", Kind::Compare(Operator::NotEqual)),
@@ -124,31 +130,30 @@ const SIGNS: [(&str, Kind); 13] = [
     ("}", Kind::RightBrace),
     ("(", Kind::LeftParenthesis),
     (")", Kind::RightParenthesis),
+    ("[", Kind::LeftBracket),
+    ("]", Kind::RightBracket),
+    (":", Kind::Colon),
     (",", Kind::Comma),
 ];
 
 /// Signs of other languages, longest first: what they are read as, and what to write.
-const FOREIGN_SIGNS: [(&str, Option<Kind>, &str); 20] = [
-    ("===", Some(Kind::Compare(Operator::Equal)), "=="),
-    ("!==", Some(Kind::Compare(Operator::NotEqual)), "!="),
-    ("!~*", Some(Kind::Broken), "not FACT matches \"...\""),
-    ("=~", Some(Kind::Broken), "matches"),
-    ("!~", Some(Kind::Broken), "not FACT matches \"...\""),
-    ("~=", Some(Kind::Broken), "matches"),
-    ("<>", Some(Kind::Compare(Operator::NotEqual)), "!="),
-    ("=>", Some(Kind::Broken), ">= for a comparison; an action stands on a line of its own"),
-    ("=<", Some(Kind::Compare(Operator::AtMost)), "<="),
-    ("->", Some(Kind::Broken), "the action on a line of its own"),
-    (":=", Some(Kind::Equals), "="),
-    ("&&", Some(Kind::And), "and"),
-    ("||", Some(Kind::Or), "or"),
-    ("&", Some(Kind::And), "and"),
-    ("|", Some(Kind::Or), "or"),
-    ("!", Some(Kind::Not), "not"),
-    ("[", Some(Kind::LeftParenthesis), "("),
-    ("]", Some(Kind::RightParenthesis), ")"),
-    (":", Some(Kind::Broken), "= in a declaration, and nothing before a block"),
-    (";", None, "nothing: a line needs no sign at its end"),
+const FOREIGN_SIGNS: [(&str, Kind, &str); 16] = [
+    ("===", Kind::Compare(Operator::Equal), "=="),
+    ("!==", Kind::Compare(Operator::NotEqual), "!="),
+    ("!~*", Kind::Broken, "not FACT matches"),
+    ("=~", Kind::Broken, "matches"),
+    ("!~", Kind::Broken, "not FACT matches"),
+    ("~=", Kind::Broken, "matches"),
+    ("<>", Kind::Compare(Operator::NotEqual), "!="),
+    ("=>", Kind::Broken, ">="),
+    ("=<", Kind::Compare(Operator::AtMost), "<="),
+    ("->", Kind::Broken, "when"),
+    (":=", Kind::Equals, "="),
+    ("&&", Kind::And, "and"),
+    ("||", Kind::Or, "or"),
+    ("&", Kind::And, "and"),
+    ("|", Kind::Or, "or"),
+    ("!", Kind::Not, "not"),
 ];
 
 impl<'t> Lexer<'t> {
@@ -219,17 +224,23 @@ impl<'t> Lexer<'t> {
         if rest.starts_with("//") || rest.starts_with("/*") || rest.starts_with("--") {
             return self.foreign_comment();
         }
+        if char == ';' {
+            self.at += 1;
+            let finding = Diagnostic::error(
+                "a line has no `;` at its end",
+                self.span(start),
+                "expected the end of the line",
+            );
+            return self.find(finding.help(String::from("take it out")));
+        }
         if let Some((sign, kind, meant)) = FOREIGN_SIGNS.iter().find(|(sign, ..)| rest.starts_with(sign))
-            && !(*sign == "!" && rest.starts_with("!="))
+            && (*sign != "!" || !rest.starts_with("!="))
         {
             self.at += sign.len();
-            let advice = format!("write {}", quoted_unless_prose(meant));
             let title = format!("`{sign}` is not part of the language");
-            self.find(Diagnostic::error(title, self.span(start), format!("expected {meant}")).help(advice));
-            if let Some(kind) = kind {
-                self.push(*kind, start);
-            }
-            return;
+            let finding = Diagnostic::error(title, self.span(start), format!("expected `{meant}`"));
+            self.find(finding.help(format!("write `{meant}`")));
+            return self.push(*kind, start);
         }
         if let Some((sign, kind)) = SIGNS.iter().find(|(sign, _)| rest.starts_with(sign)) {
             self.at += sign.len();
@@ -240,28 +251,49 @@ impl<'t> Lexer<'t> {
 
     /// Characters that mean nothing: as many as follow each other are one finding.
     fn unknown(&mut self, char: char) {
+        if matches!(char, '*' | '@' | '?' | '/' | '~' | '^' | '$' | '%') {
+            return self.without_quotes();
+        }
         let start = self.at;
         let strange = |char: &char| !char.is_ascii() || char.is_ascii_control();
-        let length = if strange(&char) {
-            self.rest().chars().take_while(|char| strange(char) && *char != '\n').map(char::len_utf8).sum()
-        } else {
-            char.len_utf8()
-        };
-        self.at += length.max(char.len_utf8());
+        let run = self
+            .rest()
+            .chars()
+            .take_while(|char| strange(char) && *char != '\n')
+            .map(char::len_utf8)
+            .sum::<usize>();
+        self.at += run.max(char.len_utf8());
         let blank =
             char.is_whitespace() || char.is_control() || matches!(char, '\u{200b}'..='\u{200f}' | '\u{feff}');
         let (title, advice) = if blank {
             let advice = "it looks like a blank, but is none: replace it, by typing the line anew";
             (format!("the character U+{:04X} can't stand here", u32::from(char)), Some(advice.to_owned()))
         } else if char.is_ascii() {
-            let advice = "patterns, addresses and names with such signs stand in double quotes";
-            let quoted = matches!(char, '*' | '@' | '?' | '/' | '~' | '^' | '$' | '%');
-            (format!("`{char}` can't stand here"), quoted.then(|| advice.to_owned()))
+            (format!("`{char}` can't stand here"), None)
         } else {
             let advice = "letters beyond ASCII stand in quotes only";
-            (format!("`{char}` can't stand outside of quotes"), Some(advice.to_owned()))
+            (format!("`{}` can't stand outside of quotes", char.escape_debug()), Some(advice.to_owned()))
         };
-        self.broken(start, title, "expected a word, a number, a text in quotes or a sign", advice);
+        self.broken(start, title, A_TOKEN, advice);
+    }
+
+    /// What looks like an address or a pattern without its quotes, from the word right before it on.
+    fn without_quotes(&mut self) {
+        let mut start = self.at;
+        let joined = |token: &Token| token.kind == Kind::Word && token.span.end as usize == start;
+        if let Some(word) = self.out.tokens.pop_if(|token| joined(token)) {
+            start = word.span.start as usize;
+            self.first = word.first;
+        }
+        let ends =
+            |char: char| char.is_whitespace() || matches!(char, ',' | '"' | '(' | ')' | '{' | '}' | '#');
+        let rest = self.rest();
+        self.at += rest.find(ends).unwrap_or(rest.len()).max(1);
+        let written = self.text.get(start..self.at).unwrap_or_default();
+        let advice =
+            (written.len() <= limits::NAME_OCTETS).then(|| format!("a text stands in quotes: \"{written}\""));
+        let title = format!("`{}` can't stand outside of quotes", atom::shortened(written).escape_debug());
+        self.broken(start, title, A_TOKEN, advice);
     }
 
     fn foreign_comment(&mut self) {
@@ -280,11 +312,6 @@ impl<'t> Lexer<'t> {
         let finding = Diagnostic::error("a comment begins with `#`", place, "expected `#`");
         self.find(finding.help(String::from("a comment goes from `#` to the end of its line")));
     }
-}
-
-/// A sign in code marks; what reads as a sentence without.
-fn quoted_unless_prose(meant: &str) -> String {
-    if meant.contains(' ') { meant.to_owned() } else { format!("`{meant}`") }
 }
 
 /// A stretch of the file; no file is longer than `u32` counts.

@@ -43,14 +43,18 @@ pub(super) enum LineKind {
     Declaration,
     /// A block with braces, at the margin.
     Block,
-    /// A rule or `use`, within a block.
+    /// A rule, within a block.
     Rule,
+    /// `use` with its name, within a block.
+    Use,
     /// An action or `unsure` arm of a rule.
     Action,
     /// A setting, a fact or an expectation within a block.
     Setting,
     /// The brace that closes a block at the margin.
     Close,
+    /// The end of the text.
+    End,
 }
 
 /// Something was reported already.
@@ -121,7 +125,9 @@ impl Parser<'_> {
         Ok(Some(match word {
             "include" => {
                 self.bump();
-                Item::Include(self.text("the file to include, in quotes")?)
+                let file = self.text("the file to include, in quotes")?;
+                self.statement_ends("the end of the line")?;
+                Item::Include(file)
             }
             "networks" | "names" | "patterns" => Item::List(self.list(word)?),
             "shadow" | "dnsbl" | "dnswl" | "rhsbl" | "table" | "rate" => Item::Source(self.source(word)?),
@@ -193,7 +199,7 @@ impl Parser<'_> {
         } else {
             None
         };
-        self.expected_with("`at`, `test` or a declaration such as `names` or `dnsbl`", advice)
+        self.expected_to_begin("`at`, `test` or a declaration such as `names` or `dnsbl`", advice)
     }
 
     /// Passes over what could not be read, to the next line that begins an item. Braces that open on the way close again.

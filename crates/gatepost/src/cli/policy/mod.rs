@@ -1,6 +1,7 @@
-//! `gatepost policy`: what a policy says and does; its subcommands have a file each.
+//! `gatepost policy`: what can be done with a policy's text, and what its rules did; one file a subcommand.
 
-pub mod report;
+mod fmt;
+mod report;
 
 use std::process::ExitCode;
 
@@ -15,16 +16,19 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    /// Lay a policy's text out well: blanks and ends of lines change, nothing else.
+    Fmt(fmt::Args),
     /// Say of each rule how often it answered, would have answered or could not be told, and for whom.
     Report(report::Args),
 }
 
-/// Carries out the command.
+/// Runs the subcommand.
 ///
 /// # Errors
 /// What the subcommand says.
 pub fn run(args: &Args, options: &SiteOptions) -> anyhow::Result<ExitCode> {
     match &args.command {
+        Command::Fmt(args) => fmt::run(args),
         Command::Report(args) => report::run(args, options),
     }
 }

@@ -25,7 +25,7 @@ const TOP_SHOWN: usize = 3;
 
 /// What `gatepost policy report` takes.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Count from then on: 7d, 12h, 2026-11-25 or 2026-11-25T10:30 (UTC), to the hour. By default the last 7 days.
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
@@ -38,7 +38,7 @@ pub struct Args {
 ///
 /// # Errors
 /// When the journal can't be read.
-pub fn run(args: &Args, options: &SiteOptions) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &Args, options: &SiteOptions) -> anyhow::Result<ExitCode> {
     let since = recorded::since(args.since.as_deref(), SINCE_DEFAULT)?;
     let reader = recorded::open(options)?;
     let report = Report::of(&reader, since)?;
@@ -50,7 +50,7 @@ pub fn run(args: &Args, options: &SiteOptions) -> anyhow::Result<ExitCode> {
 
 /// What each rule did.
 #[derive(Debug, Serialize)]
-pub(in super::super) struct Report {
+struct Report {
     since: String,
     journal: Coverage,
     /// Those that did something first, the busiest first.
@@ -93,7 +93,7 @@ impl Rule {
 }
 
 impl Report {
-    pub(in super::super) fn of(reader: &Reader, since: WallTime) -> anyhow::Result<Self> {
+    fn of(reader: &Reader, since: WallTime) -> anyhow::Result<Self> {
         let mut sums: BTreeMap<String, Counts> = BTreeMap::new();
         for RuleHour { rule, counts, .. } in reader.hours(since)? {
             sums.entry(rule).or_default().add(&counts);

@@ -83,6 +83,9 @@ impl Lexer<'_> {
             atom.bytes().skip(usize::from(atom.starts_with('-'))).take_while(u8::is_ascii_digit).count();
         let (number, unit) =
             atom.split_at_checked(digits + usize::from(atom.starts_with('-'))).unwrap_or((atom, ""));
+        if self.byte(0) == Some(b'/') && atom.parse::<Ipv4Addr>().is_err() {
+            return self.short_network(start, atom);
+        }
         if unit.is_empty() {
             return match number.parse() {
                 Ok(number) => self.push(Kind::Number(number), start),
@@ -103,9 +106,30 @@ impl Lexer<'_> {
         }
         let title = format!("`{}` is neither a number nor an address", shortened(atom));
         let label = "expected a number, an enhanced code (5.7.1) or an address (192.0.2.1)";
-        let dashed = atom.split_once('-').filter(|(code, _)| code.len() == 3);
-        let advice = dashed.map(|(code, rest)| format!("a code and an enhanced code: {code} {rest}"));
+        let advice = match atom.split_once('-') {
+            Some((code, rest)) if code.len() == 3 => {
+                Some(format!("a code and an enhanced code: {code} {rest}"))
+            }
+            _ if atom.matches('.').count() == 1 => Some(String::from(
+                "an enhanced code has three numbers, such as 5.7.1; other numbers have no fraction",
+            )),
+            _ => None,
+        };
         self.broken(start, title, label, advice);
+    }
+
+    /// A network that leaves out what is zero.
+    fn short_network(&mut self, start: usize, written: &str) {
+        let rest = self.rest();
+        self.at += 1 + rest.bytes().skip(1).take_while(u8::is_ascii_digit).count();
+        let prefix = rest.get(..self.at - start - written.len()).unwrap_or_default();
+        let zeros = 3_usize.saturating_sub(written.matches('.').count());
+        let advice = written
+            .bytes()
+            .all(|octet| octet.is_ascii_digit() || octet == b'.')
+            .then(|| format!("write `{written}{}{prefix}`", ".0".repeat(zeros)));
+        let title = format!("`{}{prefix}` is not a network", shortened(written));
+        self.broken(start, title, "expected a network such as 192.0.2.0/24", advice);
     }
 
     fn too_large(&mut self, start: usize, number: &str) {
@@ -142,10 +166,20 @@ impl Lexer<'_> {
         }
         let title = format!("`{}` is no unit", shortened(unit));
         let label = "expected a time (500ms, 30s, 5min, 1h, 7d) or a size (50 MB)";
-        let meant = familiar_time(unit).map(|ours| format!("write `{count}{ours}`")).or_else(|| {
-            unit.contains(|char: char| char.is_ascii_digit()).then(|| "a time has one unit: `90min`".into())
-        });
-        self.broken(start, title, label, meant);
+        if let Some((ours, milliseconds)) = familiar_time(unit)
+            && let Some(Ok(milliseconds)) = count.checked_mul(milliseconds).map(u64::try_from)
+        {
+            let finding = Diagnostic::error(title, self.span(start), label);
+            self.find(finding.help(format!("write `{count}{ours}`")));
+            return self.push(Kind::Duration(Duration::from_millis(milliseconds)), start);
+        }
+        let several = unit.contains(|char: char| char.is_ascii_digit());
+        let advice = if several {
+            "a time has one unit: `90min`"
+        } else {
+            "a name begins with a letter, and a text stands in quotes"
+        };
+        self.broken(start, title, label, Some(String::from(advice)));
     }
 
     /// An address, and the length of its prefix when one follows.
@@ -175,7 +209,12 @@ impl Lexer<'_> {
 }
 
 /// The unit of time that is called `unit` elsewhere, or nearly so.
-pub(in crate::syntax) fn familiar_time(unit: &str) -> Option<&'static str> {
+pub(in crate::syntax) fn familiar_time(unit: &str) -> Option<(&'static str, i64)> {
+    let ours = our_time(unit)?;
+    TIME_UNITS.iter().find(|(name, _)| *name == ours).copied()
+}
+
+fn our_time(unit: &str) -> Option<&'static str> {
     let lower = unit.to_ascii_lowercase();
     let familiar = FAMILIAR_TIMES.iter().find(|(other, _)| *other == lower).map(|(_, ours)| *ours);
     let ours = || TIME_UNITS.iter().map(|(unit, _)| *unit).find(|unit| unit.eq_ignore_ascii_case(&lower));
@@ -215,7 +254,7 @@ fn extent(text: &str) -> usize {
 }
 
 /// The start of what may be very long.
-fn shortened(text: &str) -> String {
+pub(super) fn shortened(text: &str) -> String {
     const SHOWN: usize = 40;
     if text.len() <= SHOWN {
         text.to_owned()

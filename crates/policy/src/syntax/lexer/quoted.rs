@@ -54,7 +54,10 @@ impl Lexer<'_> {
             let escaped = chars.next().map(|(_, char)| char);
             if !matches!(escaped, Some('"' | '\\' | 'n')) {
                 let length = 1 + escaped.map_or(0, char::len_utf8);
-                let title = format!("`\\{}` is no escape", escaped.map(String::from).unwrap_or_default());
+                let title = format!(
+                    "`\\{}` is no escape",
+                    escaped.map(|char| char.escape_debug().to_string()).unwrap_or_default()
+                );
                 let label = "expected `\\\"`, `\\\\` or `\\n`";
                 let advice = String::from("a backslash is written `\\\\`, in regular expressions too");
                 let place = span(self.file, at, at + length);

@@ -15,7 +15,7 @@ impl Parser<'_> {
     /// Takes an action; nothing for a word that other servers have for doing nothing.
     pub(super) fn action(&mut self) -> Outcome<Option<Spanned<Action>>> {
         let start = self.token().span;
-        let Some(written) = self.word() else { return Err(self.expected(AN_ACTION)) };
+        let Some(written) = self.word() else { return Err(self.expected_to_begin(AN_ACTION, None)) };
         let word = match words::ACTIONS.into_iter().find(|action| *action == written) {
             Some(word) => word,
             None => match self.action_meant(written)? {
@@ -71,7 +71,7 @@ impl Parser<'_> {
         }
         let meant = words::familiar_action(written)
             .or_else(|| if written.len() > 2 { nearest(written, words::ACTIONS) } else { None });
-        let Some(meant) = meant else { return Err(self.expected(AN_ACTION)) };
+        let Some(meant) = meant else { return Err(self.expected_to_begin(AN_ACTION, None)) };
         let with_reply = verb(meant).is_some();
         let title = format!("`{written}` is not part of the language");
         let finding = Diagnostic::error(title, token.span, format!("expected `{meant}`"));

@@ -123,7 +123,9 @@ impl Parser<'_> {
             Kind::Equals => {
                 let title = "`=` says what something is; a comparison is written `==`";
                 let finding = Diagnostic::error(title, token.span, "expected `==`");
-                self.find(finding.help(format!("write `{} == ...`", subject.name)));
+                let value = self.tokens.get(self.at + 1).map(|next| self.letters(next.span));
+                let value = value.filter(|value| value.len() <= limits::NAME_OCTETS).unwrap_or("...");
+                self.find(finding.help(format!("write `{} == {value}`", subject.name)));
                 Some(Operator::Equal)
             }
             Kind::Broken => return Err(Reported),
@@ -310,12 +312,24 @@ impl Parser<'_> {
                 }
                 Ok(Set::Literals(values, token.span.to(self.last_span())))
             }
-            Kind::LeftBrace | Kind::Text(_) | Kind::Network(_) | Kind::Number(_) | Kind::Octets(_) => {
-                let braces = self.take(Kind::LeftBrace).is_some();
+            Kind::LeftBrace
+            | Kind::LeftBracket
+            | Kind::Text(_)
+            | Kind::Network(_)
+            | Kind::Number(_)
+            | Kind::Octets(_) => {
+                let closing = match token.kind {
+                    Kind::LeftBrace => Some(Kind::RightBrace),
+                    Kind::LeftBracket => Some(Kind::RightBracket),
+                    _ => None,
+                };
+                if closing.is_some() {
+                    self.bump();
+                }
                 let start = self.token().span;
                 let values = self.listed(|parser| parser.set_value())?;
                 let end = self.last_span();
-                if braces && self.take(Kind::RightBrace).is_none() {
+                if closing.is_some_and(|closing| self.take(closing).is_none()) {
                     return Err(self.expected("`,` or `)`"));
                 }
                 let inner = self.letters(start.to(end));

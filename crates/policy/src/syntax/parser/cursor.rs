@@ -4,7 +4,7 @@ use super::{Kind, Line, LineKind, Outcome, Parser, Reported, Token};
 use crate::diagnostic::Diagnostic;
 use crate::nearest::nearest;
 use crate::span::{Span, Spanned};
-use crate::syntax::ast::Word;
+use crate::syntax::ast::{Operator, Word};
 use crate::syntax::lexer::unescaped;
 use crate::syntax::{limits, words};
 
@@ -68,8 +68,15 @@ impl<'t> Parser<'t> {
         if let Some(token) = self.take_word(word) {
             return Ok(token);
         }
+        let familiar: &[&str] = match word {
+            "by" => &["per", "for", "of", "on"],
+            "of" => &["for", "by", "on", "from"],
+            "over" => &["per", "in", "within", "every", "during"],
+            "keyed" => &["key", "keys"],
+            _ => &[],
+        };
         if let Some(written) = self.word()
-            && nearest(written, [word]).is_some()
+            && (nearest(written, [word]).is_some() || familiar.contains(&written))
         {
             let token = self.bump();
             let finding = Diagnostic::error(
@@ -88,14 +95,14 @@ impl<'t> Parser<'t> {
         if self.take(Kind::Equals).is_some() {
             return Ok(());
         }
-        if let Kind::Compare(crate::syntax::ast::Operator::Equal) = self.kind() {
-            let token = self.bump();
-            let finding =
-                Diagnostic::error("`==` compares; here something is declared", token.span, "expected `=`");
-            self.find(finding.help(String::from("write `=`")));
-            return Ok(());
-        }
-        Err(self.expected(&format!("`=` behind {before}")))
+        let title = match self.kind() {
+            Kind::Compare(Operator::Equal) => "`==` compares; here something is declared",
+            Kind::Colon => "a value stands behind `=`, not behind `:`",
+            _ => return Err(self.expected(&format!("`=` behind {before}"))),
+        };
+        let token = self.bump();
+        self.find(Diagnostic::error(title, token.span, "expected `=`").help(String::from("write `=`")));
+        Ok(())
     }
 
     /// Notes that a line begins at the next token.
@@ -123,10 +130,20 @@ impl<'t> Parser<'t> {
     /// reported and is not reported again.
     pub(super) fn expected_with(&mut self, what: &str, advice: Option<String>) -> Reported {
         let token = self.token();
+        self.report_expected(what, advice, token.kind == Kind::End || (token.first && self.at > 0))
+    }
+
+    /// Reports that `what` was expected where a line may begin.
+    pub(super) fn expected_to_begin(&mut self, what: &str, advice: Option<String>) -> Reported {
+        let ends = self.kind() == Kind::End;
+        self.report_expected(what, advice, ends)
+    }
+
+    fn report_expected(&mut self, what: &str, advice: Option<String>, ends: bool) -> Reported {
+        let token = self.token();
         if token.kind == Kind::Broken {
             return Reported;
         }
-        let ends = token.kind == Kind::End || (token.first && self.at > 0);
         let (found, span) = if token.kind == Kind::End && self.at == 0 {
             (String::from("an empty file"), token.span)
         } else if ends {
@@ -136,7 +153,7 @@ impl<'t> Parser<'t> {
         } else {
             (self.described(token), token.span)
         };
-        let title = format!("expected {what}, found {found}");
+        let title = format!("expected {}, found {found}", what.split(": ").next().unwrap_or(what));
         self.find(Diagnostic::error(title, span, format!("expected {what}")).help(advice));
         Reported
     }
@@ -252,6 +269,11 @@ impl<'t> Parser<'t> {
     pub(super) fn open(&mut self, before: &str) -> Outcome<Option<Span>> {
         if let Some(token) = self.take(Kind::LeftBrace) {
             return Ok(Some(token.span));
+        }
+        if let Some(colon) = self.take(Kind::Colon) {
+            let finding = Diagnostic::error("a block stands in braces", colon.span, "expected `{`");
+            self.find(finding.help(String::from("write `{`, and `}` behind the block")));
+            return Ok(self.take(Kind::LeftBrace).map(|brace| brace.span));
         }
         let goes_on = self.token().first && self.kind() != Kind::End;
         let reported = self.expected(&format!("`{{` behind {before}"));

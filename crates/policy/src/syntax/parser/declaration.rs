@@ -4,8 +4,8 @@ use super::{Kind, LineKind, Outcome, Parser, Reported};
 use crate::diagnostic::Diagnostic;
 use crate::span::Spanned;
 use crate::syntax::ast::{
-    CodeRange, Define, DnsListKind, GreylistItem, List, ListElement, ListKind, Network, ReplyItem,
-    SourceItem, SourceKind, TableContents,
+    CodeRange, Define, DnsListKind, GreylistItem, List, ListElement, ListKind, Literal, Network, ReplyItem,
+    SourceItem, SourceKind, TableContents, Word,
 };
 
 impl Parser<'_> {
@@ -19,8 +19,27 @@ impl Parser<'_> {
         let kind = Spanned::new(kind, self.bump().span);
         let name = self.name_for_conditions("a name for the list")?;
         self.equals("the list's name")?;
+        let opening = self.list_in_brackets(kind.node);
         let elements = self.listed(|parser| parser.list_element(kind.node))?;
+        if opening && matches!(self.kind(), Kind::RightBrace | Kind::RightBracket | Kind::RightParenthesis) {
+            self.bump();
+        }
+        self.statement_ends("`,` and another element, or the end of the line")?;
         Ok(List { kind, name, elements })
+    }
+
+    /// Reports a sign that opens a list, and takes it.
+    fn list_in_brackets(&mut self, kind: ListKind) -> bool {
+        if !matches!(self.kind(), Kind::LeftBrace | Kind::LeftBracket | Kind::LeftParenthesis) {
+            return false;
+        }
+        let sign = self.bump().span;
+        let title = "the elements of a list stand as they are, separated by commas";
+        let label =
+            if kind == ListKind::Networks { "expected a network" } else { "expected a text in quotes" };
+        let finding = Diagnostic::error(title, sign, label);
+        self.find(finding.help(format!("take out the `{}` and what closes it", self.letters(sign))));
+        true
     }
 
     fn list_element(&mut self, kind: ListKind) -> Outcome<ListElement> {
@@ -29,14 +48,6 @@ impl Parser<'_> {
         }
         if kind == ListKind::Networks {
             return self.network("an address, a network or `file \"...\"`").map(ListElement::Network);
-        }
-        if let Some(opening) = match self.kind() {
-            Kind::LeftBrace => Some("{"),
-            Kind::LeftParenthesis => Some("("),
-            _ => None,
-        } {
-            let advice = format!("the elements of a list stand without `{opening}`, separated by commas");
-            return Err(self.expected_with("a text in quotes or `file \"...\"`", Some(advice)));
         }
         self.text("a text in quotes or `file \"...\"`").map(ListElement::Text)
     }
@@ -70,6 +81,7 @@ impl Parser<'_> {
         let key = self.fact_path("the fact to look up, such as `client.ip`")?;
         let (mut codes, mut weight, mut timeout) = (Vec::new(), None, None);
         loop {
+            let clause = self.token().span;
             let twice = match self.word() {
                 Some("codes") => {
                     self.bump();
@@ -89,7 +101,7 @@ impl Parser<'_> {
             };
             if twice {
                 let label = "expected each of `codes`, `weight` and `timeout` once";
-                self.find(Diagnostic::error("this is said twice", self.last_span(), label));
+                self.find(Diagnostic::error("this is said twice", clause, label));
             }
         }
         self.statement_ends("`codes`, `weight`, `timeout` or the end of the line")?;
@@ -150,17 +162,29 @@ impl Parser<'_> {
             parser.equals("the key")?;
             let value = parser.text("a value in quotes")?;
             Ok(Some((key, value)))
-        })?;
-        if self.take(Kind::RightBrace).is_none() {
-            let label = "expected `,` and an entry, or `}`";
-            let place = self.token().span;
-            self.find(Diagnostic::error("the table has no end", place, label).also(open, "it begins here"));
-            return Err(Reported);
+        });
+        if self.take(Kind::RightBrace).is_some() {
+            return Ok(TableContents::Inline(entries?.into_iter().flatten().collect()));
         }
-        Ok(TableContents::Inline(entries.into_iter().flatten().collect()))
+        if entries.is_ok() {
+            let reported = self.expected("`,` and an entry, or `}`");
+            if let Some(finding) = self.findings.last_mut() {
+                finding.also = finding.also.take().or(Some((open, String::from("the table begins here"))));
+            }
+            return Err(reported);
+        }
+        while !matches!(self.kind(), Kind::RightBrace | Kind::End) && !self.item_interrupts() {
+            self.bump();
+        }
+        self.take(Kind::RightBrace);
+        Err(Reported)
     }
 
     fn rate(&mut self) -> Outcome<SourceKind> {
+        if let Kind::Number(limit) = self.kind() {
+            let advice = format!("the limit stands in a rule: rule NAME when RATE > {limit}");
+            return Err(self.expected_with("what is counted", Some(advice)));
+        }
         let counted =
             self.any_word("what is counted: connections, messages, recipients, refusals or failures")?;
         self.expect_word("by")?;
@@ -176,11 +200,16 @@ impl Parser<'_> {
     }
 
     /// Reports what stands behind a declaration on its line.
-    fn statement_ends(&mut self, what: &str) -> Outcome<()> {
-        if self.token().first || self.kind() == Kind::End {
+    pub(super) fn statement_ends(&mut self, what: &str) -> Outcome<()> {
+        let token = self.token();
+        if token.first || token.kind == Kind::End {
             return Ok(());
         }
-        Err(self.expected(what))
+        let last = self.at.checked_sub(1).and_then(|last| self.tokens.get(last));
+        let joined =
+            last.is_some_and(|last| matches!(last.kind, Kind::Text(_)) && last.span.end == token.span.start);
+        let advice = joined.then(|| String::from("a `\"` is missing on this line, or one too many"));
+        Err(self.expected_with(what, advice))
     }
 
     /// `greylist { wait 5min ... }`.
@@ -188,21 +217,33 @@ impl Parser<'_> {
         let span = self.bump().span;
         let open = self.open("`greylist`")?;
         let mut settings = Vec::new();
-        while self.kind() == Kind::Word && !(self.token().first && self.begins_item()) {
-            self.begin(LineKind::Setting);
-            let name = self.any_word("a setting")?;
-            if let Some(sign) = self.take(Kind::Equals) {
-                let title = "a setting of the greylist stands without `=`";
-                self.find(Diagnostic::error(title, sign.span, "expected the value"));
+        while !matches!(self.kind(), Kind::RightBrace | Kind::End) && !self.item_interrupts() {
+            let before = self.at;
+            match self.setting() {
+                Ok(setting) => settings.push(setting),
+                Err(Reported) => self.pass_over_step(before),
             }
-            let value = self.literal("the value of the setting")?;
-            settings.push((name, value));
-        }
-        if !matches!(self.kind(), Kind::RightBrace | Kind::End) && !self.token().first {
-            return Err(self.expected("a setting such as `wait 5min`, or `}`"));
         }
         self.close(open, "`greylist`");
         Ok(GreylistItem { span, settings })
+    }
+
+    /// `wait 5min`
+    fn setting(&mut self) -> Outcome<(Word, Literal)> {
+        if self.word().is_none() {
+            return Err(self.expected_to_begin("a setting such as `wait 5min`, or `}`", None));
+        }
+        self.begin(LineKind::Setting);
+        let name = self.any_word("a setting")?;
+        let sign = self.token();
+        if matches!(sign.kind, Kind::Equals | Kind::Colon) {
+            self.bump();
+            let title = format!("a setting of the greylist stands without `{}`", self.letters(sign.span));
+            let finding = Diagnostic::error(title, sign.span, "expected the value");
+            self.find(finding.help(String::from("take it out")));
+        }
+        let value = self.literal("the value of the setting")?;
+        Ok((name, value))
     }
 
     /// `define NAME = CONDITION`.
@@ -223,6 +264,7 @@ impl Parser<'_> {
             return Err(self.expected("`reject`, `defer` or `disconnect`"));
         }
         let answer = self.answer()?;
+        self.statement_ends("the end of the line")?;
         Ok(ReplyItem { name, answer })
     }
 }

@@ -5,7 +5,7 @@ use crate::diagnostic::Diagnostic;
 use crate::span::{Span, Spanned};
 use crate::syntax::ast::{FactPath, Literal, LiteralValue, Network};
 use crate::syntax::lexer::{familiar_size, familiar_time};
-use crate::syntax::words::{self, SIZE_UNITS, TIME_UNITS};
+use crate::syntax::words::{self, SIZE_UNITS};
 use std::time::Duration;
 
 impl Parser<'_> {
@@ -50,9 +50,7 @@ impl Parser<'_> {
             self.find(finding.help(format!("write `{number} {name}`")));
             return self.octets(number, octets, span);
         }
-        if let Some(name) = familiar_time(unit)
-            && let Some(&(_, milliseconds)) = TIME_UNITS.iter().find(|(unit, _)| *unit == name)
-        {
+        if let Some((name, milliseconds)) = familiar_time(unit) {
             self.bump();
             let title = format!("`{written}` is not how a time is written");
             let finding = Diagnostic::error(title, span, "expected a time such as 30s, 5min, 1h or 7d");
@@ -106,6 +104,10 @@ impl Parser<'_> {
             Kind::Network(network) => Ok(Spanned::new(network, self.bump().span)),
             Kind::Text(_) => {
                 let advice = String::from("addresses and networks stand without quotes");
+                Err(self.expected_with(what, Some(advice)))
+            }
+            Kind::Enhanced(_) | Kind::Number(_) => {
+                let advice = String::from("an IPv4 address has four numbers: 192.0.2.0/24");
                 Err(self.expected_with(what, Some(advice)))
             }
             _ => Err(self.expected(what)),

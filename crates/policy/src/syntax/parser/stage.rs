@@ -72,10 +72,10 @@ impl Parser<'_> {
     pub(super) fn entry(&mut self) -> Outcome<Option<StageEntry>> {
         let start = self.token().span;
         let Some(written) = self.word() else {
-            return Err(self.expected("`rule`, `observe rule` or `use`"));
+            return Err(self.expected_to_begin("`rule`, `observe rule` or `use`", None));
         };
         let word = if words::ENTRIES.contains(&written) { written } else { self.entry_word(written)? };
-        self.begin(LineKind::Rule);
+        self.begin(if word == "use" { LineKind::Use } else { LineKind::Rule });
         match word {
             "use" => {
                 self.bump();
@@ -118,7 +118,7 @@ impl Parser<'_> {
             }
             _ => String::from("a rule is written: rule NAME when CONDITION reject 550 5.7.1 \"...\""),
         };
-        Err(self.expected_with(what, Some(advice)))
+        Err(self.expected_to_begin(what, Some(advice)))
     }
 
     fn rule(&mut self, observe: Option<Span>, start: Span) -> Outcome<Option<StageEntry>> {
@@ -130,6 +130,11 @@ impl Parser<'_> {
         let (condition, braces) = match name {
             Ok(_) => self.head(),
             Err(Reported) => {
+                if !self.token().first
+                    && !matches!(self.kind(), Kind::Word | Kind::LeftBrace | Kind::RightBrace)
+                {
+                    self.bump();
+                }
                 // The condition's own mistakes are found all the same.
                 let (_, braces) = self.head();
                 (Err(Reported), braces)
@@ -243,7 +248,7 @@ impl Parser<'_> {
                 return self.action();
             }
         };
-        Err(self.expected_with("an action, `unsure` or the next rule", Some(String::from(advice))))
+        Err(self.expected_to_begin("an action, `unsure` or the next rule", Some(String::from(advice))))
     }
 
     /// Whether the actions of a rule end here.
@@ -279,12 +284,13 @@ impl Parser<'_> {
             }
             (None, None) => return true,
         };
+        let kept = unsure.is_some() && answered.is_none();
         let mut finding = Diagnostic::error(title, action.span, "expected the next rule");
         if let Some((span, label)) = also {
             finding = finding.also(span, label);
         }
         self.find(finding);
-        false
+        kept
     }
 
     /// Passes over what could not be read in a block, to the next line that begins an entry or ends the block.

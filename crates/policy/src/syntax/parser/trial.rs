@@ -19,7 +19,7 @@ impl Parser<'_> {
             let before = self.at;
             if self.is_word("at") {
                 let advice = String::from("expectations stand in `test`; `given` holds facts");
-                let _ = self.expected_with("a fact", Some(advice));
+                let _ = self.expected_to_begin("a fact", Some(advice));
                 self.pass_over_step(before);
                 continue;
             }
@@ -66,17 +66,22 @@ impl Parser<'_> {
     fn given_fact(&mut self) -> Outcome<GivenFact> {
         if self.is_word("expect") {
             let advice = String::from("say the stage first: at recipient expect accept");
-            return Err(self.expected_with("a fact or `at STAGE expect ...`", Some(advice)));
+            return Err(self.expected_to_begin("a fact or `at STAGE expect ...`", Some(advice)));
         }
         self.begin(LineKind::Setting);
-        let fact = self.fact_path("a fact and its value, or `}`")?;
+        let what = "a fact and its value, or `}`";
+        if self.word().is_none() {
+            return Err(self.expected_to_begin(what, None));
+        }
+        let fact = self.fact_path(what)?;
         if self.is_word("is") {
             let advice = Some(format!("a fact is given as `{} = ...`", fact.name));
             return Err(self.expected_with("`=` behind the fact", advice));
         }
         self.equals("the fact")?;
         let values = self.listed(|parser| {
-            if parser.token().first {
+            // The next line's fact is not a value of this one, whatever comma stands before it.
+            if parser.token().first && parser.kind() == Kind::Word {
                 return Err(parser.expected("a value"));
             }
             if let Some(word) = parser.word().filter(|word| word.contains('.')) {
@@ -142,7 +147,7 @@ impl Parser<'_> {
     }
 
     /// Passes over what could not be read since the token `before`, to the next line or the block's end.
-    fn pass_over_step(&mut self, before: usize) {
+    pub(super) fn pass_over_step(&mut self, before: usize) {
         if self.at == before {
             self.bump();
         }

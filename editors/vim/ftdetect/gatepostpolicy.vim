@@ -1,0 +1,2 @@
+" Policies of Gatepost.
+autocmd BufNewFile,BufRead *.policy setfiletype gatepostpolicy
