@@ -2,6 +2,7 @@
 //! of so many recorded recipients takes.
 
 #[path = "../tests/traffic/mod.rs"]
+#[allow(dead_code, reason = "what tests want to know of the traffic isn't looked at here")]
 mod traffic;
 
 use std::sync::Arc;
@@ -23,7 +24,7 @@ const NOW: WallTime = WallTime::from_unix_millis(1_795_600_800_000);
 
 const SETTINGS: Settings = Settings {
     enabled: true,
-    days: 10_000,
+    days: 1,
     size_octets: 100_000_000_000,
     mask: Mask::None,
     dialogue: false,
@@ -53,7 +54,7 @@ fn main() {
     let Ok(state) = tempfile::tempdir() else { return println!("no folder for the journal") };
     encode(&recorded);
 
-    let journal = Journal::open(state.path(), SETTINGS, NOW);
+    let journal = Journal::open_with(state.path(), SETTINGS, NOW, || NOW);
     let text = journal.policy(PolicyText::of(&recorded));
     let mut traffic = Traffic {
         journal: &journal,

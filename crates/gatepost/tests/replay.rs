@@ -30,7 +30,7 @@ const NOW: WallTime = WallTime::from_unix_millis(1_795_600_800_000);
 
 const SETTINGS: Settings = Settings {
     enabled: true,
-    days: 10_000,
+    days: 1,
     size_octets: 1_000_000_000,
     mask: Mask::None,
     dialogue: false,
@@ -51,7 +51,7 @@ fn load(name: &str) -> Policy {
 
 /// Sessions, and what was decided in them; the journal lies in `state`.
 fn record(state: &Path, recorded: &Policy, settings: Settings, sessions: u32) -> Vec<Vec<Made>> {
-    let journal = Journal::open(state, settings, NOW);
+    let journal = Journal::open_with(state, settings, NOW, || NOW);
     let text = journal.policy(PolicyText::of(recorded));
     let mut traffic = Traffic {
         journal: &journal,

@@ -86,11 +86,14 @@ fn parse_network(text: &str) -> Result<Network, String> {
 /// # Errors
 /// When the journal can't be read, or nothing was asked.
 pub fn run(args: &Args, options: &SiteOptions) -> anyhow::Result<ExitCode> {
-    let reader = recorded::open(options)?;
-    let (text, found) =
-        if args.question.is_empty() { search(args, &reader)? } else { explain(args, &reader)? };
+    let (text, found) = answer(args, &recorded::open(options)?)?;
     std::io::stdout().write_all(text.as_bytes())?;
     Ok(if found { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The page, and whether anything was found.
+pub(super) fn answer(args: &Args, reader: &Reader) -> anyhow::Result<(String, bool)> {
+    if args.question.is_empty() { search(args, reader) } else { explain(args, reader) }
 }
 
 /// What `--json` prints.
@@ -111,7 +114,9 @@ fn explain(args: &Args, reader: &Reader) -> anyhow::Result<(String, bool)> {
         return Ok((format!("{}\n", serde_json::to_string_pretty(&output)?), found));
     }
     if found {
-        return Ok((explanations.iter().map(in_words).collect::<Vec<_>>().join("\n"), true));
+        let before = std::iter::once(None).chain(explanations.iter().map(Some));
+        let pages = before.zip(&explanations).map(|(before, explanation)| in_words(explanation, before));
+        return Ok((pages.collect::<Vec<_>>().join("\n"), true));
     }
     let mut text = format!("Not found: {question}\n");
     if DecisionId::candidates(&question).is_empty() && question.trim().parse::<QueueId>().is_err() {
@@ -122,7 +127,7 @@ fn explain(args: &Args, reader: &Reader) -> anyhow::Result<(String, bool)> {
 }
 
 /// What the question leads to.
-pub(crate) fn explanations(reader: &Reader, question: &str) -> anyhow::Result<Vec<Explanation>> {
+fn explanations(reader: &Reader, question: &str) -> anyhow::Result<Vec<Explanation>> {
     if let Ok(id) = question.trim().parse::<QueueId>()
         && let Some(hit) = reader.by_queue_id(id)?
     {
@@ -261,31 +266,16 @@ impl Row {
     }
 }
 
-/// The explanation as a page.
-fn in_words(explanation: &Explanation) -> String {
+/// The explanation as a page; of who it was about only what differs from the one before.
+fn in_words(explanation: &Explanation, before: Option<&Explanation>) -> String {
     let mut text = String::new();
     let mark = explanation.id.as_ref().map_or_else(String::new, |id| format!(" [{id}]"));
     // Writing to a string cannot fail, here and below.
     let _ = writeln!(text, "{}: {}{mark}", explanation.stage, explanation.answer);
+    write_about(&mut text, explanation, before);
     let mut line = |label: &str, value: &str| {
         let _ = writeln!(text, "  {label:<11}{value}");
     };
-    let path = |text: &String| format!("<{text}>");
-    line("when", &explanation.time);
-    let client = explanation.port.map_or_else(
-        || format!("{} (masked)", explanation.client),
-        |port| format!("{}, port {port}", explanation.client),
-    );
-    line("client", &format!("{client}, at {} since {}", explanation.listener, explanation.connected));
-    if let Some(helo) = &explanation.helo {
-        line("helo", helo);
-    }
-    if let Some(reverse_path) = &explanation.reverse_path {
-        line("from", &path(reverse_path));
-    }
-    if let Some(recipient) = &explanation.recipient {
-        line("to", &path(recipient));
-    }
     if let Some(queue_id) = &explanation.queue_id {
         line("queue id", queue_id);
     }
@@ -322,6 +312,34 @@ fn in_words(explanation: &Explanation) -> String {
         let _ = writeln!(text, "\n  note: {note}");
     }
     text
+}
+
+/// When it was, and about whom.
+fn write_about(text: &mut String, explanation: &Explanation, before: Option<&Explanation>) {
+    let about = |explanation: &Explanation| {
+        let client = explanation.port.map_or_else(
+            || format!("{} (masked)", explanation.client),
+            |port| format!("{}, port {port}", explanation.client),
+        );
+        let path = |text: &Option<String>| text.as_ref().map(|text| format!("<{text}>"));
+        [
+            ("when", Some(explanation.time.clone())),
+            (
+                "client",
+                Some(format!("{client}, at {} since {}", explanation.listener, explanation.connected)),
+            ),
+            ("helo", explanation.helo.clone()),
+            ("from", path(&explanation.reverse_path)),
+            ("to", path(&explanation.recipient)),
+        ]
+    };
+    let before = before.map(about).unwrap_or_default();
+    for (place, (label, value)) in about(explanation).into_iter().enumerate() {
+        let told = before.get(place).and_then(|(_, value)| value.as_ref());
+        if let Some(value) = value.filter(|value| told != Some(value)) {
+            let _ = writeln!(text, "  {label:<11}{value}");
+        }
+    }
 }
 
 fn write_tried(text: &mut String, tried: &Tried) {

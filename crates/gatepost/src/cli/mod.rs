@@ -6,6 +6,8 @@ pub mod explain;
 pub mod policy;
 pub mod queue;
 mod recorded;
+#[cfg(test)]
+mod recorded_tests;
 pub mod reference;
 pub mod replay;
 pub mod run;

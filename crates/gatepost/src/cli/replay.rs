@@ -61,22 +61,30 @@ pub struct Args {
     json: bool,
 }
 
+/// From when, and until when if there is an end.
+type Times = (WallTime, Option<WallTime>);
+
 /// Replays, and prints what changes.
 ///
 /// # Errors
 /// When the policy is refused or the journal can't be read.
 pub fn run(args: &Args, options: &SiteOptions) -> anyhow::Result<ExitCode> {
+    let (text, changed) = answer(args, &recorded::open(options)?)?;
+    std::io::stdout().write_all(text.as_bytes())?;
+    let too_many = args.fail_over.is_some_and(|most| changed > most);
+    Ok(if too_many { ExitCode::from(TOO_MANY) } else { ExitCode::SUCCESS })
+}
+
+/// The page, and how much changes.
+pub(super) fn answer(args: &Args, reader: &Reader) -> anyhow::Result<(String, u64)> {
     let times =
         (recorded::since(args.since.as_deref(), SINCE_DEFAULT)?, recorded::until(args.until.as_deref())?);
     let policy = load(&args.policy)?;
-    let reader = recorded::open(options)?;
-    let summary = in_parallel(&reader, &policy, times)?;
-    let page = Page::of(&summary, times, Coverage::of(&reader, times.0)?);
+    let summary = in_parallel(reader, &policy, times)?;
+    let page = Page::of(&summary, times, Coverage::of(reader, times.0)?);
     let text =
         if args.json { format!("{}\n", serde_json::to_string_pretty(&page)?) } else { page.in_words() };
-    std::io::stdout().write_all(text.as_bytes())?;
-    let too_many = args.fail_over.is_some_and(|most| summary.changed() > most);
-    Ok(if too_many { ExitCode::from(TOO_MANY) } else { ExitCode::SUCCESS })
+    Ok((text, summary.changed()))
 }
 
 /// Loads a policy from its file, and says what is wrong with it.
@@ -107,11 +115,7 @@ impl Files for Beside<'_> {
 }
 
 /// Replays with as many threads as there are processors.
-fn in_parallel(
-    reader: &Reader,
-    policy: &Policy,
-    times: (WallTime, Option<WallTime>),
-) -> anyhow::Result<Summary> {
+fn in_parallel(reader: &Reader, policy: &Policy, times: Times) -> anyhow::Result<Summary> {
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let blocks = reader.blocks(times.0, times.1)?.len();
     let bar = ProgressBar::new((blocks * threads) as u64);
@@ -182,7 +186,7 @@ struct Shown {
 }
 
 impl Page {
-    fn of(summary: &Summary, (since, until): (WallTime, Option<WallTime>), journal: Coverage) -> Self {
+    fn of(summary: &Summary, (since, until): Times, journal: Coverage) -> Self {
         let mut gaps: Vec<Gap> = summary
             .gaps
             .iter()
@@ -285,9 +289,9 @@ impl Change {
             self.after,
             by(&self.rule_after)
         );
-        let _ = write!(text, "  {} decisions", self.decisions);
+        let _ = write!(text, "  decisions: {}", self.decisions);
         if self.recipients_not_reached > 0 {
-            let _ = write!(text, ", {} recipients that are no longer reached", self.recipients_not_reached);
+            let _ = write!(text, "; recipients that are no longer reached: {}", self.recipients_not_reached);
         }
         text.push('\n');
         if self.counterfactual > 0 {

@@ -60,6 +60,17 @@ impl Journal {
     /// Opens the journal in the state directory. What fails is said in the log, and mail goes on without it.
     #[must_use]
     pub fn open(state: &Path, settings: Settings, now: WallTime) -> Self {
+        Self::open_with(state, settings, now, crate::clock::wall)
+    }
+
+    /// As [`Journal::open`], with a clock of the caller's: it says into which day's file is written.
+    #[must_use]
+    pub fn open_with(
+        state: &Path,
+        settings: Settings,
+        now: WallTime,
+        clock: impl Fn() -> WallTime + Send + 'static,
+    ) -> Self {
         let folder = store::folder(state);
         if let Err(error) = fs::create_dir_all(&folder) {
             tracing::warn!(folder = %folder.display(), %error, "the journal has no folder");
@@ -70,8 +81,7 @@ impl Journal {
         });
         let journal = Self::new(settings, ids, now);
         let writer = Writer::new(folder, settings, Arc::clone(&journal.shared), now);
-        match std::thread::Builder::new().name("journal".into()).spawn(move || writer.run(crate::clock::wall))
-        {
+        match std::thread::Builder::new().name("journal".into()).spawn(move || writer.run(clock)) {
             Ok(thread) => {
                 *journal.writer.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
             }

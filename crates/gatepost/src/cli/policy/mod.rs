@@ -32,3 +32,12 @@ pub fn run(args: &Args, options: &SiteOptions) -> anyhow::Result<ExitCode> {
         Command::Report(args) => report::run(args, options),
     }
 }
+
+/// The page of `policy report`.
+#[cfg(test)]
+pub(super) fn report_page(args: &Args, reader: &crate::journal::store::Reader) -> anyhow::Result<String> {
+    match &args.command {
+        Command::Report(args) => report::page(args, reader),
+        Command::Fmt(_) => anyhow::bail!("not a report"),
+    }
+}

@@ -39,13 +39,16 @@ pub(super) struct Args {
 /// # Errors
 /// When the journal can't be read.
 pub(super) fn run(args: &Args, options: &SiteOptions) -> anyhow::Result<ExitCode> {
-    let since = recorded::since(args.since.as_deref(), SINCE_DEFAULT)?;
-    let reader = recorded::open(options)?;
-    let report = Report::of(&reader, since)?;
-    let text =
-        if args.json { format!("{}\n", serde_json::to_string_pretty(&report)?) } else { report.in_words() };
+    let text = page(args, &recorded::open(options)?)?;
     std::io::stdout().write_all(text.as_bytes())?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The report, as it is to be printed.
+pub(super) fn page(args: &Args, reader: &Reader) -> anyhow::Result<String> {
+    let since = recorded::since(args.since.as_deref(), SINCE_DEFAULT)?;
+    let report = Report::of(reader, since)?;
+    Ok(if args.json { format!("{}\n", serde_json::to_string_pretty(&report)?) } else { report.in_words() })
 }
 
 /// What each rule did.
