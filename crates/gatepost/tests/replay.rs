@@ -17,7 +17,7 @@ use std::path::Path;
 use gatepost::journal::again::Gap;
 use gatepost::journal::replay::{Outcome, Share, Summary, in_parallel, replay};
 use gatepost::journal::store::{self, Reader};
-use gatepost::journal::{Journal, Mask, PolicyText, Settings};
+use gatepost::journal::{Journal, Mask, Settings};
 use policy::decision::Step;
 use policy::slot::Facts;
 use policy::stage::Stage;
@@ -52,7 +52,7 @@ fn load(name: &str) -> Policy {
 /// Sessions, and what was decided in them; the journal lies in `state`.
 fn record(state: &Path, recorded: &Policy, settings: Settings, sessions: u32) -> Vec<Vec<Made>> {
     let journal = Journal::open_with(state, settings, NOW, || NOW);
-    let text = journal.policy(PolicyText::of(recorded));
+    let text = journal.policy(recorded);
     let mut traffic = Traffic {
         journal: &journal,
         policy: recorded,

@@ -17,7 +17,7 @@ use smtp::time::WallTime;
 
 use super::{Cli, Command, SiteOptions, explain, policy as policy_command, replay};
 use crate::journal::store::{self, Reader};
-use crate::journal::{About, DecisionId, Journal, Mask, Peer, PolicyText, SessionLog, Settings};
+use crate::journal::{About, DecisionId, Journal, Mask, Peer, SessionLog, Settings};
 
 /// 2026-11-25, ten o'clock.
 const NOW: WallTime = WallTime::from_unix_millis(1_795_600_800_000);
@@ -66,7 +66,7 @@ impl Fixture {
         let state = tempfile::tempdir().unwrap();
         let journal = Journal::open_with(state.path(), SETTINGS, NOW, || NOW);
         let policy = load(POLICY);
-        let text = journal.policy(PolicyText::of(&policy));
+        let text = journal.policy(&policy);
         let session = |client: &str| {
             let peer =
                 Peer { client: client.parse().unwrap(), listener: SocketAddr::from(([198, 51, 100, 1], 25)) };

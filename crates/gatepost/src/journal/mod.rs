@@ -27,6 +27,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use policy::Policy;
 use smtp::time::WallTime;
 
 pub use block::Block;
@@ -71,6 +72,9 @@ impl Journal {
         now: WallTime,
         clock: impl Fn() -> WallTime + Send + 'static,
     ) -> Self {
+        if !settings.enabled && !settings.ids {
+            return Self::new(settings, Ids::random(), now);
+        }
         let folder = store::folder(state);
         if let Err(error) = fs::create_dir_all(&folder) {
             tracing::warn!(folder = %folder.display(), %error, "the journal has no folder");
@@ -133,8 +137,12 @@ impl Journal {
         self.settings.ids
     }
 
-    /// Makes a policy known whose decisions will come: once, when it comes into force.
-    pub fn policy(&self, policy: PolicyText) -> Arc<PolicyText> {
+    /// Makes a policy known whose decisions will come: once, when it comes into force. Sessions name it.
+    pub fn policy(&self, policy: &Policy) -> Arc<PolicyText> {
+        self.register(PolicyText::of(policy))
+    }
+
+    fn register(&self, policy: PolicyText) -> Arc<PolicyText> {
         let policy = Arc::new(policy);
         let mut policies = self.shared.policies();
         if policies.len() >= POLICIES_MAX {
