@@ -1,8 +1,9 @@
-//! `gatepost policy`: what can be done with a policy's text, one file a subcommand.
+//! `gatepost policy`: what can be done with a policy's text, and what its rules did; one file a subcommand.
 
 mod check;
 mod fmt;
 mod json;
+mod report;
 mod show;
 mod test;
 
@@ -14,6 +15,7 @@ use policy::diagnostic::Diagnostic;
 use policy::span::SourceFile;
 use policy::{Loaded, Policy, Refused};
 
+use super::SiteOptions;
 use crate::policy_files::FilesBeside;
 
 /// What `gatepost policy` takes.
@@ -33,18 +35,30 @@ enum Command {
     Show(show::Args),
     /// Lay a policy's text out well: blanks and ends of lines change, nothing else.
     Fmt(fmt::Args),
+    /// Say of each rule how often it answered, would have answered or could not be told, and for whom.
+    Report(report::Args),
 }
 
 /// Runs the subcommand.
 ///
 /// # Errors
-/// When a file can't be read or written, or standard output is gone.
-pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+/// What the subcommand says.
+pub fn run(args: &Args, options: &SiteOptions) -> anyhow::Result<ExitCode> {
     match &args.command {
         Command::Check(args) => check::run(args),
         Command::Test(args) => test::run(args),
         Command::Show(args) => show::run(args),
         Command::Fmt(args) => fmt::run(args),
+        Command::Report(args) => report::run(args, options),
+    }
+}
+
+/// The page of `policy report`.
+#[cfg(test)]
+pub(super) fn report_page(args: &Args, reader: &crate::journal::store::Reader) -> anyhow::Result<String> {
+    match &args.command {
+        Command::Report(args) => report::page(args, reader),
+        _ => anyhow::bail!("not a report"),
     }
 }
 
