@@ -169,7 +169,8 @@ fn meet(old: &[&str], new: &[&str]) -> (usize, usize) {
     for distance in 1..=LINES_COMPARED {
         for gone in 0..=distance {
             let come = distance - gone;
-            let alike = old.get(gone).is_some_and(|line| !line.trim().is_empty() && Some(line) == new.get(come));
+            let alike =
+                old.get(gone).is_some_and(|line| !line.trim().is_empty() && Some(line) == new.get(come));
             if alike || (gone == old.len() && come == new.len()) {
                 return (gone, come);
             }
