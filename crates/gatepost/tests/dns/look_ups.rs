@@ -188,3 +188,34 @@ async fn an_unsigned_answer_is_bogus_where_everything_is_to_be_validated() {
     assert_eq!(dns.ipv4("example.org").await, Err(DnsFailure::Bogus));
     assert_eq!(dns.mx("nowhere.example").await, Err(DnsFailure::Bogus));
 }
+
+#[tokio::test]
+async fn what_is_signed_is_secure_and_what_is_tampered_with_is_bogus() {
+    let server = DnsServer::with("example.org A 192.0.2.1\nexample.org MX 10 mx.example.org");
+    server.add("alias.example.org CNAME example.org\n_25._tcp.mx.example.org TXT no TLSA");
+    let folder = tempfile::tempdir().unwrap();
+    let anchors = folder.path().join("root.key");
+    std::fs::write(&anchors, server.sign()).unwrap();
+    let settings = DnsSettings { dnssec: true, trust_anchors: Some(anchors.clone()), ..server.settings() };
+    let dns = Dns::new(&settings).unwrap();
+
+    let mx = dns.mx("example.org").await.unwrap();
+    assert_eq!((mx.records().len(), mx.is_secure()), (1, true));
+    let alias = dns.ipv4("alias.example.org").await.unwrap();
+    assert_eq!((alias.records(), alias.is_secure()), (&[ip("192.0.2.1")][..], true));
+    for _ in 0..2 {
+        let nothing = dns.tlsa("_25._tcp.mx.example.org").await.unwrap();
+        assert_eq!((nothing.absent(), nothing.is_secure()), (Some(Absent::NoSuchRecord), true));
+    }
+    assert_eq!(server.asked("TLSA _25._tcp.mx.example.org"), 1, "proved absence is kept too");
+
+    // Another key signs from here on.
+    server.sign();
+    assert_eq!(dns.ipv4("mx.example.org").await, Err(DnsFailure::Bogus));
+    let plain = Dns::new(&server.settings()).unwrap();
+    let unproved = plain.mx("example.org").await.unwrap();
+    assert_eq!((unproved.records().len(), unproved.is_secure()), (1, false));
+    let missing = DnsSettings { trust_anchors: Some(folder.path().join("nowhere")), ..settings };
+    let why = Dns::new(&missing).unwrap_err();
+    assert!(why.starts_with("the trust anchors of") && why.contains("nowhere"), "{why}");
+}
