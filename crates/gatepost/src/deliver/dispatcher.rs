@@ -52,9 +52,6 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Longest sleep, so that a clock that steps is noticed.
 const SLEEP_MAX: Duration = Duration::from_secs(30);
 
-/// Longest wait for attempts under way at shutdown; what is cut off is tried again after the next start.
-const STOP_TIMEOUT: Duration = Duration::from_secs(20);
-
 /// Starts delivery; it runs until `stopping` becomes true and attempts under way are settled.
 pub fn spawn<S: Spool>(
     spool: Arc<S>,
@@ -128,7 +125,8 @@ impl<S: Spool> Dispatcher<S> {
             }
         }
         let rest = async { while self.running.join_next().await.is_some() {} };
-        if tokio::time::timeout(STOP_TIMEOUT, rest).await.is_err() {
+        let stop_timeout = self.outside.sites.current().config.queue.stop_timeout;
+        if tokio::time::timeout(stop_timeout, rest).await.is_err() {
             tracing::warn!("attempts under way are cut off; they are repeated after the next start");
         }
     }
@@ -333,7 +331,7 @@ impl<S: Spool> Outside<S> {
         let jitter = u32::try_from(random() >> 32).unwrap_or(0);
         let Delivery { received, due, .. } = delivery;
         let tried = Tried { received, due, attempts: delivery.attempts.saturating_add(1) };
-        let timing = Timing::after(&schedule(&site), tried, now, jitter);
+        let timing = Timing::after(&schedule(&site), site.config.queue.delay_warning, tried, now, jitter);
         let outcomes: Vec<RecipientOutcome> =
             attempts.iter().map(|attempt| outcome(attempt, timing.next)).collect();
         for ((index, attempt), outcome) in delivery.recipients.iter().zip(&attempts).zip(&outcomes) {
