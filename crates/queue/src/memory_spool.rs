@@ -11,7 +11,7 @@ use crate::delivery::{Delivery, DeliveryState, Phase, RecipientOutcome, Recipien
 use crate::message::{Draft, QueuedMessage};
 use crate::postmaster::{Census, Entry, Order, Query, entry};
 use crate::queue_id::{Allotter, QueueId};
-use crate::spool::{NoRoom, RECIPIENTS_MAX, Spool, SpoolError};
+use crate::spool::{Arrival, NoRoom, RECIPIENTS_MAX, Spool, SpoolError};
 use crate::wait::{Bell, Changed, lock};
 
 /// A spool in memory.
@@ -244,26 +244,31 @@ impl MemorySpool {
         Ok(ids)
     }
 
-    fn take(&self, id: QueueId, message: QueuedMessage, body: Body) -> Result<(), SpoolError> {
-        if message.recipients.is_empty() || message.recipients.len() > RECIPIENTS_MAX {
-            return Err(SpoolError::Recipients(id));
+    fn take(&self, arrivals: Vec<Arrival>) -> Result<(), SpoolError> {
+        let mut messages = Vec::with_capacity(arrivals.len());
+        for Arrival { id, message, body } in arrivals {
+            if message.recipients.is_empty() || message.recipients.len() > RECIPIENTS_MAX {
+                return Err(SpoolError::Recipients(id));
+            }
+            let octets = match body {
+                Body::Memory(octets) => octets,
+                Body::Large(SealedBody { id: other, content: SealedContent::Memory(octets), .. })
+                    if other == id =>
+                {
+                    octets
+                }
+                Body::Large(SealedBody { id: other, .. }) => {
+                    let why = format!("{other}'s body is not for {id} in this spool");
+                    return Err(SpoolError::Unavailable(why));
+                }
+            };
+            messages.push((id, Message::new(message, octets)));
         }
-        let octets = match body {
-            Body::Memory(octets) => octets,
-            Body::Large(SealedBody { id: other, content: SealedContent::Memory(octets), .. })
-                if other == id =>
-            {
-                octets
-            }
-            Body::Large(SealedBody { id: other, .. }) => {
-                return Err(SpoolError::Unavailable(format!("{other}'s body is not for {id} in this spool")));
-            }
-        };
         let mut queue = lock(&self.queue);
-        if queue.messages.contains_key(&id) {
-            return Err(SpoolError::Taken(id));
+        if let Some((id, _)) = messages.iter().find(|(id, _)| queue.messages.contains_key(id)) {
+            return Err(SpoolError::Taken(*id));
         }
-        queue.messages.insert(id, Message::new(message, octets));
+        queue.messages.extend(messages);
         drop(queue);
         self.bell.ring();
         Ok(())
@@ -319,8 +324,8 @@ impl Spool for MemorySpool {
         Ok(LargeBody { sink: Box::new(MemorySink { id, octets: Vec::new() }) })
     }
 
-    async fn enqueue(&self, id: QueueId, message: QueuedMessage, body: Body) -> Result<(), SpoolError> {
-        self.take(id, message, body)
+    async fn enqueue_all(&self, arrivals: Vec<Arrival>) -> Result<(), SpoolError> {
+        self.take(arrivals)
     }
 
     fn due(

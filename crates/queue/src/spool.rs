@@ -23,6 +23,17 @@ pub const LARGE_BODY_OCTETS: u64 = 1024 * 1024;
 /// Most recipients of a queued message after aliases (ours: bounds a record of the log).
 pub const RECIPIENTS_MAX: usize = 50_000;
 
+/// A message that is to be queued.
+#[derive(Debug)]
+pub struct Arrival {
+    /// Its name, from [`Spool::allot`].
+    pub id: QueueId,
+    /// Its envelope.
+    pub message: QueuedMessage,
+    /// Its mail data.
+    pub body: Body,
+}
+
 /// Accepted mail, kept until every recipient is delivered, failed or dropped.
 pub trait Spool: Send + Sync + 'static {
     /// A queue id that was never given before. It is wanted before the message is stored: the Received field names it.
@@ -55,7 +66,16 @@ pub trait Spool: Send + Sync + 'static {
         id: QueueId,
         message: QueuedMessage,
         body: Body,
-    ) -> impl Future<Output = Result<(), SpoolError>> + Send;
+    ) -> impl Future<Output = Result<(), SpoolError>> + Send {
+        self.enqueue_all(vec![Arrival { id, message, body }])
+    }
+
+    /// Takes several messages, all or none of them: they become durable together. Their bodies in memory are bounded by
+    /// [`LARGE_BODY_OCTETS`] together.
+    ///
+    /// # Errors
+    /// As [`Spool::enqueue`].
+    fn enqueue_all(&self, arrivals: Vec<Arrival>) -> impl Future<Output = Result<(), SpoolError>> + Send;
 
     /// At most `limit` deliveries that are due, oldest first within a destination, destinations in turn. They are the
     /// caller's until settled or released. Returns at once, empty when nothing is due.

@@ -15,7 +15,7 @@ use queue::memory_spool::MemorySpool;
 use queue::message::{Destination, Draft};
 use queue::postmaster::{Order, Query};
 use queue::simulated_disk::SimulatedDisk;
-use queue::spool::{LARGE_BODY_OCTETS, SpoolError};
+use queue::spool::{Arrival, LARGE_BODY_OCTETS, SpoolError};
 use support::{Driven, at, body, enqueue, message, put, run};
 
 /// Runs each test on each spool.
@@ -39,6 +39,7 @@ suite! {
     a_message_comes_back_as_it_was
     a_large_body_comes_back_in_chunks
     what_is_taken_is_checked
+    several_messages_are_taken_all_or_none
     recipients_with_one_destination_are_delivered_together
     a_delivery_is_with_one_claimant_at_a_time
     nothing_is_due_before_its_time
@@ -115,6 +116,31 @@ fn a_large_body_comes_back_in_chunks(spool: &impl Driven) {
     let other = spool.allot(at(0));
     let sealed = spool.large_body(dropped).unwrap().seal().unwrap();
     assert!(run(spool, spool.enqueue(other, message(0, &["a"]), Body::Large(sealed))).is_err());
+}
+
+fn several_messages_are_taken_all_or_none(spool: &impl Driven) {
+    let arrival = |id| Arrival { id, message: message(0, &["a"]), body: Body::Memory(body(id, 100)) };
+    let sealed = |id| {
+        let mut large = spool.large_body(id).unwrap();
+        large.append(&body(id, 100)).unwrap();
+        Arrival { id, message: message(0, &["a"]), body: Body::Large(large.seal().unwrap()) }
+    };
+    let [first, second, third, taken] = [(); 4].map(|()| spool.allot(at(0)));
+    run(spool, spool.enqueue_all(vec![arrival(first), sealed(second)])).unwrap();
+    enqueue(spool, taken, message(0, &["b"]), body(taken, 10)).unwrap();
+    for id in [first, second] {
+        assert_eq!(run(spool, spool.open(id)).unwrap().read_body().unwrap(), body(id, 100));
+    }
+    let refused = run(spool, spool.enqueue_all(vec![sealed(third), arrival(taken)]));
+    assert_eq!(refused, Err(SpoolError::Taken(taken)));
+    assert_eq!(run(spool, spool.open(third)).unwrap_err(), SpoolError::Gone(third));
+    let none = Arrival { message: message(0, &[]), ..arrival(third) };
+    let refused = run(spool, spool.enqueue_all(vec![arrival(spool.allot(at(0))), none]));
+    assert_eq!(refused, Err(SpoolError::Recipients(third)));
+    run(spool, spool.enqueue_all(Vec::new())).unwrap();
+    assert_eq!(run(spool, spool.census()).unwrap().messages, 3);
+    // The name is free again, that of the large body too.
+    run(spool, spool.enqueue_all(vec![sealed(third)])).unwrap();
 }
 
 fn what_is_taken_is_checked(spool: &impl Driven) {
