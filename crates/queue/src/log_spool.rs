@@ -57,7 +57,7 @@ use crate::body::{Body, LargeBody, SealedBody, SealedContent, StoredMessage, Unk
 use crate::delivery::{Delivery, RecipientOutcome};
 use crate::disk::Disk;
 use crate::kernel_disk::KernelDisk;
-use crate::message::{Draft, QueuedMessage};
+use crate::message::{Destination, Draft, QueuedMessage};
 use crate::postmaster::{Census, Entry, Order, Query};
 use crate::queue_id::{Allotter, QueueId};
 use crate::spool::{Arrival, NoRoom, RECIPIENTS_MAX, Spool, SpoolError};
@@ -229,16 +229,17 @@ impl<D: Disk> Spool for LogSpool<D> {
         self.commit_with_others(Job::Accept { messages, answer }, receiver).await
     }
 
-    fn due(
+    fn due_beside(
         &self,
         now: WallTime,
         limit: usize,
+        left_out: &[Destination],
     ) -> impl Future<Output = Result<Vec<Delivery>, SpoolError>> + Send {
-        ready(Ok(lock(&self.shared.index).take_due(now, limit)))
+        ready(Ok(lock(&self.shared.index).take_due(now, limit, left_out)))
     }
 
-    fn next_due(&self) -> Option<WallTime> {
-        lock(&self.shared.index).next_due()
+    fn next_due_beside(&self, left_out: &[Destination]) -> Option<WallTime> {
+        lock(&self.shared.index).next_due(left_out)
     }
 
     fn changed(&self) -> Changed {

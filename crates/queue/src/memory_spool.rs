@@ -8,7 +8,7 @@ use smtp::time::WallTime;
 
 use crate::body::{Body, BodySink, Content, LargeBody, SealedBody, SealedContent, StoredBody, StoredMessage};
 use crate::delivery::{Delivery, DeliveryState, Phase, RecipientOutcome, RecipientState};
-use crate::message::{Draft, QueuedMessage};
+use crate::message::{Destination, Draft, QueuedMessage};
 use crate::postmaster::{Census, Entry, Order, Query, entry};
 use crate::queue_id::{Allotter, QueueId};
 use crate::spool::{Arrival, NoRoom, RECIPIENTS_MAX, Spool, SpoolError};
@@ -84,7 +84,7 @@ impl Message {
     }
 
     fn recipient_states(&self) -> Vec<RecipientState> {
-        let state = |index: u32, destination: &crate::message::Destination| {
+        let state = |index: u32, destination: &Destination| {
             let find = |line: &&Line| line.state.pending.iter().any(|(recipient, _)| *recipient == index);
             let Some(line) = self.deliveries.iter().find(find) else {
                 return RecipientState {
@@ -112,11 +112,12 @@ impl Message {
 }
 
 impl Queue {
-    fn take_due(&mut self, now: WallTime, limit: usize) -> Vec<Delivery> {
+    fn take_due(&mut self, now: WallTime, limit: usize, left_out: &[Destination]) -> Vec<Delivery> {
         let mut waiting = Vec::new();
         for (&id, message) in &self.messages {
             for (number, line) in (0u32..).zip(&message.deliveries) {
-                if line.phase() == Phase::Waiting && line.state.due <= now {
+                let wanted = !left_out.contains(&line.state.destination);
+                if wanted && line.phase() == Phase::Waiting && line.state.due <= now {
                     waiting.push((line.state.due, id, number, line.state.destination.clone()));
                 }
             }
@@ -328,18 +329,20 @@ impl Spool for MemorySpool {
         self.take(arrivals)
     }
 
-    fn due(
+    fn due_beside(
         &self,
         now: WallTime,
         limit: usize,
+        left_out: &[Destination],
     ) -> impl Future<Output = Result<Vec<Delivery>, SpoolError>> + Send {
-        ready(Ok(lock(&self.queue).take_due(now, limit)))
+        ready(Ok(lock(&self.queue).take_due(now, limit, left_out)))
     }
 
-    fn next_due(&self) -> Option<WallTime> {
+    fn next_due_beside(&self, left_out: &[Destination]) -> Option<WallTime> {
         let queue = lock(&self.queue);
         let lines = queue.messages.values().flat_map(|message| &message.deliveries);
-        lines.filter(|line| line.phase() == Phase::Waiting).map(|line| line.state.due).min()
+        let wanted = lines.filter(|line| !left_out.contains(&line.state.destination));
+        wanted.filter(|line| line.phase() == Phase::Waiting).map(|line| line.state.due).min()
     }
 
     fn changed(&self) -> Changed {

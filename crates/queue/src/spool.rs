@@ -12,7 +12,7 @@ use smtp::time::WallTime;
 
 use crate::body::{Body, LargeBody, StoredMessage};
 use crate::delivery::{Delivery, RecipientOutcome};
-use crate::message::{Draft, QueuedMessage};
+use crate::message::{Destination, Draft, QueuedMessage};
 use crate::postmaster::{Census, Entry, Order, Query};
 use crate::queue_id::QueueId;
 use crate::wait::Changed;
@@ -86,10 +86,28 @@ pub trait Spool: Send + Sync + 'static {
         &self,
         now: WallTime,
         limit: usize,
+    ) -> impl Future<Output = Result<Vec<Delivery>, SpoolError>> + Send {
+        self.due_beside(now, limit, &[])
+    }
+
+    /// As [`Spool::due`], but for the destinations `left_out`.
+    ///
+    /// # Errors
+    /// As [`Spool::due`].
+    fn due_beside(
+        &self,
+        now: WallTime,
+        limit: usize,
+        left_out: &[Destination],
     ) -> impl Future<Output = Result<Vec<Delivery>, SpoolError>> + Send;
 
     /// When the next unclaimed, unheld delivery is due; `None` when there is none.
-    fn next_due(&self) -> Option<WallTime>;
+    fn next_due(&self) -> Option<WallTime> {
+        self.next_due_beside(&[])
+    }
+
+    /// As [`Spool::next_due`], but for the destinations `left_out`.
+    fn next_due_beside(&self, left_out: &[Destination]) -> Option<WallTime>;
 
     /// Completes when a delivery became due or was put back after this call. Call it before [`Spool::due`], await it
     /// when nothing was due: then no change is missed.

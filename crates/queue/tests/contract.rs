@@ -44,6 +44,7 @@ suite! {
     a_delivery_is_with_one_claimant_at_a_time
     nothing_is_due_before_its_time
     destinations_take_turns
+    destinations_are_left_out
     a_message_goes_with_its_last_recipient
     deferred_recipients_keep_their_reply
     outcomes_must_fit
@@ -180,6 +181,19 @@ fn nothing_is_due_before_its_time(spool: &impl Driven) {
     assert_eq!((due(spool, 499), spool.next_due()), (vec![], Some(at(500))));
     let again = due(spool, 500).pop().unwrap();
     assert_eq!((again.id, again.attempts, again.due), (id, 1, at(500)));
+}
+
+fn destinations_are_left_out(spool: &impl Driven) {
+    let [busy, idle] = ["busy", "idle"].map(Destination::new);
+    let ids = [put(spool, 0, &["busy"], 10), put(spool, 5, &["idle"], 10), put(spool, 6, &["busy"], 10)];
+    let left_out = std::slice::from_ref(&busy);
+    assert_eq!(spool.next_due_beside(left_out), Some(at(5)));
+    let found = run(spool, spool.due_beside(at(9), 10, left_out)).unwrap();
+    assert_eq!(found.iter().map(|delivery| delivery.id).collect::<Vec<_>>(), [ids[1]]);
+    assert_eq!(spool.next_due_beside(left_out), None);
+    assert_eq!(spool.next_due_beside(&[idle]), Some(at(0)));
+    assert_eq!(run(spool, spool.due_beside(at(9), 10, left_out)).unwrap(), []);
+    assert_eq!(due(spool, 9).iter().map(|delivery| delivery.id).collect::<Vec<_>>(), [ids[0], ids[2]]);
 }
 
 fn destinations_take_turns(spool: &impl Driven) {

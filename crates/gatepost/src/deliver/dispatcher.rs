@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use queue::body::StoredMessage;
 use queue::delivery::{Delivery, Phase, RecipientOutcome};
-use queue::message::Draft;
+use queue::message::{Destination, Draft};
 use queue::postmaster::{Order, Query};
 use queue::schedule::{Next, Schedule};
 use queue::spool::Spool;
@@ -149,56 +149,75 @@ impl<S: Spool> Dispatcher<S> {
         }
     }
 
-    /// Starts what is due and has a place. `Some`: come back after that time at the latest.
+    /// Starts what is due and has a place. `Some`: come back after that time at the latest, and not for new mail.
     async fn start_due(&mut self) -> Option<Duration> {
-        let free = ATTEMPTS_MAX.saturating_sub(self.attempts);
-        if free == 0 {
-            return Some(SLEEP_MAX);
-        }
-        let now = clock::wall();
-        let due = match self.outside.spool.due(now, free).await {
-            Ok(due) => due,
-            Err(error) => {
-                tracing::error!(%error, "the spool cannot be asked what is due");
-                return Some(PAUSE);
+        loop {
+            let free = ATTEMPTS_MAX.saturating_sub(self.attempts);
+            let (left_out, places) = self.places_left();
+            let limit = free.min(places);
+            if limit == 0 {
+                return Some(SLEEP_MAX);
             }
-        };
-        let full = due.len() == free;
-        let mut postponed = false;
+            let due = match self.outside.spool.due_beside(clock::wall(), limit, &left_out).await {
+                Ok(due) => due,
+                Err(error) => {
+                    tracing::error!(%error, "the spool cannot be asked what is due");
+                    return Some(PAUSE);
+                }
+            };
+            let found = due.len();
+            if !self.start_all(due) {
+                // A finished batch wakes the dispatcher long before that.
+                return Some(SLEEP_MAX);
+            }
+            if found < limit {
+                return None;
+            }
+        }
+    }
+
+    /// The ways that have no place, and how many deliveries the fullest of the others takes.
+    fn places_left(&self) -> (Vec<Destination>, usize) {
+        let ways = [
+            (Way::Relay, RELAYS_MAX.saturating_sub(self.relays)),
+            (Way::Local, BATCHES_MAX.saturating_sub(self.batches) * BATCH_MAX),
+        ];
+        let full = ways.iter().filter(|(_, places)| *places == 0);
+        let left_out = full.map(|(way, _)| Destination::new(way.key())).collect();
+        let places = ways.iter().map(|(_, places)| *places).filter(|places| *places > 0).min();
+        (left_out, places.unwrap_or(ATTEMPTS_MAX))
+    }
+
+    /// Starts attempts for deliveries; false when some were put back for want of a place.
+    fn start_all(&mut self, due: Vec<Delivery>) -> bool {
         let (mut local, mut discards) = (Vec::new(), Vec::new());
         for delivery in due {
             match Way::of(&delivery.destination) {
                 Way::Local => local.push(delivery),
                 Way::Discard => discards.push(delivery),
-                Way::Relay if self.relays < RELAYS_MAX => {
+                Way::Relay => {
                     let places = Places { relays: 1, ..Places::default() };
                     self.start(relay(Arc::clone(&self.outside), delivery), places);
-                }
-                Way::Relay => {
-                    self.outside.spool.release(delivery, now + PAUSE);
-                    postponed = true;
                 }
             }
         }
         if !discards.is_empty() {
             self.start(discard(Arc::clone(&self.outside), discards), Places::default());
         }
-        let mut waits = false;
+        let mut all_started = true;
         while !local.is_empty() {
             let batch: Vec<Delivery> = local.drain(..local.len().min(BATCH_MAX)).collect();
             if self.batches < BATCHES_MAX {
                 let places = Places { batches: 1, ..Places::default() };
                 self.start(maildirs(Arc::clone(&self.outside), batch), places);
             } else {
+                // Under a key that no version of ours wrote: it is not left out with the local ones.
+                let now = clock::wall();
                 batch.into_iter().for_each(|delivery| self.outside.spool.release(delivery, now));
-                waits = true;
+                all_started = false;
             }
         }
-        if waits {
-            // A finished batch wakes the dispatcher long before that.
-            return Some(SLEEP_MAX);
-        }
-        if postponed { Some(PAUSE) } else { full.then_some(Duration::ZERO) }
+        all_started
     }
 
     fn start(&mut self, attempt: impl Future<Output = ()> + Send + 'static, places: Places) {
@@ -226,7 +245,8 @@ impl<S: Spool> Dispatcher<S> {
     }
 
     fn until_next(&self) -> Duration {
-        let next = self.outside.spool.next_due();
+        // What waits for a place is looked at when one is given back.
+        let next = self.outside.spool.next_due_beside(&self.places_left().0);
         next.map_or(SLEEP_MAX, |due| due.since(clock::wall()).min(SLEEP_MAX))
     }
 }
