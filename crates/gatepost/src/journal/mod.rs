@@ -54,6 +54,8 @@ pub struct Journal {
     settings: Settings,
     shared: Arc<Shared>,
     sessions: AtomicU64,
+    /// The fingerprint of the policy that was made known last.
+    latest: AtomicU64,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -122,6 +124,7 @@ impl Journal {
             settings,
             shared: Arc::new(shared),
             sessions: AtomicU64::new(now.as_unix_millis() << SESSIONS_PER_MILLISECOND_BITS),
+            latest: AtomicU64::new(0),
             writer: Mutex::new(None),
         }
     }
@@ -137,18 +140,25 @@ impl Journal {
         self.settings.ids
     }
 
-    /// Makes a policy known whose decisions will come: once, when it comes into force. Sessions name it.
+    /// Makes a policy known whose decisions will come. Sessions name it.
     pub fn policy(&self, policy: &Policy) -> Arc<PolicyText> {
-        self.register(PolicyText::of(policy))
+        let text = Arc::new(PolicyText::of(policy));
+        self.know(&text);
+        text
     }
 
-    fn register(&self, policy: PolicyText) -> Arc<PolicyText> {
-        let policy = Arc::new(policy);
+    /// Makes a policy's text known before the first decision under it is journalled; costs next to nothing when it was the
+    /// last one that was.
+    pub fn know(&self, policy: &Arc<PolicyText>) {
+        if self.latest.load(Ordering::Acquire) == policy.fingerprint {
+            return;
+        }
         let mut policies = self.shared.policies();
         if policies.len() >= POLICIES_MAX {
             policies.retain(|_, known| Arc::strong_count(known) > 1);
         }
-        Arc::clone(policies.entry(policy.fingerprint).or_insert(policy))
+        policies.entry(policy.fingerprint).or_insert_with(|| Arc::clone(policy));
+        self.latest.store(policy.fingerprint, Ordering::Release);
     }
 
     /// The log of a session that begins.

@@ -21,6 +21,13 @@ use super::*;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
+/// Makes a text known to the journal.
+fn register(journal: &Journal, text: PolicyText) -> Arc<PolicyText> {
+    let text = Arc::new(text);
+    journal.know(&text);
+    text
+}
+
 /// 2026-11-25, ten o'clock.
 const NOW: WallTime = WallTime::from_unix_millis(1_795_600_800_000);
 
@@ -46,7 +53,7 @@ impl Bench {
         fs::create_dir_all(&folder).unwrap();
         let journal = Journal::new(settings, Ids::open(&folder).unwrap(), NOW);
         let writer = Writer::new(folder, settings, Arc::clone(&journal.shared), NOW);
-        let policy = journal.register(policy());
+        let policy = register(&journal, policy());
         Self { journal, writer, policy }
     }
 
@@ -392,7 +399,7 @@ fn addr() -> SocketAddr {
 fn the_thread_writes_all_before_it_ends() {
     let state = tempfile::tempdir().unwrap();
     let journal = Journal::open(state.path(), SETTINGS, NOW);
-    let policy = journal.register(policy());
+    let policy = register(&journal, policy());
     let mut ids = Vec::new();
     for _ in 0..100 {
         let mut log = journal.session(&policy, Peer { client: addr(), listener: addr() }, NOW);
@@ -417,7 +424,7 @@ fn another_policy_begins_another_chunk() {
     log.decision(NOW, Stage::Connect, About::default(), (&accepted(), &known), None);
     let mut other = policy();
     other.fingerprint = 9;
-    log.decided_by(&bench.journal.register(other));
+    log.decided_by(&register(&bench.journal, other));
     log.decision(NOW, Stage::Mail, ABOUT, (&accepted(), &known), None);
     drop(log);
     bench.writer.turn(NOW);
