@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use gatepost::journal::replay::in_parallel;
 use gatepost::journal::store::{self, Reader};
-use gatepost::journal::{About, Journal, Mask, Peer, Settings};
+use gatepost::journal::{About, Journal, Mask, Peer, PolicyText, Settings};
 use policy::decision::{Decision, Verdict};
 use policy::slot::Facts;
 use policy::stage::Stage;
@@ -55,7 +55,7 @@ fn main() {
     encode(&recorded);
 
     let journal = Journal::open_with(state.path(), SETTINGS, NOW, || NOW);
-    let text = journal.policy(&recorded);
+    let text = Arc::new(PolicyText::of(&recorded));
     let mut traffic = Traffic {
         journal: &journal,
         policy: &recorded,
@@ -110,7 +110,7 @@ fn main() {
 fn encode(policy: &Policy) {
     const MESSAGES: u32 = 200_000;
     let journal = Journal::open(std::path::Path::new("/nonexistent"), SETTINGS, NOW);
-    let text = journal.policy(policy);
+    let text = Arc::new(PolicyText::of(policy));
     let accepted = Decision {
         verdict: Verdict::Accept { relay: false },
         rule: None,

@@ -1,13 +1,15 @@
 //! `gatepost run`: the spool, the listeners, delivery, and the signals that reload and end them.
 
+use std::io::{ErrorKind, Write as _};
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use queue::kernel_disk::KernelDisk;
-use queue::log_spool::{Drill, LogSpool, Options};
+use queue::log_spool::{Drill, LogSpool, OpenError, Options};
 use queue::spool::Spool;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -15,10 +17,17 @@ use tokio::task::JoinSet;
 
 use crate::config::Problem;
 use crate::deliver;
+use crate::journal::Journal;
 use crate::mailboxes::QuotaUsage;
 use crate::receive::{self, Listener, Reception};
 use crate::site::{Site, Sites};
-use crate::{PRODUCT, clock};
+use crate::{PRODUCT, clock, descriptors};
+
+/// How long a session has to take its 421 once the time to drain is over, before it is cut off (ours).
+const CUT_OFF: Duration = Duration::from_secs(3);
+
+/// How long after the first signal another one means that transactions are not to be waited for (ours).
+const SECOND_SIGNAL: Duration = Duration::from_secs(1);
 
 /// How often the disk's room and the tables of addresses are looked at.
 const TICK: Duration = Duration::from_secs(1);
@@ -48,22 +57,26 @@ pub async fn run(start: Start, sites: Arc<Sites>) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
     let site = sites.current();
     let spool = Arc::new(open_spool(&start, &site)?);
+    let places = descriptors::places();
+    check_places(&site, places);
     let mut listeners = Vec::new();
     let addresses = if start.listen.is_empty() { &site.config.listen.mx } else { &start.listen };
     for address in addresses {
-        listeners.push(bind(*address).await?);
+        listeners.push(bind(*address, addresses)?);
     }
     let (drain, draining) = watch::channel(false);
     let (stop_delivery, delivery_stopping) = watch::channel(false);
     let quota = Arc::new(QuotaUsage::default());
+    let journal = Arc::new(Journal::open(&start.state, site.config.journal, clock::wall()));
     let listening = listeners.iter().map(Listener::address).collect();
     let reception = Arc::new(Reception::new(
         Arc::clone(&sites),
         Arc::clone(&spool),
-        Arc::clone(&quota),
+        (Arc::clone(&quota), Arc::clone(&journal)),
         listening,
         started,
         draining,
+        places,
     ));
     let delivery = deliver::spawn(Arc::clone(&spool), Arc::clone(&sites), quota, delivery_stopping);
     greet(&start, &site, &listeners);
@@ -71,12 +84,19 @@ pub async fn run(start: Start, sites: Arc<Sites>) -> anyhow::Result<()> {
     for listener in listeners {
         tasks.spawn(receive::serve(listener, Arc::clone(&reception)));
     }
-    let drain_timeout = signals.until_end(&sites, &*spool).await;
+    let drain_timeout = signals.until_end(&start, &sites, &spool).await;
     drain.send_replace(true);
     let open = reception.admission.connections();
-    tracing::info!(sessions = open, "draining: no new connections, open transactions may finish");
+    tracing::info!(
+        sessions = open,
+        "draining: no new connections, open transactions may finish; another signal cuts them off"
+    );
     let drained = async { while tasks.join_next().await.is_some() {} };
-    if tokio::time::timeout(drain_timeout, drained).await.is_err() {
+    let in_time = tokio::select! {
+        in_time = tokio::time::timeout(drain_timeout + CUT_OFF, drained) => in_time.is_ok(),
+        () = signals.end_again() => false,
+    };
+    if !in_time {
         tracing::warn!(sessions = reception.admission.connections(), "sessions left open are cut off");
     }
     tasks.shutdown().await;
@@ -84,12 +104,13 @@ pub async fn run(start: Start, sites: Arc<Sites>) -> anyhow::Result<()> {
     if let Err(error) = delivery.await {
         tracing::error!(%error, "delivery ended abnormally");
     }
+    tokio::task::block_in_place(|| journal.close());
     tracing::info!("stopped");
     Ok(())
 }
 
-async fn bind(address: SocketAddr) -> anyhow::Result<Listener> {
-    Listener::bind(address).await.with_context(|| {
+fn bind(address: SocketAddr, beside: &[SocketAddr]) -> anyhow::Result<Listener> {
+    Listener::bind(address, beside).with_context(|| {
         format!(
             "cannot listen on {address}: is another server running there, or does the port need privileges? \
              `listen.mx` in the configuration or --listen says where to listen"
@@ -99,26 +120,22 @@ async fn bind(address: SocketAddr) -> anyhow::Result<Listener> {
 
 fn open_spool(start: &Start, site: &Site) -> anyhow::Result<LogSpool<KernelDisk>> {
     let folder = start.state.join("spool");
-    std::fs::create_dir_all(&folder).with_context(|| {
+    // Others need not see when mail comes; the files in it are for their owner alone anyway.
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+    made.with_context(|| {
         format!("cannot make the spool directory {}; --state says where it may be", folder.display())
     })?;
     let mut salt = [0; 8];
     if getrandom::fill(&mut salt).is_err() {
         bail!("the system has no random numbers");
     }
-    let watermarks = &site.config.spool;
-    let disk = rustix::fs::statvfs(&folder)
-        .with_context(|| format!("cannot see how large the disk of {} is", folder.display()))?;
-    let part_octets =
-        disk.f_blocks.saturating_mul(disk.f_frsize) / 100 * u64::from(watermarks.min_free_percent);
     let options = Options {
-        free_octets_min: watermarks.min_free_octets.max(part_octets),
-        free_inodes_min: watermarks.min_free_inodes,
+        free_octets_min: free_octets_min(&start.state, site)?,
+        free_inodes_min: site.config.spool.min_free_inodes,
         drill: start.drill,
         ..Options::new(u64::from_le_bytes(salt))
     };
-    let (spool, report) = LogSpool::at(&folder, options)
-        .with_context(|| format!("cannot use the spool in {}", folder.display()))?;
+    let (spool, report) = LogSpool::at(&folder, options).map_err(|error| unusable(&folder, error))?;
     for damage in &report.damaged {
         tracing::error!(?damage, "a record of the spool is damaged; its segment is kept");
     }
@@ -126,8 +143,41 @@ fn open_spool(start: &Start, site: &Site) -> anyhow::Result<LogSpool<KernelDisk>
     Ok(spool)
 }
 
+/// Why the spool in `folder` can't be used, and what to do about it.
+pub(crate) fn unusable(folder: &Path, error: OpenError) -> anyhow::Error {
+    let error = std::io::Error::from(error);
+    let advice = match error.kind() {
+        ErrorKind::ResourceBusy => "; stop that one first, or let --state name another directory",
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            "; the server's user must be able to write there, or --state names another directory"
+        }
+        _ => "",
+    };
+    anyhow!("cannot use the spool in {}: {error}{advice}", folder.display())
+}
+
+/// Free octets below which no mail is taken: the greater of both watermarks.
+fn free_octets_min(state: &Path, site: &Site) -> anyhow::Result<u64> {
+    let watermarks = &site.config.spool;
+    let disk = rustix::fs::statvfs(state)
+        .with_context(|| format!("cannot see how large the disk of {} is", state.display()))?;
+    let part_octets =
+        disk.f_blocks.saturating_mul(disk.f_frsize) / 100 * u64::from(watermarks.min_free_percent);
+    Ok(watermarks.min_free_octets.max(part_octets))
+}
+
+/// Warns when the configuration promises more than the descriptors suffice for.
+fn check_places(site: &Site, places: u32) {
+    let connections = site.config.limits.connections;
+    if connections > places {
+        tracing::warn!(
+            "`limits.connections` is {connections}, and the limit of open files suffices for {places}: raise it \
+             (`ulimit -n`, LimitNOFILE= of systemd)"
+        );
+    }
+}
+
 /// Says on standard output, in five lines, where the server is and how to send it a message.
-#[allow(clippy::print_stdout, reason = "what a person who starts the server by hand wants to read")]
 fn greet(start: &Start, site: &Site, listeners: &[Listener]) {
     let addresses: Vec<String> = listeners.iter().map(|listener| listener.address().to_string()).collect();
     let configuration = match &start.config {
@@ -137,13 +187,21 @@ fn greet(start: &Start, site: &Site, listeners: &[Listener]) {
     let (recipient, maildir) = first_mailbox(site).unwrap_or_default();
     let server = addresses.first().cloned().unwrap_or_default();
     let (host, port) = server.rsplit_once(':').unwrap_or((server.as_str(), "25"));
-    println!("{PRODUCT} on {}, listening on {} (MX)", site.settings.hostname, addresses.join(", "));
-    println!("configuration: {configuration}; state: {}", start.state.display());
-    println!("send a message:  swaks --server {host}:{port} --to {recipient}");
-    println!(
-        "or:              printf 'Subject: hello\\r\\n\\r\\nhello\\r\\n' | curl -sS smtp://{server} --mail-from you@example.net --mail-rcpt {recipient} -T -"
+    let text = format!(
+        "{PRODUCT} on {}, listening on {} (MX)\n\
+         configuration: {configuration}; state: {}\n\
+         send a message:  swaks --server {host}:{port} --to {recipient}\n\
+         or:              printf 'Subject: hello\\r\\n\\r\\nhello\\r\\n' | curl -sS smtp://{server} --mail-from you@example.net --mail-rcpt {recipient} -T -\n\
+         then read it:    cat {}/new/*\n",
+        site.settings.hostname,
+        addresses.join(", "),
+        start.state.display(),
+        maildir.display(),
     );
-    println!("then read it:    cat {}/new/*", maildir.display());
+    let mut out = std::io::stdout();
+    if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        tracing::debug!(%error, "nobody reads where the server is");
+    }
 }
 
 /// The address and the Maildir of the mailbox to try first: not the postmaster's, when there is another.
@@ -180,14 +238,14 @@ impl Signals {
 
     /// Waits for SIGTERM or SIGINT; reloads at SIGHUP and looks after tables and room meanwhile. Gives the time that
     /// open transactions may take.
-    async fn until_end<S: Spool>(&mut self, sites: &Sites, spool: &S) -> Duration {
+    async fn until_end(&mut self, start: &Start, sites: &Sites, spool: &LogSpool<KernelDisk>) -> Duration {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 _ = self.hangup.recv() => {
                     tracing::info!("reloading the configuration");
-                    report(&tokio::task::block_in_place(|| sites.reload()), "configuration");
+                    tokio::task::block_in_place(|| reload(start, sites, spool));
                 }
                 _ = self.terminate.recv() => break,
                 _ = self.interrupt.recv() => break,
@@ -200,6 +258,38 @@ impl Signals {
             }
         }
         sites.current().config.limits.drain_timeout
+    }
+
+    /// Waits for SIGTERM or SIGINT from somebody who has seen the drain begin: some supervisors send each signal twice.
+    async fn end_again(&mut self) {
+        let begun = clock::monotonic();
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => {}
+                _ = self.interrupt.recv() => {}
+            }
+            if clock::monotonic().since(begun) >= SECOND_SIGNAL {
+                return;
+            }
+        }
+    }
+}
+
+/// Puts the configuration as it is now in force, the spool's watermarks included.
+fn reload(start: &Start, sites: &Sites, spool: &LogSpool<KernelDisk>) {
+    let before = sites.current();
+    let reloaded = sites.reload();
+    report(&reloaded, "configuration");
+    if reloaded.is_err() {
+        return;
+    }
+    let site = sites.current();
+    match free_octets_min(&start.state, &site) {
+        Ok(octets) => spool.set_watermarks(octets, site.config.spool.min_free_inodes),
+        Err(error) => tracing::error!("{error:#}; the spool keeps its watermarks"),
+    }
+    if start.listen.is_empty() && site.config.listen.mx != before.config.listen.mx {
+        tracing::warn!("`listen.mx` has changed: restart the server to listen there");
     }
 }
 

@@ -6,10 +6,17 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use policy::policy::Policy;
 use smtp::server::Settings;
 
-use crate::config::{self, Config, EarlyTalkers, Loaded, Parsed, Problem, Tables};
+use crate::clock;
+use crate::config::{self, Config, EarlyTalkers, Loaded, Parsed, Problem, STILL, Tables};
+use crate::facts::Services;
 use crate::mailboxes::Directory;
+use crate::policies::{self, InForce};
+
+/// How often a reload reads tables that are being written (ours).
+const READ_AGAIN_MAX: u32 = 5;
 
 /// A configuration that is in force.
 #[derive(Debug)]
@@ -20,18 +27,31 @@ pub struct Site {
     pub directory: Directory,
     /// What its sessions are given.
     pub settings: Arc<Settings>,
+    /// What decides.
+    pub policy: Arc<InForce>,
+    /// What the policy's facts are asked of.
+    pub services: Arc<Services>,
 }
 
 impl Site {
-    fn new(config: Config, state: &Path) -> Self {
+    /// A site under `policy`, which may be the one of the site `before`; what is wrong with the policy's tables comes
+    /// beside.
+    fn new(config: Config, policy: Policy, state: &Path, before: Option<&Self>) -> (Self, Vec<Problem>) {
+        let services = Services::of(&config, &policy, state, before.map(|before| &*before.services));
+        let (policy, problems) = InForce::new(policy, &config, before.map(|before| &*before.policy));
+        let site = Self::under(config, Arc::new(policy), Arc::new(services), state);
+        (site, problems)
+    }
+
+    fn under(config: Config, policy: Arc<InForce>, services: Arc<Services>, state: &Path) -> Self {
         let directory = Directory::new(config.mailboxes.clone(), state);
-        let settings = Arc::new(settings(&config));
-        Self { config, directory, settings }
+        let settings = Arc::new(settings(&config, &policy));
+        Self { config, directory, settings, policy, services }
     }
 }
 
 /// What a session is told of the configuration.
-fn settings(config: &Config) -> Settings {
+fn settings(config: &Config, policy: &InForce) -> Settings {
     let limits = &config.limits;
     Settings {
         hostname: config.hostname.as_str().to_owned(),
@@ -43,10 +63,13 @@ fn settings(config: &Config) -> Settings {
         command_timeout: limits.command_timeout,
         data_timeout: limits.data_timeout,
         session_timeout: limits.session_timeout,
+        drain_timeout: limits.drain_timeout,
         early_talkers: match config.clients.early_talkers {
             EarlyTalkers::Note => smtp::server::EarlyTalkers::Note,
             EarlyTalkers::Refuse => smtp::server::EarlyTalkers::Refuse,
         },
+        replacements: policy.replacements(),
+        record: config.journal.enabled && config.journal.dialogue,
         ..Settings::default()
     }
 }
@@ -67,12 +90,16 @@ impl Sites {
     /// # Errors
     /// All problems of the configuration.
     pub fn load(file: Option<&Path>, user: &str, state: &Path) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
-        let Loaded { config, warnings, tables } = read(file, user)?;
+        let Loaded { config, mut warnings, tables } = read(file, user)?;
+        let checked = policies::load(&config)?;
+        warnings.extend(checked.warnings);
+        let (site, problems) = Site::new(config, checked.policy, state, None);
+        warnings.extend(problems);
         let sites = Self {
             file: file.map(Path::to_owned),
             user: user.to_owned(),
             state: state.to_owned(),
-            current: RwLock::new(Arc::new(Site::new(config, state))),
+            current: RwLock::new(Arc::new(site)),
             tables: Mutex::new(tables),
         };
         Ok((sites, warnings))
@@ -84,32 +111,68 @@ impl Sites {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Reads the configuration and its tables again and puts them in force.
+    /// Reads the configuration, its tables and its policy again and puts them in force; waits about a second for a table that is
+    /// being written.
     ///
     /// # Errors
     /// All problems; what was in force stays.
     pub fn reload(&self) -> Result<Vec<Problem>, Vec<Problem>> {
-        let Loaded { config, warnings, tables } = read(self.file.as_deref(), &self.user)?;
+        let mut loaded = read(self.file.as_deref(), &self.user)?;
+        for _ in 0..READ_AGAIN_MAX {
+            if !loaded.tables.in_flux(clock::wall()) {
+                break;
+            }
+            std::thread::sleep(STILL);
+            loaded = read(self.file.as_deref(), &self.user)?;
+        }
+        let Loaded { config, mut warnings, tables } = loaded;
+        let checked = policies::load(&config)?;
+        warnings.extend(checked.warnings);
         *self.tables.lock().unwrap_or_else(PoisonError::into_inner) = tables;
-        self.put(config);
+        let (site, problems) = Site::new(config, checked.policy, &self.state, Some(&self.current()));
+        warnings.extend(problems);
+        self.put(site);
         Ok(warnings)
     }
 
-    /// Reads the tables again when one has changed; `None` when none has.
+    /// Reads the tables again when one has changed; `None` when none has, or one is still being written.
     pub fn reload_tables(&self) -> Option<Result<Vec<Problem>, Vec<Problem>>> {
         let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
-        if !tables.changed() {
+        if !tables.changed() || tables.is_fresh(clock::wall()) {
             return None;
         }
-        Some(tables.reload().map(|Parsed { config, warnings }| {
-            self.put(config);
+        let reloaded = tables.reload();
+        if tables.changed() {
+            return None;
+        }
+        Some(reloaded.map(|Parsed { config, warnings, .. }| {
+            let site = self.current();
+            let (policy, services) = (Arc::clone(&site.policy), Arc::clone(&site.services));
+            self.put(Site::under(config, policy, services, &self.state));
             warnings
         }))
     }
 
-    fn put(&self, config: Config) {
-        let site = Arc::new(Site::new(config, &self.state));
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = site;
+    fn put(&self, site: Site) {
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(site);
+    }
+}
+
+/// Checks the configuration `file` with its tables and its policy, and gives the warnings.
+///
+/// # Errors
+/// All problems, warnings among them.
+pub fn check(file: Option<&Path>, user: &str) -> Result<Vec<Problem>, Vec<Problem>> {
+    let Loaded { config, mut warnings, .. } = read(file, user)?;
+    match policies::load(&config) {
+        Ok(checked) => {
+            warnings.extend(checked.warnings);
+            Ok(warnings)
+        }
+        Err(problems) => {
+            warnings.extend(problems);
+            Err(warnings)
+        }
     }
 }
 

@@ -65,8 +65,24 @@ fn a_transaction_that_does_not_finish_holds_the_shutdown_up_only_so_long() {
     let mut client = server.session();
     client.transaction(&["alice@example.org"]);
     server.signal(Signal::TERM);
+    client.expect_last("421 4.3.2", "mx.example.org");
     assert!(server.wait_for_end().success());
-    assert!(client.reply_or_close().is_none_or(|reply| reply.is("421 4.3.2")));
+}
+
+#[test]
+fn who_sends_signals_on_does_not_wait_for_transactions() {
+    let mut server = Server::with_config(&site("[limits]\ndrain_timeout = \"1h\"", ""));
+    let mut client = server.session();
+    client.transaction(&["alice@example.org"]);
+    server.signal(Signal::TERM);
+    server.wait_for_log("draining");
+    server.signal(Signal::TERM);
+    client.ask_for("RCPT TO:<bob@example.org>", "550 5.1.1");
+    wait_for("the end of the session", || {
+        server.signal(Signal::TERM);
+        server.log().contains("cut off sessions=1").then_some(())
+    });
+    assert!(server.wait_for_end().success());
 }
 
 #[test]
@@ -113,6 +129,18 @@ fn a_good_file_is_put_in_force_without_dropping_a_session() {
 }
 
 #[test]
+fn a_reload_changes_the_watermarks_and_says_what_waits_for_a_restart() {
+    let server = Server::with_config(&site("[spool]\nmin_free = \"0 B\"\nmin_free_percent = 0", ""));
+    server.session().transaction(&["alice@example.org"]);
+    write_config(&server, &site("[spool]\nmin_free = \"1000 TB\"", ""));
+    server.signal(Signal::HUP);
+    server.wait_for_log("configuration reloaded");
+    wait_for("the new watermark", || {
+        server.session().ask("MAIL FROM:<a@b.example>").is("452 4.3.1").then_some(())
+    });
+}
+
+#[test]
 fn a_table_is_read_again_when_it_changes_and_a_broken_one_changes_nothing() {
     let config = "hostname = \"mx.example.org\"\n[domain.\"example.org\"]\ntables = [\"aliases\"]\n\
                   [domain.\"example.org\".mailbox]\npostmaster = {}\n";
@@ -145,7 +173,8 @@ fn a_server_that_cannot_start_says_why() {
     let complaint = start("other", &server.address().to_string());
     assert!(complaint.contains(&format!("cannot listen on {}", server.address())), "{complaint}");
     let complaint = start("state", "127.0.0.1:0");
-    assert!(complaint.contains("cannot use the spool"), "{complaint}");
+    assert!(complaint.contains("in use by another process; stop that one first"), "{complaint}");
+    assert_eq!(complaint.matches("in use").count(), 1, "{complaint}");
 }
 
 #[test]

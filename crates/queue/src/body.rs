@@ -26,7 +26,7 @@ impl Body {
     pub fn size_octets(&self) -> u64 {
         match self {
             Self::Memory(octets) => octets.len() as u64,
-            Self::Large(sealed) => sealed.size_octets,
+            Self::Large(sealed) => sealed.size_octets.saturating_add(sealed.head.len() as u64),
         }
     }
 }
@@ -69,6 +69,9 @@ impl fmt::Debug for LargeBody {
 /// A large body that is durable, for one message. Removed when it is dropped before its message is queued.
 pub struct SealedBody {
     pub(crate) id: QueueId,
+    /// What stands in front of the octets that were written, kept in the message's record.
+    pub(crate) head: Vec<u8>,
+    /// Octets that were written.
     pub(crate) size_octets: u64,
     pub(crate) content: SealedContent,
 }
@@ -76,6 +79,15 @@ pub struct SealedBody {
 pub(crate) enum SealedContent {
     Memory(Vec<u8>),
     File(Unkept),
+}
+
+impl SealedBody {
+    /// Puts `head` in front: the header fields that are only known once the rest was written.
+    #[must_use]
+    pub fn with_head(mut self, head: Vec<u8>) -> Self {
+        self.head = head;
+        self
+    }
 }
 
 impl fmt::Debug for SealedBody {
@@ -145,8 +157,8 @@ pub struct StoredBody {
 pub(crate) enum Content {
     /// What follows the first `start` octets.
     Memory { octets: Arc<Vec<u8>>, start: usize },
-    /// Read as it is asked for.
-    File(Arc<dyn ChunkSource>),
+    /// What follows the first `start` octets of `head`, then the file, read as it is asked for.
+    File { head: Arc<Vec<u8>>, start: usize, source: Arc<dyn ChunkSource> },
 }
 
 /// Chunks of a large body by number.
@@ -194,8 +206,12 @@ impl BodyReader {
         let chunk = match &self.body.content {
             Content::Memory { octets, start } if number == 0 => octets.get(*start..).unwrap_or_default(),
             Content::Memory { .. } => &[],
-            Content::File(source) => {
-                source.read_chunk(number, &mut self.chunk)?;
+            Content::File { head, start, .. } if number == 0 && head.len() > *start => {
+                head.get(*start..).unwrap_or_default()
+            }
+            Content::File { head, start, source } => {
+                let before = u64::from(head.len() > *start);
+                source.read_chunk(number.saturating_sub(before), &mut self.chunk)?;
                 &self.chunk
             }
         };

@@ -131,6 +131,7 @@ impl Dsn {
             reverse_path: ReversePath::Null,
             parameters: self.parameters,
             received,
+            hold: None,
             origin: Origin { client: "dsn".to_owned(), helo: String::new() },
             recipients: vec![recipient],
         };

@@ -14,9 +14,9 @@ mod digest;
 mod entry;
 mod fsck;
 mod index;
+mod intake;
 mod jobs;
 mod large_body;
-
 mod names;
 mod options;
 mod payload;
@@ -47,11 +47,12 @@ pub use self::scan::Damage;
 
 use self::committer::{Committer, Group};
 use self::digest::Summary;
+use self::intake::Intake;
 use self::large_body::Sink;
 use self::payload::{BodyForm, put_message};
 use self::reclaim::Reclaim;
 use self::recovery::{Purpose, Recovered, recover};
-use self::shared::{Intake, Job, Prepared, Room, Shared, stopped};
+use self::shared::{Job, Prepared, Room, Shared, stopped};
 use crate::body::{Body, LargeBody, SealedBody, SealedContent, StoredMessage, Unkept};
 use crate::delivery::{Delivery, RecipientOutcome};
 use crate::disk::Disk;
@@ -60,7 +61,7 @@ use crate::message::{Draft, QueuedMessage};
 use crate::postmaster::{Census, Entry, Order, Query};
 use crate::queue_id::{Allotter, QueueId};
 use crate::spool::{NoRoom, RECIPIENTS_MAX, Spool, SpoolError};
-use crate::wait::{Bell, Changed, lock, oneshot};
+use crate::wait::{Bell, Changed, Receiver, lock, oneshot};
 
 /// A spool on a disk.
 pub struct LogSpool<D: Disk> {
@@ -89,7 +90,7 @@ impl<D: Disk> LogSpool<D> {
         let Options { spares_max, segment_octets, commits, .. } = options;
         let Recovered { index, segments, spares, next_number, mark, report } =
             recover(&disk, Purpose::Use { spares_max, segment_octets })?;
-        let room = Room::new(index.len());
+        let room = Room::new(index.len(), &options);
         room.set_reserve(!spares.is_empty());
         if let Ok(free) = disk.free() {
             room.set_free(free);
@@ -135,6 +136,23 @@ impl<D: Disk> LogSpool<D> {
         self.shared.intake.take(false).is_some_and(|(jobs, octets)| committer.commit(jobs, octets))
     }
 
+    /// Takes mail only above other watermarks than those of [`Options`] from now on.
+    pub fn set_watermarks(&self, free_octets_min: u64, free_inodes_min: u64) {
+        self.shared.room.set_watermarks(free_octets_min, free_inodes_min);
+    }
+
+    /// Hands a job in, lets others hand in theirs, and waits for the answer.
+    async fn commit_with_others<T>(
+        &self,
+        job: Job,
+        answer: Receiver<Result<T, SpoolError>>,
+    ) -> Result<T, SpoolError> {
+        if let Some(turn) = self.shared.submit(job)? {
+            turn.await;
+        }
+        answer.await.unwrap_or_else(|| Err(stopped()))
+    }
+
     fn prepare(
         id: QueueId,
         message: &QueuedMessage,
@@ -148,9 +166,15 @@ impl<D: Disk> LogSpool<D> {
         put_message(&mut head, message, form);
         let (size_octets, large) = match form {
             BodyForm::Inline => (body.len() as u64, false),
-            BodyForm::Large(size_octets) => (size_octets, true),
+            BodyForm::Large(size_octets) => (size_octets.saturating_add(body.len() as u64), true),
         };
-        let summary = Summary { received: message.received, size_octets, large, groups: message.groups() };
+        let summary = Summary {
+            received: message.received,
+            size_octets,
+            large,
+            held: message.hold.is_some(),
+            groups: message.groups(),
+        };
         Ok(Prepared { id, head, body, summary })
     }
 
@@ -164,11 +188,12 @@ impl<D: Disk> LogSpool<D> {
             Body::Large(SealedBody { id: other, .. }) if other != id => {
                 return Err(SpoolError::Unavailable(format!("the body of {other} is not the body of {id}")));
             }
-            Body::Large(SealedBody { content: SealedContent::Memory(octets), .. }) => {
-                (octets, BodyForm::Inline, None)
+            Body::Large(SealedBody { mut head, content: SealedContent::Memory(octets), .. }) => {
+                head.extend_from_slice(&octets);
+                (head, BodyForm::Inline, None)
             }
-            Body::Large(SealedBody { size_octets, content: SealedContent::File(unkept), .. }) => {
-                (Vec::new(), BodyForm::Large(size_octets), Some(unkept))
+            Body::Large(SealedBody { head, size_octets, content: SealedContent::File(unkept), .. }) => {
+                (head, BodyForm::Large(size_octets), Some(unkept))
             }
         };
         Ok((Self::prepare(id, message, body, form)?, unkept))
@@ -209,8 +234,7 @@ impl<D: Disk> Spool for LogSpool<D> {
         let (prepared, large) = Self::prepare_body(id, &message, body)?;
         drop(message);
         let (answer, receiver) = oneshot();
-        self.shared.submit(Job::Accept { prepared, large, answer })?;
-        receiver.await.unwrap_or_else(|| Err(stopped()))
+        self.commit_with_others(Job::Accept { prepared, large, answer }, receiver).await
     }
 
     fn due(
@@ -246,8 +270,8 @@ impl<D: Disk> Spool for LogSpool<D> {
             })
             .collect();
         let (answer, receiver) = oneshot();
-        self.shared.submit(Job::Settle { delivery, outcomes, notices: prepared?, answer })?;
-        receiver.await.unwrap_or_else(|| Err(stopped()))
+        let notices = prepared?;
+        self.commit_with_others(Job::Settle { delivery, outcomes, notices, answer }, receiver).await
     }
 
     fn release(&self, delivery: Delivery, until: WallTime) {
@@ -278,8 +302,9 @@ impl<D: Disk> Spool for LogSpool<D> {
             after = Some(last);
             let targets: Vec<_> = page.into_iter().flat_map(|id| self.shared.targets(query, id)).collect();
             let (answer, receiver) = oneshot();
-            self.shared.submit(Job::Order { targets, order: order.clone(), answer })?;
-            count += receiver.await.unwrap_or_else(|| Err(stopped()))?;
+            count += self
+                .commit_with_others(Job::Order { targets, order: order.clone(), answer }, receiver)
+                .await?;
         }
     }
 

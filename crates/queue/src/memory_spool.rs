@@ -71,9 +71,9 @@ impl Line {
 
 impl Message {
     fn new(message: QueuedMessage, body: Vec<u8>) -> Self {
-        let received = message.received;
+        let (received, held) = (message.received, message.hold.is_some());
         let first = |(destination, recipients): (_, Vec<u32>)| {
-            Line::new(DeliveryState::first(destination, received, &recipients))
+            Line::new(DeliveryState { held, ..DeliveryState::first(destination, received, &recipients) })
         };
         let deliveries = message.groups().into_iter().map(first).collect();
         Self { message, body: Arc::new(body), deliveries }
@@ -250,10 +250,11 @@ impl MemorySpool {
         }
         let octets = match body {
             Body::Memory(octets) => octets,
-            Body::Large(SealedBody { id: other, content: SealedContent::Memory(octets), .. })
-                if other == id =>
-            {
-                octets
+            Body::Large(SealedBody {
+                id: other, mut head, content: SealedContent::Memory(octets), ..
+            }) if other == id => {
+                head.extend_from_slice(&octets);
+                head
             }
             Body::Large(SealedBody { id: other, .. }) => {
                 return Err(SpoolError::Unavailable(format!("{other}'s body is not for {id} in this spool")));
@@ -296,7 +297,12 @@ impl BodySink for MemorySink {
 
     fn seal(self: Box<Self>) -> Result<SealedBody, SpoolError> {
         let size_octets = self.octets.len() as u64;
-        Ok(SealedBody { id: self.id, size_octets, content: SealedContent::Memory(self.octets) })
+        Ok(SealedBody {
+            id: self.id,
+            head: Vec::new(),
+            size_octets,
+            content: SealedContent::Memory(self.octets),
+        })
     }
 }
 

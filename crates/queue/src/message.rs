@@ -19,8 +19,19 @@ pub struct QueuedMessage {
     pub received: WallTime,
     /// Who handed it in.
     pub origin: Origin,
+    /// Whether nobody gets it before the postmaster releases it, and why.
+    pub hold: Option<Hold>,
     /// The final recipients. At least one, at most [`RECIPIENTS_MAX`](crate::spool::RECIPIENTS_MAX).
     pub recipients: Vec<QueuedRecipient>,
+}
+
+/// Why a message waits for the postmaster from its first moment on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    /// It is to be looked at.
+    Held,
+    /// It is likely unwanted.
+    Quarantined,
 }
 
 /// The client that a message came from, as logs and DSNs name it.

@@ -12,7 +12,7 @@ use queue::delivery::{Delivery, Phase, RecipientOutcome};
 use queue::kernel_disk::KernelDisk;
 use queue::log_spool::{LogSpool, Options};
 use queue::memory_spool::MemorySpool;
-use queue::message::{Destination, Draft};
+use queue::message::{Destination, Draft, Hold, QueuedMessage};
 use queue::postmaster::{Order, Query};
 use queue::simulated_disk::SimulatedDisk;
 use queue::spool::{LARGE_BODY_OCTETS, SpoolError};
@@ -38,6 +38,7 @@ macro_rules! suite {
 suite! {
     a_message_comes_back_as_it_was
     a_large_body_comes_back_in_chunks
+    a_message_that_is_held_from_the_start_waits_for_its_release
     what_is_taken_is_checked
     recipients_with_one_destination_are_delivered_together
     a_delivery_is_with_one_claimant_at_a_time
@@ -109,12 +110,33 @@ fn a_large_body_comes_back_in_chunks(spool: &impl Driven) {
     let stored = run(spool, spool.open(id)).unwrap();
     assert_eq!(stored.body.size_octets(), octets.len() as u64);
     assert!(stored.read_body().unwrap() == octets);
+    let headed = spool.allot(at(0));
+    let mut large = spool.large_body(headed).unwrap();
+    large.append(&octets).unwrap();
+    let body = Body::Large(large.seal().unwrap().with_head(b"Received: x\r\n".to_vec()));
+    assert_eq!(body.size_octets(), octets.len() as u64 + 13);
+    run(spool, spool.enqueue(headed, message(0, &["a"]), body)).unwrap();
+    let stored = run(spool, spool.open(headed)).unwrap();
+    assert_eq!(stored.body.size_octets(), octets.len() as u64 + 13);
+    assert!(stored.read_body().unwrap() == [b"Received: x\r\n", octets.as_slice()].concat());
     let dropped = spool.allot(at(0));
     drop(spool.large_body(dropped).unwrap().seal().unwrap());
     assert_eq!(run(spool, spool.open(dropped)).unwrap_err(), SpoolError::Gone(dropped));
     let other = spool.allot(at(0));
     let sealed = spool.large_body(dropped).unwrap().seal().unwrap();
     assert!(run(spool, spool.enqueue(other, message(0, &["a"]), Body::Large(sealed))).is_err());
+}
+
+fn a_message_that_is_held_from_the_start_waits_for_its_release(spool: &impl Driven) {
+    let id = spool.allot(at(0));
+    let held = QueuedMessage { hold: Some(Hold::Quarantined), ..message(0, &["a", "b"]) };
+    enqueue(spool, id, held, Vec::new()).unwrap();
+    assert!(run(spool, spool.due(at(1_000_000), 10)).unwrap().is_empty());
+    let stored = run(spool, spool.open(id)).unwrap();
+    assert_eq!(stored.message.hold, Some(Hold::Quarantined));
+    assert!(stored.recipients.iter().all(|recipient| recipient.phase == Phase::Held));
+    assert_eq!(run(spool, spool.order(&Query::default(), Order::Release)).unwrap(), 2);
+    assert_eq!(run(spool, spool.due(at(1_000_000), 10)).unwrap().len(), 2);
 }
 
 fn what_is_taken_is_checked(spool: &impl Driven) {

@@ -136,6 +136,12 @@ fn watermarks_refuse_before_the_disk_is_full() {
     assert_eq!(spool.room(None), Err(NoRoom::Messages));
     end_all(&spool);
     assert_eq!(spool.room(None), Ok(()));
+    spool.set_watermarks(1_000_001, 10);
+    assert_eq!(spool.room(None), Err(NoRoom::Octets));
+    spool.set_watermarks(1_000_000, 101);
+    assert_eq!(spool.room(None), Err(NoRoom::Inodes));
+    spool.set_watermarks(1_000_000, 100);
+    assert_eq!(spool.room(None), Ok(()));
 }
 
 #[test]

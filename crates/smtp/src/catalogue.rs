@@ -223,12 +223,14 @@ catalogue! {
         "RCPT or VRFY of an address whose mail is forwarded, when the forward is disclosed.";
     CANNOT_VERIFY "cannot-verify" 252 (0 . 0) "cannot verify, but will accept mail and attempt delivery", "RFC 5321 §3.5.3", [Verify],
         "VRFY from a client that may not be told, or of a domain that is relayed.";
+    UTF8_ANSWER "utf8-answer" 252 (6 . 8) "the answer needs UTF-8; ask again with SMTPUTF8", "RFC 6531 §3.7.4.2", [Verify],
+        "VRFY or EXPN whose answer has a non-ASCII address, from a client that did not say SMTPUTF8.";
     CHALLENGE "challenge" 334 (none) "{challenge}", "RFC 4954 §4", [Auth],
         "An AUTH mechanism asks for more; the text is base64.";
     START_DATA "start-data" 354 (none) "end data with <CRLF>.<CRLF>", "RFC 5321 §4.1.1.4", [Data],
         "DATA with at least one accepted recipient.";
     SHUTTING_DOWN "shutting-down" 421 (3 . 2) "{hostname} is shutting down, closing connection", "RFC 5321 §3.8", [Connect, Command],
-        "The server drains: to an idle session at once, to a busy one when its transaction is over.";
+        "The server drains: to an idle session at once, to a busy one when its transaction, or the time for it, is over.";
     IDLE_TIMEOUT "idle-timeout" 421 (4 . 2) "{hostname} waited too long for a command, closing connection", "RFC 5321 §4.5.3.2.7", [Command],
         "No command came within the time-out.";
     DATA_TIMEOUT "data-timeout" 421 (4 . 2) "{hostname} waited too long for data, closing connection", "RFC 5321 §4.5.3.2.5", [Data, Auth],
@@ -337,6 +339,8 @@ catalogue! {
         "A local domain has no such mailbox.";
     RELAYING_DENIED "relaying-denied" 550 (7 . 1) "<{address}>: relaying denied, the domain is not served here", "RFC 5321 §3.6.2", [Recipient, Verify],
         "A recipient of a foreign domain from a client that may not relay.";
+    MOVED_UTF8 "moved-utf8" 550 (6 . 8) "user has moved; the new address needs SMTPUTF8", "RFC 6531 §3.7.4.2", [Recipient, Verify],
+        "The mailbox has moved to a non-ASCII address, and the client did not say SMTPUTF8.";
     MOVED "moved" 551 (1 . 6) "user has moved; please try <{address}>", "RFC 5321 §3.4", [Recipient, Verify],
         "The mailbox has moved and its mail is not forwarded; the new address stands in the text.";
     SIZE_DECLARED "declared-size-too-big" 552 (3 . 4) "message size {declared} is over the limit of {limit} octets", "RFC 1870 §6.1", [Mail],

@@ -9,6 +9,7 @@ use serde::Serialize;
 use smtp::catalogue::Stage;
 
 use crate::codes::page::{self, Style};
+use crate::codes::table::{STAGE_SYNONYMS, stage};
 use crate::codes::{Explanation, Filter, Language, Listing, Query, Table};
 
 /// The width of a page that no terminal bounds, in columns.
@@ -219,9 +220,14 @@ fn misread(question: &str, language: Language) -> String {
 }
 
 fn parse_stage(name: &str) -> Result<Stage, String> {
-    crate::codes::table::stage(name).ok_or_else(|| {
+    stage(name).ok_or_else(|| {
         let names: Vec<_> = Stage::ALL.into_iter().map(Stage::name).collect();
-        format!("the stages are {}", names.join(", "))
+        let advice = policy::nearest::did_you_mean(
+            name,
+            names.iter().copied().chain(STAGE_SYNONYMS.map(|(synonym, _)| synonym)),
+        );
+        let advice = advice.map(|advice| format!("{advice} ")).unwrap_or_default();
+        format!("{advice}the stages are {}", names.join(", "))
     })
 }
 

@@ -203,7 +203,9 @@ fn unknown_stages_and_mixed_questions_are_refused_with_the_choices() {
         let arguments = std::iter::once("codes").chain(arguments.iter().copied());
         Command::try_parse_from(arguments).unwrap_err().to_string()
     };
-    assert!(refused(&["--at", "rctp"]).contains("recipient"));
+    assert!(refused(&["--at", "rctp"]).contains("did you mean `rcpt`? the stages are connect, helo"));
+    assert!(refused(&["--at", "recipent"]).contains("did you mean `recipient`?"));
+    assert!(refused(&["--at", "nowhere"]).contains("<STAGE>': the stages are"));
     assert!(refused(&["--temporary", "--permanent"]).contains("cannot be used with"));
     assert!(refused(&["550", "--reject"]).contains("cannot be used with"));
 }

@@ -102,8 +102,31 @@ fn show(problems: &[Problem]) {
 
 /// The user's own name, for the zero configuration.
 fn user() -> String {
-    ["USER", "LOGNAME"]
-        .into_iter()
-        .find_map(|name| std::env::var(name).ok())
-        .unwrap_or_else(|| String::from("root"))
+    let set = |name| std::env::var(name).ok().filter(|user| !user.is_empty());
+    ["USER", "LOGNAME"].into_iter().find_map(set).unwrap_or_else(|| {
+        // In a container neither is set.
+        let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+        named(&passwd, rustix::process::getuid().as_raw()).unwrap_or("root").to_owned()
+    })
+}
+
+/// The name of the user with that number in the text of passwd(5).
+fn named(passwd: &str, uid: u32) -> Option<&str> {
+    passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid)).then_some(name)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_are_found_by_their_number() {
+        let passwd = "root:x:0:0:root:/root:/bin/sh\n\nbroken\nalice:x:1000:1000::/home/alice:/bin/sh\n";
+        assert_eq!((named(passwd, 1_000), named(passwd, 0)), (Some("alice"), Some("root")));
+        assert_eq!(named(passwd, 7), None);
+    }
 }

@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::process::ExitCode;
 use std::task::{Context, Poll, Waker};
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use queue::delivery::RecipientState;
 use queue::kernel_disk::KernelDisk;
 use queue::log_spool::{LogSpool, Options, fsck};
@@ -17,6 +17,7 @@ use queue::spool::Spool as _;
 use smtp::address::Mailbox;
 
 use super::SiteOptions;
+use crate::server::unusable;
 
 /// What `gatepost queue` takes.
 #[derive(Debug, clap::Args)]
@@ -61,8 +62,7 @@ pub fn run(args: &Args, options: &SiteOptions) -> anyhow::Result<ExitCode> {
 }
 
 fn open(folder: &Path) -> anyhow::Result<LogSpool<KernelDisk>> {
-    let (spool, _) = LogSpool::at(folder, Options::new(0))
-        .with_context(|| format!("cannot open {}: stop the server first", folder.display()))?;
+    let (spool, _) = LogSpool::at(folder, Options::new(0)).map_err(|error| unusable(folder, error))?;
     Ok(spool)
 }
 
@@ -121,8 +121,7 @@ fn cat(folder: &Path, id: QueueId) -> anyhow::Result<ExitCode> {
 }
 
 fn check(folder: &Path) -> anyhow::Result<ExitCode> {
-    let report =
-        fsck(folder).with_context(|| format!("cannot check {}: stop the server first", folder.display()))?;
+    let report = fsck(folder).map_err(|error| unusable(folder, error))?;
     let mut out = std::io::stdout().lock();
     writeln!(
         out,

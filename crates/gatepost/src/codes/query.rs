@@ -86,7 +86,14 @@ impl Query {
     pub fn parse(input: &str) -> Option<Self> {
         // Exim writes the line breaks of a reply as `\n`.
         let input = input.trim().replace("\\n", "\n");
-        let input = input.as_str();
+        Self::read(&input).or_else(|| {
+            // qmail writes the spaces of a reply as `_` and its line breaks as `/`.
+            let (_, reply) = input.split_once("_said:_")?;
+            Self::read(&reply.replace('_', " ").replace('/', "\n"))
+        })
+    }
+
+    fn read(input: &str) -> Option<Self> {
         if let Some(code) = two_parts(input) {
             let enhanced = Some(AskedEnhanced { class: None, code });
             return Some(Self { code: None, enhanced, text: None, stage: None });
@@ -138,7 +145,10 @@ fn basic_at(text: &str, start: usize) -> Option<FoundBasic> {
     if !ends {
         return None;
     }
-    let gap = after.len() - after.trim_start_matches([' ', '\t', '-', ',', ';', ':', '#', '(']).len();
+    let reply = after.trim_start_matches([' ', '\t', '-', ',', ';', ':', '#', '(']);
+    // A reply that Python prints is a tuple with octets in it.
+    let reply = reply.strip_prefix("b'").or_else(|| reply.strip_prefix("b\"")).unwrap_or(reply);
+    let gap = after.len() - reply.len();
     let enhanced = after.get(gap..).and_then(enhanced_at);
     let (enhanced, length) = enhanced.map_or((None, 0), |(enhanced, length)| (Some(enhanced), gap + length));
     let rank = rank(text.get(..start)?, enhanced.is_some())?;
@@ -151,6 +161,8 @@ fn rank(before: &str, has_enhanced: bool) -> Option<u8> {
     let lower = before.to_ascii_lowercase();
     let plain = match previous {
         '"' | '\'' | '`' | '(' | '[' | '#' | '<' | '\n' => 2,
+        // A Diagnostic-Code without the space that most write (RFC 3464 §2.3.6).
+        ';' if lower.ends_with("smtp;") => 2,
         '=' if CODE_KEYS.iter().any(|key| lower.ends_with(key)) => 2,
         _ if previous.is_whitespace() => {
             let lower = lower.trim_end();
@@ -240,8 +252,13 @@ fn reply_text(after: &str, code: u16, enhanced: Option<AskedEnhanced>) -> (Optio
     let text = text.replace(char::is_control, " ");
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let mut text = text.trim_matches(['"', '\'', '`', '-', ' ', ':', ';', ',']);
-    while text.ends_with(')') && text.matches(')').count() > text.matches('(').count() {
-        text = text.strip_suffix(')').unwrap_or(text).trim_end_matches(['"', '\'', ' ']);
+    if text.starts_with("b'") || text.starts_with("b\"") {
+        text = text.get(2..).unwrap_or(text);
+    }
+    for (opening, closing) in [('{', '}'), ('(', ')'), ('[', ']')] {
+        while text.ends_with(closing) && text.matches(closing).count() > text.matches(opening).count() {
+            text = text.strip_suffix(closing).unwrap_or(text).trim_end_matches(['"', '\'', ' ']);
+        }
     }
     ((!text.is_empty()).then(|| text.to_owned()), around)
 }

@@ -14,6 +14,22 @@ const CASES: &[Case] = &[
     ("550-5.7.26", Some(550), "5.7.26", None, ""),
     ("550 4.7.1", Some(550), "4.7.1", None, ""),
     ("571", Some(571), "", None, ""),
+    ("Diagnostic-Code: smtp;550 5.1.1 unknown", Some(550), "5.1.1", None, "unknown"),
+    ("[550 5.1.1 <b@c.example>]", Some(550), "5.1.1", None, "<b@c.example>"),
+    (
+        "{'b@c.example': (550, b'5.1.1 <b@c.example>: no such mailbox')}",
+        Some(550),
+        "5.1.1",
+        None,
+        "<b@c.example>: no such mailbox",
+    ),
+    (
+        "delivery 7: failure: 192.0.2.1_does_not_like_recipient./Remote_host_said:_550_5.1.1_no_such_user/Giving_up_on_192.0.2.1./",
+        Some(550),
+        "5.1.1",
+        None,
+        "no such user",
+    ),
     ("550 No such user here", Some(550), "", None, "No such user here"),
     (
         "550 5.7.26 This message does not pass authentication checks",

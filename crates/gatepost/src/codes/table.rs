@@ -245,20 +245,29 @@ impl Table {
     }
 }
 
+/// Other names under which a stage is asked for.
+pub const STAGE_SYNONYMS: [(&str, Stage); 13] = [
+    ("greeting", Stage::Connect),
+    ("connection", Stage::Connect),
+    ("ehlo", Stage::Hello),
+    ("hello", Stage::Hello),
+    ("from", Stage::Mail),
+    ("sender", Stage::Mail),
+    ("rcpt", Stage::Recipient),
+    ("to", Stage::Recipient),
+    ("eod", Stage::Message),
+    ("end-of-data", Stage::Message),
+    ("body", Stage::Message),
+    ("vrfy", Stage::Verify),
+    ("expn", Stage::Verify),
+];
+
 /// The stage of that name; the words of the protocol are understood too.
 #[must_use]
 pub fn stage(name: &str) -> Option<Stage> {
     let name = name.to_ascii_lowercase();
-    let name = match name.as_str() {
-        "greeting" | "connection" => "connect",
-        "ehlo" | "hello" => "helo",
-        "from" | "sender" => "mail",
-        "rcpt" | "to" => "recipient",
-        "eod" | "end-of-data" | "body" => "message",
-        "vrfy" | "expn" => "verify",
-        other => other,
-    };
-    Stage::ALL.into_iter().find(|stage| stage.name() == name)
+    let synonym = STAGE_SYNONYMS.iter().find(|(synonym, _)| *synonym == name);
+    synonym.map(|(_, stage)| *stage).or_else(|| Stage::ALL.into_iter().find(|stage| stage.name() == name))
 }
 
 fn unknown(code: &dyn Display) -> toml::de::Error {

@@ -105,6 +105,38 @@ impl Form for ListenForm {
     }
 }
 
+/// A DNS server: its IP address, with a port unless that is 53.
+pub(crate) struct DnsServerForm;
+
+/// The port of the DNS (RFC 1035 §4.2).
+const DNS_PORT: u16 = 53;
+
+impl Form for DnsServerForm {
+    type Value = SocketAddr;
+
+    fn describe(&self) -> String {
+        "an IP address with or without a port".into()
+    }
+
+    fn read(&self, value: &Spanned<DeValue<'_>>, faults: &mut Vec<Fault>) -> Option<SocketAddr> {
+        let text = text_of(value, &self.describe(), faults)?;
+        let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+        let address = match bare.parse::<IpAddr>() {
+            Ok(address) => Ok(SocketAddr::new(address, DNS_PORT)),
+            Err(_) => text.parse::<SocketAddr>(),
+        };
+        if let Some(address) = address.ok().filter(|address| address.port() != 0) {
+            return Some(address);
+        }
+        let advice =
+            "write a server as \"127.0.0.1\", \"::1\", \"192.0.2.53:5353\" or \"[2001:db8::53]:5353\"";
+        let title = format!("`{text}` is not the address of a DNS server");
+        let fault = Fault::new(value.span(), title, format!("expected {}", self.describe()));
+        faults.push(fault.help(Some(advice.into())));
+        None
+    }
+}
+
 /// A domain name that IDNA takes.
 pub(crate) struct DomainForm;
 
@@ -122,6 +154,28 @@ impl Form for DomainForm {
                 faults.push(Fault::new(value.span(), format!("`{text}` is not a domain name"), why))
             })
             .ok()
+    }
+}
+
+/// A domain name as greetings and trace fields have it: in ASCII.
+pub(crate) struct HostnameForm;
+
+impl Form for HostnameForm {
+    type Value = DomainName;
+
+    fn describe(&self) -> String {
+        DomainForm.describe()
+    }
+
+    fn read(&self, value: &Spanned<DeValue<'_>>, faults: &mut Vec<Fault>) -> Option<Self::Value> {
+        let name = DomainForm.read(value, faults)?;
+        if name.as_str().is_ascii() {
+            return Some(name);
+        }
+        let advice = domain_key(name.as_str()).map(|ascii| format!("did you mean `{ascii}`?"));
+        let title = format!("`{name}` is not in ASCII");
+        faults.push(Fault::new(value.span(), title, "expected the form that DNS has").help(advice));
+        None
     }
 }
 

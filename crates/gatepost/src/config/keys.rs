@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use super::address_form::{
-    DelimiterForm, DomainForm, FileForm, ListenForm, NetworkForm, RefusedForm, SmartHostForm, TargetForm,
-    TemplateForm,
+    DelimiterForm, DnsServerForm, DomainForm, FileForm, HostnameForm, ListenForm, NetworkForm, RefusedForm,
+    SmartHostForm, TargetForm, TemplateForm,
 };
 use super::form::{Choice, Count, Flag, ListOf, Maybe, Placed, Size, Time};
 use super::key::{Documented, Key, Section};
@@ -44,10 +44,10 @@ macro_rules! keys {
 }
 
 keys! {
-    TOP = "", &["listen", "limits", "clients", "verify", "spool", "queue", "relay", "log", "journal", "domain"],
+    TOP = "", &["listen", "limits", "clients", "verify", "spool", "policy", "journal", "queue", "relay", "dns", "geo", "log", "domain"],
     "Keys at the top of the file, before the first table.";
 
-    HOSTNAME: Key<Placed<DomainForm>> = "hostname", Placed(DomainForm), "\"localhost\"", "\"mx.example.org\"",
+    HOSTNAME: Key<Placed<HostnameForm>> = "hostname", Placed(HostnameForm), "\"localhost\"", "\"mx.example.org\"",
         "The server's own name in its greeting, in EHLO and in the trace fields it adds; it should resolve to its \
          address (RFC 5321 §2.3.5). Mail for `postmaster` at this name is accepted.";
     POSTMASTER: Key<Placed<TargetForm>> = "postmaster", Placed(TargetForm), "", "\"alice@example.org\"",
@@ -98,7 +98,7 @@ keys! {
     SESSION_TIMEOUT: Key<Time> = "session_timeout", Time { min_seconds: 1, max_seconds: 7 * 86_400 }, "\"1h\"",
         "\"30m\"", "Longest session, 421 after it.";
     DRAIN_TIMEOUT: Key<Time> = "drain_timeout", Time { min_seconds: 0, max_seconds: 3_600 }, "\"30s\"", "\"2m\"",
-        "How long transactions in flight may go on once the server shuts down.";
+        "How long transactions in flight may go on once the server shuts down; 421 after it.";
 }
 
 keys! {
@@ -154,6 +154,20 @@ keys! {
 }
 
 keys! {
+    POLICY = "[policy]", &[], "Who is refused, and with which reply.";
+
+    POLICY_FILE: Key<Placed<FileForm>> = "file", Placed(FileForm), "", "\"site.policy\"",
+        "The policy. Without one only the fixed refusals hold; `gatepost policy show` prints them. A relative path starts at \
+         the configuration's directory.";
+    POLICY_DEADLINE: Key<Time> = "deadline", Time { min_seconds: 1, max_seconds: 120 }, "\"10s\"", "\"5s\"",
+        "Longest wait for the facts that one decision needs; what isn't known then is unsure, and refuses nothing for good.";
+    POLICY_RESULTS: Key<Flag> = "authentication_results", Flag, "true", "false",
+        "Whether messages get the results of SPF, DKIM, DMARC and ARC that the policy asked for in an \
+         Authentication-Results field (RFC 8601), and a Received-SPF field (RFC 7208 §9.1). Fields that others forged in our \
+         name are removed in any case.";
+}
+
+keys! {
     QUEUE = "[queue]", &[], "When mail that could not be delivered is tried again (RFC 5321 §4.5.4.1).";
 
     RETRY_FIRST: Key<Time> = "retry_first", Time { min_seconds: 1, max_seconds: 86_400 }, "\"5m\"", "\"15m\"",
@@ -172,6 +186,37 @@ keys! {
     SMART_HOST: Key<Maybe<SmartHostForm>> = "smart_host", Maybe(SmartHostForm), "", "\"mail.example.net:587\"",
         "The server that takes all mail for other domains. Without one, forwards and aliases to other domains are \
          accepted and wait in the queue until there is one, or until their lifetime ends.";
+}
+
+keys! {
+    DNS = "[dns]", &[], "How names are looked up in the DNS. A look-up that fails never counts as a name that isn't there.";
+
+    DNS_SERVERS: Key<ListOf<DnsServerForm>> = "servers",
+        ListOf { element: DnsServerForm, named: "a list of IP addresses with or without a port", or_one: false }, "",
+        "[\"127.0.0.1\", \"[2001:db8::53]:5353\"]",
+        "Recursive servers that are asked; port 53 unless one is written. By default those of `/etc/resolv.conf`. A \
+         validating server on this machine is best: lists in the DNS refuse the large public ones.";
+    DNS_TIMEOUT: Key<Time> = "timeout", Time { min_seconds: 1, max_seconds: 60 }, "\"3s\"", "\"5s\"",
+        "Longest wait for an answer before the question is asked again.";
+    DNS_ATTEMPTS: Key<Count> = "attempts", Count { min: 1, max: 10 }, "2", "3",
+        "How often a question is asked. Whoever waits for the answer waits no longer than `timeout` times this.";
+    CACHE_ENTRIES: Key<Count> = "cache_entries", Count { min: 0, max: 10_000_000 }, "20000", "100000",
+        "Most answers that are kept for as long as they may be (RFC 2308 for those that say there is nothing), at most a \
+         day; 0 keeps none.";
+    DNSSEC: Key<Flag> = "dnssec", Flag, "false", "true",
+        "Whether answers are validated here (RFC 4035). One that ought to be signed and isn't counts as a look-up that \
+         failed. The servers must pass signatures on.";
+}
+
+keys! {
+    GEO = "[geo]", &[],
+    "Files in MaxMind's format that say where addresses are; policies ask for `client.country` and `client.asn`. They are \
+     read again when they change. A relative path starts at the configuration's directory.";
+
+    COUNTRY: Key<Maybe<FileForm>> = "country", Maybe(FileForm), "", "\"/var/lib/GeoIP/GeoLite2-Country.mmdb\"",
+        "The file of countries; one of cities does as well. It is held in memory.";
+    ASN: Key<Maybe<FileForm>> = "asn", Maybe(FileForm), "", "\"/var/lib/GeoIP/GeoLite2-ASN.mmdb\"",
+        "The file of autonomous systems. It is held in memory.";
 }
 
 keys! {
@@ -270,8 +315,10 @@ keys! {
 }
 
 /// All sections, in the order of the reference.
-pub(crate) static SECTIONS: [&Section; 12] =
-    [&TOP, &LISTEN, &LIMITS, &CLIENTS, &VERIFY, &SPOOL, &QUEUE, &RELAYING, &LOG, &JOURNAL, &DOMAIN, &MAILBOX];
+pub(crate) static SECTIONS: &[&Section] = &[
+    &TOP, &LISTEN, &LIMITS, &CLIENTS, &VERIFY, &SPOOL, &POLICY, &JOURNAL, &QUEUE, &RELAYING, &DNS, &GEO,
+    &LOG, &DOMAIN, &MAILBOX,
+];
 
 /// The header under which `name` is a key.
 pub(crate) fn home_of(name: &str) -> Option<&'static str> {

@@ -7,15 +7,22 @@ use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::Config;
+use smtp::time::WallTime;
+
 use super::address_form::Target;
 use super::problem::{Place, Problem, Source};
-use super::read::{Parsed, parse};
+use super::read::{GeoPlaces, Parsed, parse};
+use super::{Config, Geo};
+use crate::facts::place::Kind;
 
 /// Largest configuration or table, in octets (ours: a table of a million addresses is about 40 MB).
 const FILE_OCTETS_MAX: u64 = 256 * 1024 * 1024;
+
+/// How long a table must have lain still before it is believed to be whole (ours: many programs empty a file first and
+/// fill it then, and an address that is missing for a moment would be refused for good).
+pub const STILL: Duration = Duration::from_millis(200);
 
 /// A configuration that can be used, and what it was made of.
 #[derive(Debug)]
@@ -38,7 +45,7 @@ pub struct Tables {
 
 /// What changes when a file does.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Stamp {
+pub(crate) struct Stamp {
     modified: SystemTime,
     size_octets: u64,
     /// Tells a file from another that was renamed into its place.
@@ -46,7 +53,15 @@ struct Stamp {
 }
 
 impl Stamp {
-    fn of(path: &Path) -> Option<Self> {
+    /// Whether the file changed less than [`STILL`] before `now`.
+    fn is_fresh(&self, now: WallTime) -> bool {
+        let modified = self.modified.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let age = i128::from(now.as_unix_millis()) - i128::try_from(modified.as_millis()).unwrap_or(0);
+        (0..i128::try_from(STILL.as_millis()).unwrap_or(0)).contains(&age)
+    }
+
+    /// The stamp of the file as it is now; none when there is no such file.
+    pub(crate) fn of(path: &Path) -> Option<Self> {
         use std::os::unix::fs::MetadataExt as _;
         let metadata = fs::metadata(path).ok()?;
         let modified = metadata.modified().ok()?;
@@ -59,6 +74,18 @@ impl Tables {
     #[must_use]
     pub fn changed(&self) -> bool {
         self.stamps.iter().any(|(path, stamp)| Stamp::of(path) != *stamp)
+    }
+
+    /// Whether a table may be in the middle of being written: it changed just now, or since it was read.
+    #[must_use]
+    pub fn in_flux(&self, now: WallTime) -> bool {
+        self.changed() || self.is_fresh(now)
+    }
+
+    /// Whether a table changed just now.
+    #[must_use]
+    pub fn is_fresh(&self, now: WallTime) -> bool {
+        self.stamps.iter().any(|(path, _)| Stamp::of(path).is_some_and(|stamp| stamp.is_fresh(now)))
     }
 
     /// Reads the tables again, under the configuration as it was read: what has changed in its own file since waits for
@@ -84,7 +111,16 @@ pub fn load(file: &Path) -> Result<Loaded, Vec<Problem>> {
         Err(error) => {
             let title = format!("can't read the configuration `{file_name}`: {error}");
             let source = Arc::new(Source { name: file_name, text: String::new() });
-            Err(vec![Problem::error(title, Place::new(&source, 0..0), "")])
+            let advice = match error.kind() {
+                io::ErrorKind::NotFound => {
+                    "a path that does not start with `/` starts in the working directory"
+                }
+                io::ErrorKind::IsADirectory => "name the file in it",
+                io::ErrorKind::PermissionDenied => "whoever runs this must be able to read it",
+                io::ErrorKind::InvalidData => "it must be a text in UTF-8",
+                _ => "`--config` names the file",
+            };
+            Err(vec![Problem::error(title, Place::new(&source, 0..0), "").help(advice.to_owned())])
         }
     }
 }
@@ -105,8 +141,22 @@ pub fn zero_configuration(user: &str) -> Result<Loaded, Vec<Problem>> {
 
 fn loaded(text: String, file_name: String) -> Result<Loaded, Vec<Problem>> {
     let (parsed, stamps) = read(&text, &file_name);
-    let Parsed { config, warnings } = parsed?;
+    let Parsed { config, warnings, geo_places } = parsed?;
+    check_geo(&config.geo, geo_places)?;
     Ok(Loaded { config, warnings, tables: Tables { file_name, text, stamps } })
+}
+
+/// Whether the files that say where addresses are can be used.
+fn check_geo(geo: &Geo, places: GeoPlaces) -> Result<(), Vec<Problem>> {
+    let files = [(Kind::Country, &geo.country, places.country), (Kind::Asn, &geo.asn, places.asn)];
+    let problem = |(kind, path, place): (Kind, &Option<PathBuf>, Option<Place>)| {
+        let path = path.as_ref()?;
+        let why = crate::facts::place::open(path, kind).err()?;
+        let title = format!("can't use `{}`: {why}", path.display());
+        Some(Problem::error(title, place?, format!("expected a file of {kind} in MaxMind's format")))
+    };
+    let problems: Vec<_> = files.into_iter().filter_map(problem).collect();
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
 type Stamps = Vec<(PathBuf, Option<Stamp>)>;
@@ -120,11 +170,16 @@ fn read(text: &str, file_name: &str) -> (Result<Parsed, Vec<Problem>>, Stamps) {
     (parsed, stamps)
 }
 
-fn read_text(path: &Path) -> io::Result<String> {
+/// The text of a configuration or a table.
+pub(crate) fn read_text(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     fs::File::open(path)?.take(FILE_OCTETS_MAX + 1).read_to_string(&mut text)?;
     if u64::try_from(text.len()).unwrap_or(u64::MAX) > FILE_OCTETS_MAX {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, "the file is too large"));
+    }
+    // Some editors mark UTF-8 with a character that can't be seen, which would become part of the first name.
+    if text.starts_with('\u{FEFF}') {
+        text.remove(0);
     }
     Ok(text)
 }

@@ -19,11 +19,13 @@ mod reference;
 mod table;
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use smtp::address::DomainName;
 
-pub use load::{Loaded, Tables, load, zero_configuration};
+pub use load::{Loaded, STILL, Tables, load, zero_configuration};
+pub(crate) use load::{Stamp, read_text};
 pub use network::{Network, NetworkError, any_contains};
 pub use problem::{Place, Problem, Severity, Source};
 pub use read::{Parsed, parse};
@@ -47,10 +49,16 @@ pub struct Config {
     pub verify: Verify,
     /// When there is no room for more mail.
     pub spool: Watermarks,
+    /// How clients and messages are decided upon.
+    pub policy: PolicyChoice,
     /// When delivery is tried again.
     pub queue: RetrySchedule,
     /// The server that takes mail for other domains.
     pub smart_host: Option<SmartHost>,
+    /// How names are looked up.
+    pub dns: DnsSettings,
+    /// Where addresses are said to be.
+    pub geo: Geo,
     /// Domains and their addresses.
     pub mailboxes: Declared,
     /// The least grave that is logged.
@@ -160,6 +168,17 @@ pub struct Watermarks {
     pub min_free_inodes: u64,
 }
 
+/// How clients and messages are decided upon.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyChoice {
+    /// The policy's file, as a path that can be opened, and where the configuration names it.
+    pub file: Option<(PathBuf, Place)>,
+    /// Longest wait for the facts of one decision.
+    pub deadline: Duration,
+    /// Whether messages get an Authentication-Results field.
+    pub authentication_results: bool,
+}
+
 /// When delivery is tried again (RFC 5321 §4.5.4.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetrySchedule {
@@ -182,6 +201,15 @@ pub struct SmartHost {
     pub port: u16,
 }
 
+/// Files that say where addresses are; relative paths are resolved.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Geo {
+    /// Countries.
+    pub country: Option<PathBuf>,
+    /// Autonomous systems.
+    pub asn: Option<PathBuf>,
+}
+
 /// A server, by name or address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Host {
@@ -189,6 +217,21 @@ pub enum Host {
     Name(DomainName),
     /// An address.
     Address(IpAddr),
+}
+
+/// How names are looked up in the DNS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DnsSettings {
+    /// Recursive servers; empty: the system's.
+    pub servers: Vec<SocketAddr>,
+    /// Longest wait for an answer before the question is asked again.
+    pub timeout: Duration,
+    /// How often a question is asked, at least once.
+    pub attempts: u32,
+    /// Most answers that are kept.
+    pub cache_entries: u32,
+    /// Whether answers are validated here (RFC 4035).
+    pub dnssec: bool,
 }
 
 /// The least grave that is logged.

@@ -53,6 +53,12 @@ impl Network {
         self.address
     }
 
+    /// Whether it is of IPv4 addresses.
+    #[must_use]
+    pub const fn is_ipv4(&self) -> bool {
+        self.address.is_ipv4()
+    }
+
     /// The number of leading bits that are fixed.
     #[must_use]
     pub const fn prefix_bits(&self) -> u8 {

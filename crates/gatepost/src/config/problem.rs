@@ -147,6 +147,12 @@ impl Problem {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
         };
+        let title = level.primary_title(self.title.as_str());
+        let advice = self.help.iter().map(|advice| Level::HELP.message(advice.as_str()));
+        let renderer = if coloured { Renderer::styled() } else { Renderer::plain() };
+        if self.is_about_the_file() {
+            return renderer.render(&[title.elements(advice)]);
+        }
         let primary = AnnotationKind::Primary.span(self.place.span.clone()).label(self.label.as_str());
         let mut snippet = snippet(&self.place).annotation(primary);
         let mut elsewhere = None;
@@ -158,14 +164,16 @@ impl Problem {
                 elsewhere = Some(self::snippet(place).annotation(context));
             }
         }
-        let mut report = level.primary_title(self.title.as_str()).element(snippet);
+        let mut report = title.element(snippet);
         if let Some(elsewhere) = elsewhere {
             report = report.element(elsewhere);
         }
-        for advice in &self.help {
-            report = report.element(Level::HELP.message(advice.as_str()));
-        }
-        if coloured { Renderer::styled().render(&[report]) } else { Renderer::plain().render(&[report]) }
+        renderer.render(&[report.elements(advice)])
+    }
+
+    /// Whether there is no text to point into, as the file could not be read.
+    fn is_about_the_file(&self) -> bool {
+        self.label.is_empty() && self.place.source.text.is_empty()
     }
 }
 

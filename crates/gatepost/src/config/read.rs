@@ -5,7 +5,7 @@
 
 use std::io;
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use toml::Spanned;
@@ -16,7 +16,8 @@ use super::form::Fault;
 use super::key::{Frame, Table};
 use super::problem::{Place, Problem, Severity, Source, in_order};
 use super::{
-    Clients, Config, Limits, Listen, Network, RefusedClient, RetrySchedule, Verify, Watermarks, check, keys,
+    Clients, Config, DnsSettings, Geo, Limits, Listen, Network, PolicyChoice, RefusedClient, RetrySchedule,
+    Verify, Watermarks, check, keys,
 };
 use crate::journal;
 use crate::mailboxes::PathTemplate;
@@ -28,6 +29,15 @@ pub struct Parsed {
     pub config: Config,
     /// What is hardly meant so.
     pub warnings: Vec<Problem>,
+    /// Where the files of [`Config::geo`] are named.
+    pub(super) geo_places: GeoPlaces,
+}
+
+/// Where the files of [`Config::geo`] are named.
+#[derive(Debug, Default)]
+pub(super) struct GeoPlaces {
+    pub(super) country: Option<Place>,
+    pub(super) asn: Option<Place>,
 }
 
 /// The parts of a configuration before they are checked against each other.
@@ -57,6 +67,8 @@ pub fn parse(
     let top = Table::new(&frame, document.get_ref(), &keys::TOP, &mut problems);
     let mut files = TableFiles { base: Path::new(file_name).parent(), read: read_table, all_read: true };
     let site = read_site(&top, &mut files, &mut problems);
+    let geo = top.section("geo", &keys::GEO, &mut Vec::new());
+    let geo_places = GeoPlaces { country: geo.place("country"), asn: geo.place("asn") };
     let config = match site {
         // What the parser left out would show as missing.
         Some(site) if syntax_errors.is_empty() => Some(check::check(site, files.all_read, &mut problems)),
@@ -65,7 +77,7 @@ pub fn parse(
     let problems = in_order(problems);
     match config {
         Some(config) if problems.iter().all(|problem| problem.severity() == Severity::Warning) => {
-            Ok(Parsed { config, warnings: problems })
+            Ok(Parsed { config, warnings: problems, geo_places })
         }
         _ => Err(problems),
     }
@@ -103,8 +115,11 @@ fn read_site<'t>(
         clients: read_clients(&clients, plain(relay), problems),
         verify: read_verify(top, problems),
         spool: read_spool(top, problems),
+        policy: read_policy(top, problems),
         queue: read_queue(top, problems),
         smart_host: top.section("relay", &keys::RELAYING, problems).read(&keys::SMART_HOST, problems),
+        dns: read_dns(top, problems),
+        geo: read_geo(top, files.base, problems),
         mailboxes,
         log_level: log.read(&keys::LEVEL, problems),
         journal: read_journal(top, problems),
@@ -159,6 +174,20 @@ fn read_spool(top: &Table<'_>, problems: &mut Vec<Problem>) -> Watermarks {
     }
 }
 
+fn read_policy(top: &Table<'_>, problems: &mut Vec<Problem>) -> PolicyChoice {
+    let table = top.section("policy", &keys::POLICY, problems);
+    let file = table.read(&keys::POLICY_FILE, problems).map(|file| {
+        let place = table.frame.place(file.span());
+        let folder = Path::new(place.file()).parent().unwrap_or(Path::new(""));
+        (folder.join(file.get_ref()), place)
+    });
+    PolicyChoice {
+        file,
+        deadline: table.read(&keys::POLICY_DEADLINE, problems),
+        authentication_results: table.read(&keys::POLICY_RESULTS, problems),
+    }
+}
+
 fn read_queue(top: &Table<'_>, problems: &mut Vec<Problem>) -> RetrySchedule {
     let table = top.section("queue", &keys::QUEUE, problems);
     RetrySchedule {
@@ -166,6 +195,17 @@ fn read_queue(top: &Table<'_>, problems: &mut Vec<Problem>) -> RetrySchedule {
         factor: table.read(&keys::RETRY_FACTOR, problems),
         max: table.read(&keys::RETRY_MAX, problems),
         lifetime: table.read(&keys::LIFETIME, problems),
+    }
+}
+
+fn read_dns(top: &Table<'_>, problems: &mut Vec<Problem>) -> DnsSettings {
+    let table = top.section("dns", &keys::DNS, problems);
+    DnsSettings {
+        servers: plain(table.read(&keys::DNS_SERVERS, problems)),
+        timeout: table.read(&keys::DNS_TIMEOUT, problems),
+        attempts: table.read(&keys::DNS_ATTEMPTS, problems),
+        cache_entries: table.read(&keys::CACHE_ENTRIES, problems),
+        dnssec: table.read(&keys::DNSSEC, problems),
     }
 }
 
@@ -178,6 +218,15 @@ fn read_journal(top: &Table<'_>, problems: &mut Vec<Problem>) -> journal::Settin
         mask: table.read(&keys::JOURNAL_MASK, problems),
         dialogue: table.read(&keys::JOURNAL_DIALOGUE, problems),
         ids: table.read(&keys::JOURNAL_IDS, problems),
+    }
+}
+
+fn read_geo(top: &Table<'_>, base: Option<&Path>, problems: &mut Vec<Problem>) -> Geo {
+    let table = top.section("geo", &keys::GEO, problems);
+    let path = |file: String| base.map_or_else(|| PathBuf::from(&file), |base| base.join(&file));
+    Geo {
+        country: table.read(&keys::COUNTRY, problems).map(path),
+        asn: table.read(&keys::ASN, problems).map(path),
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::*;
+use crate::clock;
 
 fn here(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -181,6 +182,16 @@ fn what_is_written_counts() {
 }
 
 #[test]
+fn dns_servers_have_port_53_unless_another_is_written() {
+    assert_eq!(config(SMALLEST).dns.servers, []);
+    let written = "dns.servers = [\"192.0.2.53\", \"::1\", \"[::1]\", \"[::1]:5353\", \"192.0.2.53:5353\"]";
+    let dns = config(&format!("{written}\ndns.attempts = 3\ndns.dnssec = true\n{SMALLEST}")).dns;
+    let servers: Vec<String> = dns.servers.iter().map(ToString::to_string).collect();
+    assert_eq!(servers, ["192.0.2.53:53", "[::1]:53", "[::1]:53", "[::1]:5353", "192.0.2.53:5353"]);
+    assert_eq!((dns.timeout, dns.attempts, dns.dnssec), (Duration::from_secs(3), 3, true));
+}
+
+#[test]
 fn nobody_relays_without_a_way() {
     let local = "127.0.0.1".parse().unwrap();
     let without = config(SMALLEST);
@@ -235,6 +246,9 @@ fn a_table_is_read_again_when_it_changes_and_the_configuration_is_not() {
     assert_eq!(parsed.config.mailboxes.domains[0].entries.len(), 2);
     assert!(!loaded.tables.changed());
 
+    let now = clock::wall();
+    assert!(loaded.tables.in_flux(now) && !loaded.tables.in_flux(now + STILL), "written just now");
+
     site.write("addresses", "postmaster\nalice: nobody\n");
     assert!(loaded.tables.changed());
     let problems = loaded.tables.reload().unwrap_err();
@@ -250,9 +264,35 @@ fn a_table_is_read_again_when_it_changes_and_the_configuration_is_not() {
 }
 
 #[test]
+fn a_byte_order_mark_is_no_part_of_a_name() {
+    let site = Scratch::new("mark");
+    let file = site.write("gatepost.toml", "\u{FEFF}[domain.\"example.org\"]\ntables = [\"addresses\"]\n");
+    site.write("addresses", "\u{FEFF}postmaster\n");
+    let loaded = load(&file).unwrap();
+    assert!(loaded.config.mailboxes.domains[0].entries[0].local_part.is_postmaster());
+}
+
+#[test]
+fn a_file_of_places_that_cannot_be_used_is_a_problem_at_its_key() {
+    let site = Scratch::new("geo");
+    site.write("asn.mmdb", "not in MaxMind's format");
+    let text = format!("geo.country = \"none.mmdb\"\ngeo.asn = \"asn.mmdb\"\n{SMALLEST}");
+    let problems = load(&site.write("gatepost.toml", &text)).unwrap_err();
+    let places: Vec<String> = problems.iter().map(|problem| problem.place().to_string()).collect();
+    assert!(
+        places[0].ends_with("gatepost.toml:1:15") && places[1].ends_with("gatepost.toml:2:11"),
+        "{places:?}"
+    );
+    assert!(problems[0].title().contains("none.mmdb"), "{}", rendered(&problems));
+}
+
+#[test]
 fn a_configuration_that_is_not_there_is_a_problem() {
     let problems = load(Path::new("/nowhere/gatepost.toml")).unwrap_err();
     assert!(problems[0].title().starts_with("can't read the configuration `/nowhere/gatepost.toml`"));
+    let text = problems[0].to_string();
+    assert_eq!(text.lines().count(), 3, "{text}");
+    assert!(text.contains("help: a path that does not start with `/`"), "{text}");
 }
 
 #[test]

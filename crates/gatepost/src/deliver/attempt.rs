@@ -1,5 +1,7 @@
 //! What came of one attempt for one recipient.
 
+use crate::mailboxes::Resolved;
+
 /// What came of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Attempt {
@@ -14,6 +16,8 @@ pub(crate) enum Attempt {
         /// Whether it offers DSN, so that a success is its to report (RFC 3461 §5.2.2).
         dsn_offered: bool,
     },
+    /// The address has come to mean these since it was queued; the message is queued anew for them.
+    Rerouted(Vec<Resolved>),
     /// Not now.
     Deferred(Failure),
     /// Not ever.

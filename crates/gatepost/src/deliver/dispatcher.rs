@@ -24,6 +24,7 @@ use super::attempt::{Attempt, Failure};
 use super::local::{self, Task};
 use super::notices::{self, Results};
 use super::relay::{Relay, Target};
+use super::reroute;
 use super::route::Way;
 use super::timing::{ClockWatch, Timing, Tried, horizon};
 use crate::clock;
@@ -293,15 +294,22 @@ async fn relay<S: Spool>(outside: Arc<Outside<S>>, delivery: Delivery) {
     }
     let Some((delivery, stored)) = outside.open(delivery).await else { return };
     let site = outside.sites.current();
-    let attempts = match &site.config.smart_host {
+    let moved: Vec<_> =
+        delivery.recipients.iter().map(|index| reroute::changed(&site, &stored, *index)).collect();
+    let staying = delivery.recipients.iter().zip(&moved).filter(|(_, ends)| ends.is_none());
+    let staying: Vec<u32> = staying.map(|(index, _)| *index).collect();
+    let no_route = Failure::local("4.4.4", "no route: the configuration names no relay.smart_host");
+    let mut sent = match &site.config.smart_host {
         Some(host) => {
-            outside.relay.send(&target(host), &site.settings.hostname, &stored, &delivery.recipients).await
+            outside.relay.send(&target(host), &site.settings.hostname, &stored, &staying).await.into_iter()
         }
-        None => {
-            let failure = Failure::local("4.4.4", "no route: the configuration names no relay.smart_host");
-            delivery.recipients.iter().map(|_| Attempt::Deferred(failure.clone())).collect()
-        }
+        None => Vec::new().into_iter(),
     };
+    let attempt = |ends: Option<_>| match ends {
+        Some(ends) => Attempt::Rerouted(ends),
+        None => sent.next().unwrap_or_else(|| Attempt::Deferred(no_route.clone())),
+    };
+    let attempts = moved.into_iter().map(attempt).collect();
     outside.record(delivery, &stored, attempts).await;
 }
 
@@ -327,7 +335,8 @@ impl<S: Spool> Outside<S> {
     }
 
     /// Settles the attempts of a delivery: what is done, what is due again and when, and the DSNs that follow.
-    async fn record(&self, delivery: Delivery, stored: &StoredMessage, attempts: Vec<Attempt>) {
+    async fn record(&self, delivery: Delivery, stored: &StoredMessage, mut attempts: Vec<Attempt>) {
+        reroute::queue_anew(&*self.spool, stored, &delivery.recipients, &mut attempts).await;
         let site = self.sites.current();
         let now = clock::wall();
         let jitter = u32::try_from(random() >> 32).unwrap_or(0);
@@ -374,7 +383,7 @@ fn random() -> u64 {
 
 fn outcome(attempt: &Attempt, next: Next) -> RecipientOutcome {
     match (attempt, next) {
-        (Attempt::Delivered, _) => RecipientOutcome::Delivered,
+        (Attempt::Delivered | Attempt::Rerouted(_), _) => RecipientOutcome::Delivered,
         (Attempt::Relayed { reply, .. }, _) => RecipientOutcome::Relayed { reply: reply.clone() },
         (Attempt::Failed(failure), _) => RecipientOutcome::Failed { reply: failure.diagnostic.clone() },
         (Attempt::Deferred(failure), Next::At(until)) => {
@@ -398,6 +407,7 @@ fn log(
     let Some(recipient) = usize::try_from(index).ok().and_then(|index| recipients.get(index)) else { return };
     let (word, reply) = match (attempt, outcome) {
         (Attempt::Delivered, _) => ("delivered", ""),
+        (Attempt::Rerouted(_), _) => ("rerouted", ""),
         (Attempt::Relayed { reply, .. }, _) => ("relayed", reply.as_str()),
         (Attempt::Failed(failure), _) => ("failed", failure.diagnostic.as_str()),
         (Attempt::Deferred(failure), RecipientOutcome::Expired { .. }) => {

@@ -12,6 +12,7 @@ use smtp::address::ForwardPath;
 
 use super::attempt::{Attempt, Failure};
 use super::maildir::{Letter, LetterError, sync_new};
+use super::reroute::{self, Meaning};
 use crate::mailboxes::{Destination, OverQuota, QuotaUsage, Resolved, Undeliverable};
 use crate::site::Site;
 
@@ -64,17 +65,19 @@ impl Batch<'_> {
         let Some(recipient) = usize::try_from(index).ok().and_then(|index| recipients.get(index)) else {
             return Attempt::Deferred(Failure::local("4.3.0", "the queue entry has no such recipient"));
         };
-        let mut resolved = self.site.directory.resolve(&ForwardPath::Mailbox(recipient.mailbox.clone()));
-        let (Some(resolved), true) = (resolved.pop(), resolved.is_empty()) else {
-            let changed = "the address stands for several since the configuration changed";
-            return Attempt::Deferred(Failure::local("4.3.5", changed));
+        let resolved = match reroute::meaning(self.site, &task.stored, index) {
+            Some(Meaning::Same(resolved)) => resolved,
+            Some(Meaning::Changed(ends)) => return Attempt::Rerouted(ends),
+            None => {
+                return Attempt::Deferred(Failure::local("4.3.0", "the queue entry has no such recipient"));
+            }
         };
         let maildir = match &resolved.destination {
             Destination::Maildir(maildir) => maildir,
             Destination::Discard => return Attempt::Delivered,
             Destination::Relay => {
-                let changed = "the address is another server's since the configuration changed";
-                return Attempt::Deferred(Failure::local("4.3.5", changed));
+                let redirected = "the address is another server's, and its mail was sent here";
+                return Attempt::Deferred(Failure::local("4.3.5", redirected));
             }
             Destination::Undeliverable(why) => return undeliverable(why),
         };
@@ -99,7 +102,11 @@ impl Batch<'_> {
                 self.written.entry(maildir.clone()).or_default().push(place);
                 Attempt::Delivered
             }
-            Err(LetterError::Disk(error)) => Attempt::Deferred(disk_failure(&error)),
+            Err(LetterError::Disk(error)) => {
+                // The path is for the log alone: a DSN may go anywhere.
+                tracing::warn!(queue_id = %task.stored.id, maildir = %maildir.display(), %error, "cannot write into a Maildir");
+                Attempt::Deferred(disk_failure(&error))
+            }
             Err(LetterError::Spool(error)) => spool_failure(&error),
         }
     }

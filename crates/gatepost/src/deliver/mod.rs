@@ -6,6 +6,7 @@ mod local;
 mod maildir;
 mod notices;
 mod relay;
+mod reroute;
 mod route;
 #[cfg(test)]
 mod tests;

@@ -132,6 +132,8 @@ fn report<'a>(
             diagnostic: None,
             remote: None,
         }),
+        // Who it goes to now is reported on.
+        (Attempt::Rerouted(_), _) => None,
         // A server that knows DSN reports the success itself (RFC 3461 §5.2.2).
         (Attempt::Relayed { dsn_offered: true, .. }, _) => None,
         (Attempt::Relayed { remote, reply, .. }, _) => Some(Report {

@@ -135,6 +135,43 @@ async fn what_has_no_route_waits_for_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_waits_goes_where_its_address_leads_by_now() {
+    let post = Post::new();
+    post.send(Letter::to("carol@elsewhere.example")).await;
+    post.send(Letter::to("busy@example.org")).await;
+    let big = [b"Subject: big\r\n\r\n".as_slice(), &b"0123456789\r\n".repeat(100_000)].concat();
+    post.send(Letter { body: &big, ..Letter::to("dave@elsewhere.example") }).await;
+    post.until(|entries| {
+        entries.len() == 3 && entries.iter().all(|entry| entry.recipients[0].1.attempts == 1)
+    })
+    .await;
+    let elsewhere = "[domain.\"elsewhere.example\".mailbox]\npostmaster = {}\n\
+                     carol = { members = [\"bob@example.org\", \"small@example.org\"], owner = \"postmaster\" }\n\
+                     dave = { alias = \"alice@example.org\" }\n";
+    let busy =
+        CONFIGURATION.replace("busy = { busy = true }", "busy = { alias = [\"bob\", \"far@away.example\"] }");
+    post.reload(&format!("{busy}{elsewhere}"));
+    post.try_again().await;
+    let only_far_waits = |entries: &[Entry]| {
+        matches!(entries, [entry] if matches!(entry.recipients.as_slice(), [(mailbox, state)]
+            if mailbox.to_string() == "far@away.example" && state.attempts == 1))
+    };
+    post.until(only_far_waits).await;
+    let bobs = post.letters("bob");
+    let from = |path: &str| bobs.iter().filter(|letter| letter.starts_with(path)).count();
+    assert_eq!(
+        (from("Return-Path: <alice@example.org>"), from("Return-Path: <postmaster@elsewhere.example>")),
+        (1, 1),
+        "{bobs:#?}"
+    );
+    assert_eq!(post.letters("small").len(), 1);
+    let alices = post.only_letter("alice");
+    assert_lines(&alices, &["X-Original-To: dave@elsewhere.example", "Subject: big"]);
+    assert!(alices.len() > big.len());
+    post.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_delay_is_reported_once() {
     let post = Post::new();
     let old = Letter::to("carol@elsewhere.example").old(Duration::from_secs(5 * 3_600));
@@ -322,7 +359,11 @@ async fn what_a_smart_host_takes_and_what_it_refuses_is_reported_by_us() {
     post.until_empty().await;
     assert_lines(
         &post.only_letter("alice"),
-        &["Final-Recipient: rfc822; yes@elsewhere.example", "Action: relayed", "Remote-MTA: dns; 127.0.0.1"],
+        &[
+            "Final-Recipient: rfc822; yes@elsewhere.example",
+            "Action: relayed",
+            "Remote-MTA: dns; [127.0.0.1]",
+        ],
     );
     post.send(Letter::to("no@elsewhere.example")).await;
     post.until_empty().await;

@@ -17,11 +17,11 @@ use smtp::time::WallTime;
 use super::codec::put_number;
 use super::dialogue::Dialogue;
 use super::ids::DecisionId;
-use super::inbox::Inbox;
 use super::record::{
     Answer, Changes, Entry, Head, Point, Words, Written, put_entry, put_head, set_continues,
 };
 use super::states::put_state;
+use super::store::writer::Shared;
 use super::texts::{Kind, PolicyText};
 
 /// Octets of a chunk after which the next begins, so that a session of many messages stays bounded (ours).
@@ -59,7 +59,7 @@ pub struct SessionLog {
 
 #[derive(Debug)]
 struct Open {
-    inbox: Arc<Inbox>,
+    shared: Arc<Shared>,
     policy: Arc<PolicyText>,
     head: Head,
     chunk: Vec<u8>,
@@ -77,11 +77,12 @@ impl SessionLog {
     }
 
     pub(super) fn new(
-        inbox: Arc<Inbox>,
+        shared: Arc<Shared>,
         policy: Arc<PolicyText>,
         (session, peer, started): (u64, Peer, WallTime),
         keeps_dialogue: bool,
     ) -> Self {
+        shared.know(&policy);
         let head = Head {
             session,
             part: 0,
@@ -95,7 +96,7 @@ impl SessionLog {
         let dialogue = keeps_dialogue.then(Dialogue::default);
         let (chunk, written, known) = (Vec::new(), Written::default(), Vec::new());
         Self {
-            open: Some(Open { inbox, policy, head, chunk, written, known, in_transaction: false, dialogue }),
+            open: Some(Open { shared, policy, head, chunk, written, known, in_transaction: false, dialogue }),
         }
     }
 
@@ -111,6 +112,7 @@ impl SessionLog {
             && open.policy.fingerprint != policy.fingerprint
         {
             open.hand_over();
+            open.shared.know(policy);
             open.policy = Arc::clone(policy);
             open.head.policy = policy.fingerprint;
         }
@@ -123,10 +125,10 @@ impl SessionLog {
         }
     }
 
-    /// What the server said.
-    pub fn said(&mut self, reply: &Reply) {
+    /// What the server said: a reply as it goes over the wire.
+    pub fn said(&mut self, wire: &[u8]) {
         if let Some(dialogue) = self.open.as_mut().and_then(|open| open.dialogue.as_mut()) {
-            dialogue.said(reply);
+            dialogue.said(wire);
         }
     }
 
@@ -238,7 +240,7 @@ impl Open {
         if self.in_transaction {
             set_continues(&mut chunk);
         }
-        self.inbox.put(&chunk);
+        self.shared.inbox.put(&chunk);
         self.head.part = self.head.part.wrapping_add(1);
     }
 }

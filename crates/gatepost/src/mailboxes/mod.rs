@@ -37,43 +37,40 @@ pub struct Directory {
     state: PathBuf,
 }
 
-/// What RCPT is told about an address.
+/// What an address is here.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RecipientAnswer {
-    /// A mailbox of this server: 250.
+pub enum Meaning {
+    /// A mailbox of this server.
     Mailbox,
-    /// An alias: 250.
+    /// An alias.
     Alias,
-    /// A list: 250.
+    /// A list.
     List,
-    /// Mail is forwarded: 251 with the address when it is disclosed, 250 when not.
+    /// Its mail is forwarded.
     Forward {
         /// Where it goes.
         address: Mailbox,
         /// Whether the client may hear it.
         disclosed: bool,
     },
-    /// The mailbox has moved: 551 with the new address.
+    /// The mailbox has moved.
     Moved {
         /// Where to.
         address: Mailbox,
     },
-    /// The mailbox is busy: 450.
-    Busy,
-    /// The mailbox is full, or would be with a message of the declared size.
-    OverQuota {
-        /// 452 when set, else 552.
-        temporary: bool,
-    },
-    /// How full the mailbox is can't be found out: 451.
-    Unavailable {
-        /// For the log.
-        why: String,
-    },
-    /// No such mailbox: 550 5.1.1.
+    /// No such mailbox in a local domain.
     Unknown,
-    /// The domain is not ours: 550 5.7.1, unless the client may relay.
+    /// The domain is not ours.
     NotLocal,
+}
+
+/// The one mailbox behind an address that may refuse mail for now or for good.
+#[derive(Debug, Clone, Copy)]
+pub struct Standing<'a> {
+    directory: &'a Directory,
+    domain: &'a LocalDomain,
+    entry: &'a Entry,
+    settings: &'a MailboxSettings,
 }
 
 impl Directory {
@@ -103,42 +100,36 @@ impl Directory {
         &self.declared.domains
     }
 
-    /// What RCPT is told about an address. `size_octets` is what MAIL declared (RFC 1870 §6.1), `used_octets` says how
-    /// much a Maildir holds; it is asked only about mailboxes with a quota. A postmaster is never refused
-    /// (RFC 5321 §4.5.1).
+    /// What an address is.
     #[must_use]
-    pub fn recipient(
-        &self,
-        forward_path: &ForwardPath,
-        size_octets: Option<u64>,
-        used_octets: impl Fn(&Path) -> io::Result<u64>,
-    ) -> RecipientAnswer {
-        let Some(mailbox) = self.mailbox_of(forward_path) else { return RecipientAnswer::Unknown };
-        let found = self.index.find(&self.declared, &mailbox);
-        let answer = match found {
-            Found::NotLocal => return RecipientAnswer::NotLocal,
-            Found::Unknown => return RecipientAnswer::Unknown,
-            Found::CatchAll(_) => RecipientAnswer::Alias,
+    pub fn meaning(&self, forward_path: &ForwardPath) -> Meaning {
+        let Some(mailbox) = self.mailbox_of(forward_path) else { return Meaning::Unknown };
+        match self.index.find(&self.declared, &mailbox) {
+            Found::NotLocal => Meaning::NotLocal,
+            Found::Unknown => Meaning::Unknown,
+            Found::CatchAll(_) => Meaning::Alias,
             Found::Entry(_, entry) => match &entry.role {
-                Role::Mailbox(_) | Role::Discard => RecipientAnswer::Mailbox,
-                Role::Alias(_) => RecipientAnswer::Alias,
-                Role::List { .. } => return RecipientAnswer::List,
+                Role::Mailbox(_) | Role::Discard => Meaning::Mailbox,
+                Role::Alias(_) => Meaning::Alias,
+                Role::List { .. } => Meaning::List,
                 Role::Forward { address, disclosed } => {
-                    return RecipientAnswer::Forward { address: address.clone(), disclosed: *disclosed };
+                    Meaning::Forward { address: address.clone(), disclosed: *disclosed }
                 }
-                Role::Moved(address) => return RecipientAnswer::Moved { address: address.clone() },
+                Role::Moved(address) => Meaning::Moved { address: address.clone() },
             },
-        };
+        }
+    }
+
+    /// The mailbox that all mail for an address goes to, past aliases of one address. A postmaster has none that could
+    /// refuse (RFC 5321 §4.5.1), nor has a list.
+    #[must_use]
+    pub fn standing(&self, forward_path: &ForwardPath) -> Option<Standing<'_>> {
+        let found = self.index.find(&self.declared, &self.mailbox_of(forward_path)?);
         if matches!(found, Found::Entry(_, entry) if entry.local_part.is_postmaster()) {
-            return answer;
+            return None;
         }
-        match self.only_mailbox(found) {
-            Some((domain, entry, settings)) => {
-                let maildir = || self.maildir(domain, entry, settings);
-                refusal(settings, size_octets, || used_octets(&maildir())).unwrap_or(answer)
-            }
-            None => answer,
-        }
+        let (domain, entry, settings) = self.only_mailbox(found)?;
+        Some(Standing { directory: self, domain, entry, settings })
     }
 
     /// The mailbox that is meant; `<postmaster>` is the first domain's.
@@ -184,25 +175,58 @@ impl Directory {
     }
 }
 
-/// Why a mailbox takes no mail now, if so.
-fn refusal(
-    settings: &MailboxSettings,
-    size_octets: Option<u64>,
-    used_octets: impl FnOnce() -> io::Result<u64>,
-) -> Option<RecipientAnswer> {
-    if settings.busy {
-        return Some(RecipientAnswer::Busy);
+impl Standing<'_> {
+    /// Whether the mailbox is marked busy.
+    #[must_use]
+    pub const fn is_busy(&self) -> bool {
+        self.settings.busy
     }
-    let over_quota = RecipientAnswer::OverQuota { temporary: settings.over_quota == OverQuota::Defer };
-    if settings.full {
-        return Some(over_quota);
+
+    /// Whether the site wants an over-full mailbox to be a condition that passes.
+    #[must_use]
+    pub fn quota_is_temporary(&self) -> bool {
+        self.settings.over_quota == OverQuota::Defer
     }
-    let quota_octets = settings.quota_octets?;
-    match used_octets() {
-        // Without a declared size the message is an octet at least.
-        Ok(used) if used.saturating_add(size_octets.unwrap_or(0).max(1)) > quota_octets => Some(over_quota),
-        Ok(_) => None,
-        Err(error) => Some(RecipientAnswer::Unavailable { why: error.to_string() }),
+
+    /// Whether the mailbox is over its quota, or would be with `size_octets` more (RFC 1870 §6.1); without a declared
+    /// size a message is an octet at least. `used_octets` says how much a Maildir holds; it is asked only when there is
+    /// a quota.
+    ///
+    /// # Errors
+    /// What kept it from being found out.
+    pub fn over_quota(
+        &self,
+        size_octets: Option<u64>,
+        used_octets: impl FnOnce(&Path) -> io::Result<u64>,
+    ) -> io::Result<bool> {
+        if self.settings.full {
+            return Ok(true);
+        }
+        let Some(quota_octets) = self.settings.quota_octets else { return Ok(false) };
+        let used = used_octets(&self.maildir())?;
+        Ok(used.saturating_add(size_octets.unwrap_or(0).max(1)) > quota_octets)
+    }
+
+    /// How much of its quota the mailbox uses, in per cent; `None` when it has none.
+    ///
+    /// # Errors
+    /// What kept it from being found out.
+    pub fn quota_percent(
+        &self,
+        used_octets: impl FnOnce(&Path) -> io::Result<u64>,
+    ) -> io::Result<Option<u64>> {
+        match self.settings.quota_octets {
+            _ if self.settings.full => Ok(Some(100)),
+            None => Ok(None),
+            Some(quota_octets) => {
+                let used = used_octets(&self.maildir())?;
+                Ok(Some(used.saturating_mul(100) / quota_octets.max(1)))
+            }
+        }
+    }
+
+    fn maildir(&self) -> PathBuf {
+        self.directory.maildir(self.domain, self.entry, self.settings)
     }
 }
 

@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-use smtp::address::{ForwardPath, Mailbox};
+use smtp::address::{ForwardPath, Mailbox, ReversePath};
 
 use super::{ALIAS_DEPTH_MAX, Directory, Entry, Found, LocalDomain, OverQuota, RESOLVED_MAX, Role};
 
@@ -23,6 +23,18 @@ pub struct Resolved {
     /// The reverse-path that replaces the message's own, unless that is null: mail for a list carries its owner's
     /// (RFC 5321 §3.9.2).
     pub list_owner: Option<Mailbox>,
+}
+
+impl Resolved {
+    /// The reverse-path that the mail carries: its own, or the list owner's unless its own is null (RFC 5321 §3.9.2,
+    /// §4.5.5).
+    #[must_use]
+    pub fn reverse_path(&self, own: &ReversePath) -> ReversePath {
+        match (own, &self.list_owner) {
+            (ReversePath::Mailbox(_), Some(owner)) => ReversePath::Mailbox(owner.clone()),
+            _ => own.clone(),
+        }
+    }
 }
 
 /// Where mail for one final recipient goes.

@@ -63,8 +63,34 @@ fn mailbox(text: &str) -> Mailbox {
     text.parse().unwrap()
 }
 
-fn answer(text: &str) -> RecipientAnswer {
-    directory().recipient(&path(text), None, |_| Ok(0))
+/// What an address is, or why its mailbox takes nothing now.
+#[derive(Debug, PartialEq, Eq)]
+enum Answer {
+    Means(Meaning),
+    Busy,
+    OverQuota { temporary: bool },
+}
+
+fn ask(
+    directory: &Directory,
+    text: &str,
+    size_octets: Option<u64>,
+    used: impl FnOnce(&Path) -> io::Result<u64>,
+) -> io::Result<Answer> {
+    let path = path(text);
+    if let Some(standing) = directory.standing(&path) {
+        if standing.is_busy() {
+            return Ok(Answer::Busy);
+        }
+        if standing.over_quota(size_octets, used)? {
+            return Ok(Answer::OverQuota { temporary: standing.quota_is_temporary() });
+        }
+    }
+    Ok(Answer::Means(directory.meaning(&path)))
+}
+
+fn answer(text: &str) -> Answer {
+    ask(&directory(), text, None, |_| Ok(0)).unwrap()
 }
 
 fn resolved(text: &str) -> Vec<(String, Destination)> {
@@ -78,18 +104,18 @@ fn maildir(path: &str) -> Destination {
 
 #[test]
 fn each_role_has_its_answer() {
-    assert_eq!(answer("alice@example.org"), RecipientAnswer::Mailbox);
-    assert_eq!(answer("info@example.org"), RecipientAnswer::Alias);
-    assert_eq!(answer("team@example.org"), RecipientAnswer::List);
-    assert_eq!(answer("spam@example.org"), RecipientAnswer::Mailbox);
-    assert_eq!(answer("frank@example.org"), RecipientAnswer::Busy);
-    assert_eq!(answer("grace@example.org"), RecipientAnswer::OverQuota { temporary: false });
-    assert_eq!(answer("heidi@example.org"), RecipientAnswer::OverQuota { temporary: true });
-    assert_eq!(answer("nobody@example.org"), RecipientAnswer::Unknown);
-    assert_eq!(answer("alice@elsewhere.example"), RecipientAnswer::NotLocal);
-    let moved = RecipientAnswer::Moved { address: mailbox("erin@new.example") };
+    assert_eq!(answer("alice@example.org"), Answer::Means(Meaning::Mailbox));
+    assert_eq!(answer("info@example.org"), Answer::Means(Meaning::Alias));
+    assert_eq!(answer("team@example.org"), Answer::Means(Meaning::List));
+    assert_eq!(answer("spam@example.org"), Answer::Means(Meaning::Mailbox));
+    assert_eq!(answer("frank@example.org"), Answer::Busy);
+    assert_eq!(answer("grace@example.org"), Answer::OverQuota { temporary: false });
+    assert_eq!(answer("heidi@example.org"), Answer::OverQuota { temporary: true });
+    assert_eq!(answer("nobody@example.org"), Answer::Means(Meaning::Unknown));
+    assert_eq!(answer("alice@elsewhere.example"), Answer::Means(Meaning::NotLocal));
+    let moved = Answer::Means(Meaning::Moved { address: mailbox("erin@new.example") });
     assert_eq!(answer("erin@example.org"), moved);
-    let forward = |text, disclosed| RecipientAnswer::Forward { address: mailbox(text), disclosed };
+    let forward = |text, disclosed| Answer::Means(Meaning::Forward { address: mailbox(text), disclosed });
     assert_eq!(answer("carol@example.org"), forward("carol@elsewhere.example", true));
     assert_eq!(answer("dave@example.org"), forward("dave@elsewhere.example", false));
 }
@@ -110,21 +136,21 @@ fn names_are_found_however_they_are_written() {
         "\"two words\"@example.org",
         "ZOE\u{308}@example.org",
     ] {
-        assert_eq!(answer(text), RecipientAnswer::Mailbox, "{text}");
+        assert_eq!(answer(text), Answer::Means(Meaning::Mailbox), "{text}");
     }
     for text in ["alic@example.org", "+alice@example.org", "alice-x@example.org", "\"alice \"@example.org"] {
-        assert_eq!(answer(text), RecipientAnswer::Unknown, "{text}");
+        assert_eq!(answer(text), Answer::Means(Meaning::Unknown), "{text}");
     }
     for text in ["alice@[127.0.0.2]", "alice@[x:y]", "alice@sub.example.org", "alice@xn--u\u{308}.example"] {
-        assert_eq!(answer(text), RecipientAnswer::NotLocal, "{text}");
+        assert_eq!(answer(text), Answer::Means(Meaning::NotLocal), "{text}");
     }
 }
 
 #[test]
 fn a_full_name_goes_before_its_subaddress() {
-    assert_eq!(answer("bob+full@example.org"), RecipientAnswer::OverQuota { temporary: false });
-    assert_eq!(answer("bob+more@example.org"), RecipientAnswer::Mailbox);
-    assert_eq!(answer("a+b@catch.example"), RecipientAnswer::Mailbox);
+    assert_eq!(answer("bob+full@example.org"), Answer::OverQuota { temporary: false });
+    assert_eq!(answer("bob+more@example.org"), Answer::Means(Meaning::Mailbox));
+    assert_eq!(answer("a+b@catch.example"), Answer::Means(Meaning::Mailbox));
     assert_eq!(
         resolved("alice-x@other.example"),
         [("alice@example.org".into(), maildir("example.org/alice"))]
@@ -142,13 +168,13 @@ fn postmaster_is_accepted_everywhere() {
         "postmaster@catch.example",
         "postmaster@MX.example.org",
     ] {
-        assert_eq!(answer(text), RecipientAnswer::Alias, "{text}");
+        assert_eq!(answer(text), Answer::Means(Meaning::Alias), "{text}");
         assert_eq!(resolved(text), [("alice@example.org".into(), maildir("example.org/alice"))], "{text}");
     }
     assert_eq!(resolved("postmaster@other.example").len(), 1, "its own");
     assert_eq!(
         answer("alice@mx.example.org"),
-        RecipientAnswer::Unknown,
+        Answer::Means(Meaning::Unknown),
         "the host's name has no other mailbox"
     );
     assert!(directory().is_local(&"mx.example.org".parse().unwrap()));
@@ -159,20 +185,20 @@ fn a_postmaster_over_quota_is_accepted() {
     let text = "postmaster = \"bob\"\n[domain.\"example.org\".mailbox]\nbob = { quota = 10 }\ninfo = { alias = \"bob\" }";
     let parsed = config::parse(text, "site.toml", &mut |_| Ok(String::new())).unwrap();
     let directory = Directory::new(parsed.config.mailboxes, Path::new("/state"));
-    let ask = |text| directory.recipient(&path(text), None, |_| Ok(10));
-    assert_eq!(ask("Postmaster"), RecipientAnswer::Alias);
-    assert_eq!(ask("postmaster@example.org"), RecipientAnswer::Alias);
-    assert_eq!(ask("bob@example.org"), RecipientAnswer::OverQuota { temporary: false });
-    assert_eq!(ask("info@example.org"), RecipientAnswer::OverQuota { temporary: false });
+    let ask = |text| ask(&directory, text, None, |_| Ok(10)).unwrap();
+    assert_eq!(ask("Postmaster"), Answer::Means(Meaning::Alias));
+    assert_eq!(ask("postmaster@example.org"), Answer::Means(Meaning::Alias));
+    assert_eq!(ask("bob@example.org"), Answer::OverQuota { temporary: false });
+    assert_eq!(ask("info@example.org"), Answer::OverQuota { temporary: false });
 }
 
 #[test]
 fn aliases_of_one_mailbox_answer_as_it_does() {
-    assert_eq!(answer("help@example.org"), RecipientAnswer::Busy);
-    assert_eq!(answer("desk@example.org"), RecipientAnswer::Busy);
-    assert_eq!(answer("anything@catch.example"), RecipientAnswer::OverQuota { temporary: false });
-    assert_eq!(answer("ring@example.org"), RecipientAnswer::Alias, "an alias discloses no forward");
-    assert_eq!(answer("anything@other.example"), RecipientAnswer::Alias);
+    assert_eq!(answer("help@example.org"), Answer::Busy);
+    assert_eq!(answer("desk@example.org"), Answer::Busy);
+    assert_eq!(answer("anything@catch.example"), Answer::OverQuota { temporary: false });
+    assert_eq!(answer("ring@example.org"), Answer::Means(Meaning::Alias), "an alias discloses no forward");
+    assert_eq!(answer("anything@other.example"), Answer::Means(Meaning::Alias));
 }
 
 #[test]
@@ -180,27 +206,31 @@ fn a_quota_counts_what_is_there_and_what_is_declared() {
     let directory = directory();
     let asked = Cell::new(0);
     let ask = |text, size_octets, used| {
-        directory.recipient(&path(text), size_octets, |maildir| {
+        ask(&directory, text, size_octets, |maildir| {
             assert_eq!(maildir, Path::new("/state/maildir/example.org/bob"));
             asked.set(asked.get() + 1);
             Ok(used)
         })
+        .unwrap()
     };
-    let over = RecipientAnswer::OverQuota { temporary: false };
-    assert_eq!(ask("bob@example.org", None, 999), RecipientAnswer::Mailbox);
+    let over = Answer::OverQuota { temporary: false };
+    assert_eq!(ask("bob@example.org", None, 999), Answer::Means(Meaning::Mailbox));
     assert_eq!(ask("bob@example.org", None, 1_000), over);
-    assert_eq!(ask("bob@example.org", Some(500), 500), RecipientAnswer::Mailbox);
+    assert_eq!(ask("bob@example.org", Some(500), 500), Answer::Means(Meaning::Mailbox));
     assert_eq!(ask("bob@example.org", Some(501), 500), over);
     assert_eq!(ask("bob@example.org", Some(u64::MAX), 1), over);
     assert_eq!(asked.get(), 5);
-    assert_eq!(ask("alice@example.org", Some(u64::MAX), 0), RecipientAnswer::Mailbox, "no quota");
+    assert_eq!(ask("alice@example.org", Some(u64::MAX), 0), Answer::Means(Meaning::Mailbox), "no quota");
     assert_eq!(asked.get(), 5, "nothing is measured without a quota");
+    let percent = |text: &str| directory.standing(&path(text)).unwrap().quota_percent(|_| Ok(505)).unwrap();
+    assert_eq!((percent("bob@example.org"), percent("alice@example.org")), (Some(50), None));
+    assert_eq!(percent("grace@example.org"), Some(100), "full, whatever it holds");
 }
 
 #[test]
 fn a_quota_that_can_not_be_measured_refuses_nothing_for_good() {
-    let failed = directory().recipient(&path("bob@example.org"), None, |_| Err(io::Error::other("no disk")));
-    assert_eq!(failed, RecipientAnswer::Unavailable { why: "no disk".into() });
+    let failed = ask(&directory(), "bob@example.org", None, |_| Err(io::Error::other("no disk")));
+    assert_eq!(failed.unwrap_err().to_string(), "no disk");
 }
 
 #[test]

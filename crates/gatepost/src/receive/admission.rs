@@ -23,10 +23,15 @@ const RATE_WINDOW: Duration = Duration::from_secs(60);
 /// Connections past the limit that are still answered 421; past these they are closed unheard (ours).
 const REFUSALS_MAX: u32 = 512;
 
+/// Connections past the descriptors' end that are still answered 421 (ours: part of what is reserved).
+const OVERLOAD_REFUSALS_MAX: u32 = 64;
+
 /// The connections that are open.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Admission {
     counts: Arc<Mutex<Counts>>,
+    /// How many clients the descriptors suffice for.
+    places: u32,
 }
 
 #[derive(Debug, Default)]
@@ -71,6 +76,12 @@ pub enum Verdict {
 }
 
 impl Admission {
+    /// No connections yet, and descriptors for `places` of them.
+    #[must_use]
+    pub fn with_places(places: u32) -> Self {
+        Self { counts: Arc::default(), places }
+    }
+
     /// Counts a new connection from `client` and decides on it.
     #[must_use]
     pub fn admit(&self, client: IpAddr, config: &Config, now: Timestamp) -> Verdict {
@@ -79,8 +90,14 @@ impl Admission {
         let mut counts = self.lock();
         let limits = &config.limits;
         let limited = config.is_limited(client);
+        let open = counts.total.saturating_add(counts.refusals);
+        if open >= self.places.saturating_add(OVERLOAD_REFUSALS_MAX) {
+            return Verdict::Drop;
+        }
         let refusal = if counts.total >= limits.connections {
             Some(&catalogue::TOO_MANY_CONNECTIONS)
+        } else if open >= self.places {
+            Some(&catalogue::OVERLOADED)
         } else if counts.addresses.get(&client).is_some_and(|count| *count >= limits.connections_per_address)
             && limited
         {
@@ -113,6 +130,12 @@ impl Admission {
             None => Verdict::Serve(place),
             Some(entry) => Verdict::Refuse(place, entry),
         }
+    }
+
+    /// Connections that the address has open.
+    #[must_use]
+    pub fn connections_of(&self, client: IpAddr) -> u32 {
+        self.lock().addresses.get(&client).copied().unwrap_or(0)
     }
 
     /// Connections that are served now.
@@ -205,7 +228,7 @@ mod tests {
     fn each_limit_refuses_with_its_own_reply_and_gives_places_back() {
         let config =
             config("[limits]\nconnections = 4\nconnections_per_address = 2\nconnections_per_network = 3\n");
-        let admission = Admission::default();
+        let admission = Admission::with_places(u32::MAX);
         let now = Timestamp::from_millis(0);
         let admit = |address: &str| admission.admit(address.parse().unwrap(), &config, now);
         let first = admit("192.0.2.1");
@@ -224,9 +247,24 @@ mod tests {
     }
 
     #[test]
+    fn a_client_past_the_descriptors_is_told_and_many_are_dropped() {
+        let config = config("");
+        let admission = Admission::with_places(2);
+        let admit = || admission.admit("192.0.2.1".parse().unwrap(), &config, Timestamp::from_millis(0));
+        let served = [admit(), admit()];
+        assert!(served.iter().all(|verdict| refused(verdict).is_none()));
+        let told: Vec<Verdict> = (0..OVERLOAD_REFUSALS_MAX).map(|_| admit()).collect();
+        assert!(told.iter().all(|verdict| refused(verdict) == Some("overloaded")));
+        assert_eq!(refused(&admit()), Some("dropped"));
+        drop(told);
+        drop(served);
+        assert_eq!(refused(&admit()), None);
+    }
+
+    #[test]
     fn the_rate_slides_and_spares_the_sites_own() {
         let config = config("[limits]\nnew_connections_per_minute = 3\n");
-        let admission = Admission::default();
+        let admission = Admission::with_places(u32::MAX);
         let at = |address: &str, second: u64| {
             let now = Timestamp::from_millis(second * 1_000);
             refused(&admission.admit(address.parse().unwrap(), &config, now))

@@ -1,9 +1,11 @@
-//! What the end-to-end tests share: servers as child processes, SMTP dialogues, Maildirs, and waiting with a deadline.
+//! What the end-to-end tests share: servers as child processes, SMTP dialogues, Maildirs, a DNS server, and waiting with
+//! a deadline.
 //!
 //! Every server has a port and a state directory of its own, so tests run beside each other.
 #![allow(dead_code, unused_imports, reason = "each test file uses its part of it")]
 
 mod dialogue;
+mod dns;
 mod maildir;
 mod programs;
 mod server;
@@ -12,6 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 pub(crate) use dialogue::{Dialogue, Reply};
+pub(crate) use dns::{DnsServer, Fault};
 pub(crate) use maildir::{Letter, Maildir};
 pub(crate) use programs::{Peer, finish, program, script};
 pub(crate) use server::{Server, Setup, every_code_config};

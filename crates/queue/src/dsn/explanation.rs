@@ -17,7 +17,11 @@ const CODES: [(&str, &str, &str); 26] = [
     ("1.1", "There is no such mailbox.", CHECK_ADDRESS),
     ("1.2", "The domain behind the @ does not exist or takes no mail.", CHECK_ADDRESS),
     ("1.3", "The address is not well formed.", CHECK_ADDRESS),
-    ("1.6", "The recipient has moved and left no new address.", "Ask the recipient for the new address."),
+    (
+        "1.6",
+        "The recipient has moved, and mail is not sent on.",
+        "Write to the new address, if the answer names one, or ask the recipient for it.",
+    ),
     ("1.7", "Your address, as the message gives it, is not well formed.", ASK_POSTMASTER),
     ("1.8", "The domain of your address is not known.", ASK_POSTMASTER),
     ("1.10", "The domain has declared that it takes no mail.", CHECK_ADDRESS),

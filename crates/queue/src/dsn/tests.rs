@@ -30,6 +30,7 @@ fn message(reverse_path: &str, recipients: Vec<QueuedRecipient>) -> QueuedMessag
         reverse_path: reverse_path.parse().unwrap(),
         parameters: MailParameters::default(),
         received: WallTime::from_unix_millis(1_795_424_400_000),
+        hold: None,
         origin: Origin::default(),
         recipients,
     }

@@ -20,6 +20,8 @@ pub(super) struct Summary {
     pub(super) received: WallTime,
     pub(super) size_octets: u64,
     pub(super) large: bool,
+    /// Whether it waits for the postmaster from its first moment on.
+    pub(super) held: bool,
     pub(super) groups: Vec<(Destination, Vec<u32>)>,
 }
 
@@ -43,6 +45,7 @@ impl Digest {
                     received: raw.received,
                     size_octets: raw.size_octets(),
                     large: raw.form != BodyForm::Inline,
+                    held: raw.hold().is_some(),
                     groups: raw.groups(),
                 };
                 Some(Self::Message { id: id?, place, summary })
@@ -93,7 +96,7 @@ impl IndexFile {
                 put_place(out, *id, place);
                 put_number(out, summary.received.as_unix_millis());
                 put_number(out, summary.size_octets);
-                out.push(u8::from(summary.large));
+                out.push(u8::from(summary.large) | (u8::from(summary.held) << 1));
                 put_number(out, summary.groups.len() as u64);
                 for (destination, recipients) in &summary.groups {
                     put_text(out, destination.as_str());
@@ -198,7 +201,8 @@ fn read_digest(kind: u8, cursor: &mut Cursor<'_>, segment: NonZeroU32) -> Option
             let (id, place) = read_place(cursor, segment)?;
             let received = WallTime::from_unix_millis(cursor.number()?);
             let size_octets = cursor.number()?;
-            let large = cursor.octet()? != 0;
+            let flags = cursor.octet()?;
+            let (large, held) = (flags & 1 != 0, flags & 2 != 0);
             let mut groups = Vec::new();
             for _ in 0..cursor.number()? {
                 let destination = Destination::new(cursor.text()?);
@@ -208,7 +212,11 @@ fn read_digest(kind: u8, cursor: &mut Cursor<'_>, segment: NonZeroU32) -> Option
                 }
                 groups.push((destination, recipients));
             }
-            Some(Digest::Message { id, place, summary: Summary { received, size_octets, large, groups } })
+            Some(Digest::Message {
+                id,
+                place,
+                summary: Summary { received, size_octets, large, held, groups },
+            })
         }
         STATE => {
             let (id, place) = read_place(cursor, segment)?;
@@ -234,6 +242,7 @@ mod tests {
             received: WallTime::from_unix_millis(8),
             size_octets: 9,
             large: true,
+            held: true,
             groups: vec![(Destination::new("a"), vec![0, 2]), (Destination::new("b"), vec![1])],
         };
         let state = DeliveryState::first(Destination::new("a"), WallTime::from_unix_millis(8), &[0, 2]);

@@ -127,7 +127,7 @@ impl Index {
             self.count_dead(old);
             return;
         }
-        let Summary { received, size_octets, large, groups } = summary;
+        let Summary { received, size_octets, large, held, groups } = summary;
         let mut entries = groups.iter().map(|(destination, recipients)| Entry {
             due: received,
             slot: self.agenda.refer(destination),
@@ -135,12 +135,12 @@ impl Index {
             state: None,
             pending: Pending::new(recipients),
             hand: Hand::Free,
-            held: false,
+            held,
         });
         let Some(first) = entries.next() else { return };
         let more = entries.collect();
         let message = Message { place, received, size_octets, large, first, more };
-        for (number, entry) in message.entries() {
+        for (number, entry) in message.entries().filter(|(_, entry)| entry.waits()) {
             self.agenda.insert(entry.slot, (entry.due, id, number));
         }
         self.messages.insert(id, message);

@@ -87,7 +87,7 @@ impl<D: Disk> BodySink for Sink<D> {
         let synced = self.file.sync().and_then(|()| self.shared.disk.sync_directory());
         synced.map_err(|error| failed(&self.shared, "syncing a large body", &error))?;
         let Self { id, size_octets, unkept, .. } = *self;
-        Ok(SealedBody { id, size_octets, content: SealedContent::File(unkept) })
+        Ok(SealedBody { id, head: Vec::new(), size_octets, content: SealedContent::File(unkept) })
     }
 }
 

@@ -7,23 +7,25 @@ use smtp::time::WallTime;
 
 use super::codec::{Cursor, put_number, put_optional_text, put_text};
 use crate::delivery::DeliveryState;
-use crate::message::{Destination, Origin, QueuedMessage, QueuedRecipient, group_by_destination};
+use crate::message::{Destination, Hold, Origin, QueuedMessage, QueuedRecipient, group_by_destination};
 
 /// Where the body of a message is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BodyForm {
     /// The rest of the payload.
     Inline,
-    /// A file of its own with this many octets of mail data.
+    /// A file of its own with this many octets of mail data; the rest of the payload stands in front of them.
     Large(u64),
 }
 
-/// Flags of the octet for BODY, SMTPUTF8 and RET.
+/// Flags of the octet for BODY, SMTPUTF8, RET and what the policy wanted.
 const BODY_EIGHT_BIT: u8 = 1;
 const BODY_BINARY: u8 = 2;
 const SMTPUTF8: u8 = 4;
 const RET_FULL: u8 = 8;
 const RET_HEADERS: u8 = 16;
+const HELD: u8 = 32;
+const QUARANTINED: u8 = 64;
 
 /// Flags of the octet for NOTIFY.
 const NOTIFY_GIVEN: u8 = 1;
@@ -42,7 +44,9 @@ pub(super) fn put_message(out: &mut Vec<u8>, message: &QueuedMessage, form: Body
             | flag(parameters.body == BodyType::BinaryMime, BODY_BINARY)
             | flag(parameters.smtputf8, SMTPUTF8)
             | flag(parameters.ret == Some(Ret::Full), RET_FULL)
-            | flag(parameters.ret == Some(Ret::Headers), RET_HEADERS),
+            | flag(parameters.ret == Some(Ret::Headers), RET_HEADERS)
+            | flag(message.hold == Some(Hold::Held), HELD)
+            | flag(message.hold == Some(Hold::Quarantined), QUARANTINED),
     );
     // One more than the size, so that 0 says that none was given.
     put_number(out, parameters.size_octets.map_or(0, |size| size.saturating_add(1)));
@@ -112,7 +116,7 @@ pub(super) struct RawMessage<'a> {
     helo: &'a str,
     recipients: Vec<RawRecipient<'a>>,
     pub(super) form: BodyForm,
-    /// The inline body; empty for a large one.
+    /// The inline body; of a large one what stands in front of its file.
     pub(super) body: &'a [u8],
 }
 
@@ -155,9 +159,23 @@ impl<'a> RawMessage<'a> {
     }
 
     pub(super) fn size_octets(&self) -> u64 {
+        self.large_octets().saturating_add(self.body.len() as u64)
+    }
+
+    /// Octets of mail data in the file of its own.
+    pub(super) const fn large_octets(&self) -> u64 {
         match self.form {
-            BodyForm::Inline => self.body.len() as u64,
+            BodyForm::Inline => 0,
             BodyForm::Large(size_octets) => size_octets,
+        }
+    }
+
+    /// Whether it waits for the postmaster from its first moment on, and why.
+    pub(super) const fn hold(&self) -> Option<Hold> {
+        match (self.flags & HELD, self.flags & QUARANTINED) {
+            (0, 0) => None,
+            (_, 0) => Some(Hold::Held),
+            _ => Some(Hold::Quarantined),
         }
     }
 
@@ -190,6 +208,7 @@ impl<'a> RawMessage<'a> {
             reverse_path: parse(self.reverse_path)?,
             parameters,
             received: self.received,
+            hold: self.hold(),
             origin: Origin { client: self.client.to_owned(), helo: self.helo.to_owned() },
             recipients: self.recipients.iter().map(RawRecipient::parse).collect::<Option<_>>()?,
         })
@@ -284,6 +303,7 @@ mod tests {
                 auth: Some(String::new()),
             },
             received: WallTime::from_unix_millis(1_794_000_000_123),
+            hold: Some(Hold::Quarantined),
             origin: Origin { client: "192.0.2.1".into(), helo: "client.example".into() },
             recipients: vec![
                 recipient("a@example.org", "local", Some(Notify::NEVER), Some(original)),
@@ -296,7 +316,7 @@ mod tests {
     #[test]
     fn a_message_reads_back() {
         for (form, body) in
-            [(BodyForm::Inline, &b"Subject: x\r\n\r\n"[..]), (BodyForm::Large(5_000_000), b"")]
+            [(BodyForm::Inline, &b"Subject: x\r\n\r\n"[..]), (BodyForm::Large(5_000_000), b"A: b\r\n")]
         {
             let mut payload = Vec::new();
             put_message(&mut payload, &message(), form);
@@ -304,6 +324,7 @@ mod tests {
             let raw = RawMessage::read(&payload).unwrap();
             assert_eq!(raw.parse(), Some(message()));
             assert_eq!((raw.form, raw.body), (form, body));
+            assert_eq!(raw.size_octets(), raw.large_octets() + body.len() as u64);
             let expected = message().groups();
             assert_eq!(raw.groups(), expected);
             assert_eq!(expected.len(), 2);

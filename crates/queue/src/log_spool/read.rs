@@ -69,7 +69,10 @@ impl<D: Disk> Shared<D> {
         let content = match form {
             BodyForm::Inline => Content::Memory { octets: Arc::new(octets), start },
             BodyForm::Large(_) => match self.disk.open(&Name::Large(id).to_string()) {
-                Ok(file) => Content::File(Arc::new(Source { file, id, size_octets })),
+                Ok(file) => {
+                    let source = Arc::new(Source { file, id, size_octets: raw.large_octets() });
+                    Content::File { head: Arc::new(octets), start, source }
+                }
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                     return Err(SpoolError::Damaged(id));
                 }

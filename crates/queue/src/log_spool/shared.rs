@@ -2,14 +2,14 @@
 //!
 //! Locks are taken one at a time, except that `segments` may be taken within `index`.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, OnceLock};
 
 use super::digest::Summary;
 use super::index::{Index, Key};
+use super::intake::{Intake, Turn};
 use super::names::Name;
 use super::options::{Drill, Options};
 use crate::body::Unkept;
@@ -18,13 +18,10 @@ use crate::disk::Disk;
 use crate::postmaster::Order;
 use crate::queue_id::{Allotter, QueueId};
 use crate::spool::{NoRoom, SpoolError};
-use crate::wait::{Bell, Sender, lock};
+use crate::wait::{Bell, Sender};
 
 /// Octets that one commit gathers (ours: about what a disk writes in the time of a few syncs).
 pub(super) const GROUP_OCTETS_MAX: usize = 16 * 1024 * 1024;
-
-/// How long a job that nobody waits for is kept back, so that it shares the sync of another (ours).
-const COMPANY_WAIT: Duration = Duration::from_millis(10);
 
 /// A segment of the log as it is read.
 #[derive(Debug)]
@@ -82,7 +79,7 @@ pub(super) enum Job {
 impl Job {
     /// Whether somebody waits for it. A message that is in its mailboxes needs no sync of its own: the names of the
     /// files there tell a repetition after a crash. One that was relayed can't be told, and is recorded at once.
-    fn is_urgent(&self) -> bool {
+    pub(super) fn is_urgent(&self) -> bool {
         match self {
             Self::Settle { outcomes, notices, .. } => {
                 !notices.is_empty() || !outcomes.iter().all(|outcome| *outcome == RecipientOutcome::Delivered)
@@ -91,7 +88,7 @@ impl Job {
         }
     }
 
-    fn octets(&self) -> usize {
+    pub(super) fn octets(&self) -> usize {
         let prepared = |prepared: &Prepared| prepared.head.len() + prepared.body.len();
         match self {
             Self::Accept { prepared: message, .. } => prepared(message),
@@ -101,86 +98,13 @@ impl Job {
     }
 }
 
-#[derive(Default)]
-struct Waiting {
-    jobs: VecDeque<Job>,
-    /// How many of them somebody waits for.
-    urgent: usize,
-    stopping: bool,
-    /// Whether there is something to do besides the jobs.
-    tend: bool,
-}
-
-/// What waits for the committer.
-#[derive(Default)]
-pub(super) struct Intake {
-    waiting: Mutex<Waiting>,
-    arrived: Condvar,
-}
-
-impl Intake {
-    /// Hands a job in; `false`, and the job dropped, once the spool stops.
-    pub(super) fn push(&self, job: Job) -> bool {
-        let urgent = job.is_urgent();
-        let mut waiting = lock(&self.waiting);
-        if waiting.stopping {
-            return false;
-        }
-        waiting.jobs.push_back(job);
-        waiting.urgent += usize::from(urgent);
-        let wakes = if urgent { waiting.urgent == 1 } else { waiting.jobs.len() == 1 };
-        drop(waiting);
-        if wakes {
-            self.arrived.notify_one();
-        }
-        true
-    }
-
-    pub(super) fn tend(&self) {
-        lock(&self.waiting).tend = true;
-        self.arrived.notify_one();
-    }
-
-    pub(super) fn stop(&self) {
-        lock(&self.waiting).stopping = true;
-        self.arrived.notify_one();
-    }
-
-    /// The next group of jobs and their octets. Waits for one when `wait`; `None` when stopped and nothing is left.
-    pub(super) fn take(&self, wait: bool) -> Option<(Vec<Job>, u64)> {
-        let mut waiting = lock(&self.waiting);
-        while wait && waiting.jobs.is_empty() && !waiting.stopping && !waiting.tend {
-            waiting = self.arrived.wait(waiting).unwrap_or_else(PoisonError::into_inner);
-        }
-        if wait && waiting.urgent == 0 && !waiting.stopping && !waiting.tend {
-            // What nobody waits for goes with the next group, or alone a little later.
-            let woken = self.arrived.wait_timeout(waiting, COMPANY_WAIT);
-            waiting = woken.unwrap_or_else(PoisonError::into_inner).0;
-        }
-        waiting.tend = false;
-        if waiting.stopping && waiting.jobs.is_empty() {
-            return None;
-        }
-        let mut octets = 0;
-        let mut count = 0;
-        for job in &waiting.jobs {
-            if count > 0 && octets >= GROUP_OCTETS_MAX {
-                break;
-            }
-            octets += job.octets();
-            count += 1;
-        }
-        let jobs: Vec<Job> = waiting.jobs.drain(..count).collect();
-        waiting.urgent -= jobs.iter().filter(|job| job.is_urgent()).count();
-        Some((jobs, octets as u64))
-    }
-}
-
 /// What is known of the room for more mail.
 #[derive(Debug)]
 pub(super) struct Room {
     free_octets: AtomicU64,
     free_inodes: AtomicU64,
+    free_octets_min: AtomicU64,
+    free_inodes_min: AtomicU64,
     backlog_octets: AtomicU64,
     messages: AtomicU64,
     /// Whether the reserve segment is there.
@@ -222,10 +146,10 @@ impl<D: Disk> Shared<D> {
             Some(Drill::NoRoom) => 0,
             _ => room.free_octets.load(Ordering::Relaxed),
         };
-        if free_octets < options.free_octets_min.saturating_add(size_octets).max(1) {
+        if free_octets < room.free_octets_min.load(Ordering::Relaxed).saturating_add(size_octets).max(1) {
             return Err(NoRoom::Octets);
         }
-        if room.free_inodes.load(Ordering::Relaxed) < options.free_inodes_min {
+        if room.free_inodes.load(Ordering::Relaxed) < room.free_inodes_min.load(Ordering::Relaxed) {
             return Err(NoRoom::Inodes);
         }
         if room.backlog_octets.load(Ordering::Relaxed) > options.backlog_octets_max {
@@ -240,15 +164,11 @@ impl<D: Disk> Shared<D> {
         Ok(())
     }
 
-    /// Hands a job to the committer.
-    pub(super) fn submit(&self, job: Job) -> Result<(), SpoolError> {
+    /// Hands a job to the committer. Await the turn before the answer, or drop it when nobody waits.
+    pub(super) fn submit(&self, job: Job) -> Result<Option<Turn<'_>>, SpoolError> {
         let octets = job.octets() as u64;
         self.room.backlog_octets.fetch_add(octets, Ordering::Relaxed);
-        if self.intake.push(job) {
-            return Ok(());
-        }
-        self.room.backlog_octets.fetch_sub(octets, Ordering::Relaxed);
-        Err(stopped())
+        self.intake.push(job).inspect_err(|_| self.room.written(octets))
     }
 }
 
@@ -257,10 +177,12 @@ pub(super) fn stopped() -> SpoolError {
 }
 
 impl Room {
-    pub(super) fn new(messages: usize) -> Self {
+    pub(super) fn new(messages: usize, options: &Options) -> Self {
         Self {
             free_octets: AtomicU64::new(u64::MAX),
             free_inodes: AtomicU64::new(u64::MAX),
+            free_octets_min: AtomicU64::new(options.free_octets_min),
+            free_inodes_min: AtomicU64::new(options.free_inodes_min),
             backlog_octets: AtomicU64::new(0),
             messages: AtomicU64::new(messages as u64),
             reserve: AtomicBool::new(false),
@@ -270,6 +192,11 @@ impl Room {
     pub(super) fn set_free(&self, free: crate::disk::FreeSpace) {
         self.free_octets.store(free.octets, Ordering::Relaxed);
         self.free_inodes.store(free.inodes, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_watermarks(&self, free_octets_min: u64, free_inodes_min: u64) {
+        self.free_octets_min.store(free_octets_min, Ordering::Relaxed);
+        self.free_inodes_min.store(free_inodes_min, Ordering::Relaxed);
     }
 
     pub(super) fn set_messages(&self, messages: usize) {

@@ -36,6 +36,7 @@ pub(crate) fn message(received: u64, destinations: &[&str]) -> QueuedMessage {
         reverse_path: "<sender@example.org>".parse().unwrap(),
         parameters: MailParameters::default(),
         received: at(received),
+        hold: None,
         origin: Origin { client: "192.0.2.1".into(), helo: "client.example".into() },
         recipients: destinations.iter().enumerate().map(recipient).collect(),
     }

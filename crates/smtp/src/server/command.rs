@@ -213,10 +213,10 @@ impl Session {
     /// The answer to HELP STATUS, VRFY or EXPN.
     pub(super) fn inquiry_decided(&mut self, decision: Decision, actions: &mut Vec<Action>) {
         match decision {
-            Decision::AcceptWith(reply) => self.send(reply, actions),
+            Decision::AcceptWith(reply) => self.send(self.readable(reply, true), actions),
             // A question about a user is never answered by the session itself.
             Decision::Accept => self.send(self.refusal(&catalogue::LOCAL_FAULT, &[]), actions),
-            Decision::Refuse(refusal) => self.refuse(refusal, false, actions),
+            Decision::Refuse(refusal) => self.send(self.readable(refusal.into_reply(), true), actions),
             Decision::Disconnect(refusal) => self.refuse(refusal, true, actions),
         }
     }

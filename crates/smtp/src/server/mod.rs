@@ -6,6 +6,7 @@
 mod auth;
 mod command;
 pub mod data;
+mod deadlines;
 mod heard;
 mod help;
 mod lines;

@@ -13,7 +13,6 @@ use super::settings::{EarlyTalkers, Rights, Settings};
 use super::{Action, Decision, Event, Notice, Question};
 use crate::catalogue::{self, Entry};
 use crate::envelope::{Envelope, Recipient};
-use crate::limits;
 use crate::reply::{Refusal, Reply, Severity};
 use crate::time::Timestamp;
 
@@ -110,14 +109,15 @@ pub struct Session {
     /// Whether VRFY or EXPN, being answered, had SMTPUTF8.
     pub(super) utf8_inquiry: bool,
     early_talker: bool,
-    draining: bool,
+    /// Set while the server drains: how long a transaction may still take.
+    pub(super) drain_end: Option<Timestamp>,
     pub(super) errors: u32,
     pub(super) idle_commands: u32,
     pub(super) messages: u32,
     /// Commands since they were last taken, when the settings want them kept.
     pub(super) heard: Vec<u8>,
-    deadline: Timestamp,
-    session_end: Timestamp,
+    pub(super) deadline: Timestamp,
+    pub(super) session_end: Timestamp,
 }
 
 impl Session {
@@ -140,7 +140,7 @@ impl Session {
             refused: false,
             utf8_inquiry: false,
             early_talker: false,
-            draining: false,
+            drain_end: None,
             errors: 0,
             idle_commands: 0,
             messages: 0,
@@ -163,20 +163,9 @@ impl Session {
             Event::Authenticated(outcome) => self.authenticated(outcome, actions),
             Event::Committed(outcome) => self.committed(outcome, actions),
             Event::TimedOut => return self.timed_out(now, actions),
-            Event::ShuttingDown => self.draining = true,
+            Event::ShuttingDown => self.drain_end = Some(now + self.settings.drain_timeout),
         }
         self.go_on(now, actions);
-    }
-
-    /// When to report `TimedOut` if nothing else happens first.
-    #[must_use]
-    pub fn deadline(&self) -> Timestamp {
-        match self.phase {
-            Phase::Created | Phase::Awaiting(_) | Phase::Closed => Timestamp::NEVER,
-            Phase::Command | Phase::Data(_) | Phase::Chunk(_) | Phase::AuthLine => {
-                self.deadline.min(self.session_end)
-            }
-        }
     }
 
     /// Whether to go on reading from the client.
@@ -201,10 +190,22 @@ impl Session {
         self.hello.as_ref().map(|hello| hello.name.as_str())
     }
 
+    /// Whether it was EHLO and not HELO.
+    #[must_use]
+    pub fn is_extended(&self) -> bool {
+        self.hello.as_ref().is_some_and(|hello| hello.extended)
+    }
+
+    /// Whether the session is encrypted.
+    #[must_use]
+    pub const fn is_tls(&self) -> bool {
+        self.tls
+    }
+
     /// The `with` keyword for the Received field (RFC 5321 §4.4, RFC 3848, RFC 6531 §4.3).
     #[must_use]
     pub fn protocol(&self) -> &'static str {
-        let extended = self.hello.as_ref().is_some_and(|hello| hello.extended);
+        let extended = self.is_extended();
         let utf8 = self.envelope().is_some_and(|envelope| envelope.parameters.smtputf8);
         match (extended, utf8, self.tls, self.user.is_some()) {
             (false, ..) => "SMTP",
@@ -223,6 +224,18 @@ impl Session {
     #[must_use]
     pub fn user(&self) -> Option<&str> {
         self.user.as_deref()
+    }
+
+    /// The mechanism of the AUTH exchange that established the user.
+    #[must_use]
+    pub fn mechanism(&self) -> Option<&str> {
+        self.user.is_some().then_some(self.mechanism.as_str())
+    }
+
+    /// RCPT commands of the transaction so far, refused ones and the one being decided included.
+    #[must_use]
+    pub fn recipients_tried(&self) -> u32 {
+        self.transaction.as_ref().map_or(0, |transaction| transaction.attempts)
     }
 
     /// The envelope so far; at the question about MAIL, what MAIL asks for.
@@ -250,7 +263,7 @@ impl Session {
     }
 
     fn connected(&mut self, actions: &mut Vec<Action>) {
-        if self.draining {
+        if self.drain_end.is_some() {
             return self.close_with(self.filled(&catalogue::SHUTTING_DOWN), actions);
         }
         if self.early_talker {
@@ -296,9 +309,12 @@ impl Session {
 
     /// Hands a reply on; beyond ASCII only where the client asked for it (RFC 6531 §3.7.4.2).
     pub(super) fn say(&self, reply: Reply, actions: &mut Vec<Action>) {
-        let declared = self.envelope().is_some_and(|envelope| envelope.parameters.smtputf8);
-        let utf8 = declared || self.utf8_inquiry;
-        actions.push(Action::Send(if utf8 { reply } else { reply.into_ascii() }));
+        actions.push(Action::Send(if self.reads_utf8() { reply } else { reply.into_ascii() }));
+    }
+
+    /// Whether the client said SMTPUTF8 of its transaction or its inquiry.
+    pub(super) fn reads_utf8(&self) -> bool {
+        self.utf8_inquiry || self.envelope().is_some_and(|envelope| envelope.parameters.smtputf8)
     }
 
     fn decided(&mut self, decision: Decision, actions: &mut Vec<Action>) {
@@ -363,6 +379,7 @@ impl Session {
     fn parse(&mut self, now: Timestamp, input: &[u8], mut at: usize, actions: &mut Vec<Action>) {
         loop {
             self.count_errors(actions);
+            self.drain(actions);
             let rest = input.get(at..).unwrap_or_default();
             let read = match self.phase {
                 Phase::Command | Phase::AuthLine => self.read_line(rest, actions),
@@ -374,9 +391,6 @@ impl Session {
                 Some(octets) => at += octets,
                 None => break,
             }
-        }
-        if self.draining {
-            self.drain(actions);
         }
         if !matches!(self.phase, Phase::Closed) {
             self.pending.extend_from_slice(input.get(at..).unwrap_or_default());
@@ -391,51 +405,8 @@ impl Session {
         }
     }
 
-    /// A draining session ends as soon as no transaction is open.
-    fn drain(&mut self, actions: &mut Vec<Action>) {
-        if matches!(self.phase, Phase::Command | Phase::AuthLine) && self.transaction.is_none() {
-            self.close_with(self.filled(&catalogue::SHUTTING_DOWN), actions);
-        }
-    }
-
-    /// Sets when the client must have sent more. A command must be whole by then, so octets alone move nothing; mail
-    /// data must only flow.
-    fn set_deadline(&mut self, now: Timestamp, moved: bool) {
-        let wait = match &self.phase {
-            Phase::Command if moved => self.settings.command_timeout,
-            Phase::AuthLine if moved => self.settings.data_timeout,
-            Phase::Data(decoder) if decoder.fault().is_some() => {
-                self.settings.data_timeout.min(limits::REFUSED_DATA_TIMEOUT)
-            }
-            Phase::Data(_) | Phase::Chunk(_) => self.settings.data_timeout,
-            _ => return,
-        };
-        self.deadline = now + wait;
-    }
-
-    fn timed_out(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
-        if now < self.deadline() {
-            return;
-        }
-        let entry = match &self.phase {
-            _ if now >= self.session_end => &catalogue::SESSION_TIMEOUT,
-            Phase::Data(_) | Phase::Chunk(_) | Phase::AuthLine => &catalogue::DATA_TIMEOUT,
-            _ => &catalogue::IDLE_TIMEOUT,
-        };
-        if let Phase::Data(decoder) = &self.phase
-            && let Some(fault) = decoder.fault()
-        {
-            // The client may believe that its data ended: it hears first why they are refused.
-            self.say(self.refusal(&catalogue::BAD_DATA, &[("reason", fault.reason())]), actions);
-        }
-        if self.is_open() {
-            actions.push(Action::Discard);
-        }
-        self.close_with(self.filled(entry), actions);
-    }
-
     /// Whether a message was opened and neither committed nor discarded.
-    fn is_open(&self) -> bool {
+    pub(super) fn is_open(&self) -> bool {
         match self.phase {
             Phase::Data(_) => true,
             _ => self.transaction.as_ref().is_some_and(|transaction| transaction.chunks.is_some()),

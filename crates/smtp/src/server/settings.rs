@@ -30,6 +30,8 @@ pub struct Settings {
     pub data_timeout: Duration,
     /// Longest session.
     pub session_timeout: Duration,
+    /// How long an open transaction may go on once the server shuts down.
+    pub drain_timeout: Duration,
     /// What becomes of a client that sends before the greeting.
     pub early_talkers: EarlyTalkers,
     /// STARTTLS.
@@ -71,6 +73,7 @@ impl Default for Settings {
             command_timeout: limits::COMMAND_TIMEOUT,
             data_timeout: limits::DATA_BLOCK_TIMEOUT,
             session_timeout: Duration::from_secs(3_600),
+            drain_timeout: Duration::from_secs(30),
             early_talkers: EarlyTalkers::Note,
             start_tls: StartTlsOffer::Off,
             auth: None,

@@ -139,10 +139,12 @@ impl Session {
         let given = match decision {
             Decision::Accept => None,
             Decision::AcceptWith(reply) => Some(reply),
-            Decision::Refuse(refusal) => return self.refuse(refusal, false, actions),
+            Decision::Refuse(refusal) => {
+                return self.send(self.readable(refusal.into_reply(), false), actions);
+            }
             Decision::Disconnect(refusal) => return self.refuse(refusal, true, actions),
         };
-        let reply = self.positive(given, &catalogue::RECIPIENT_OK);
+        let reply = self.readable(self.positive(given, &catalogue::RECIPIENT_OK), false);
         if let (Some(transaction), Some(recipient), 2) =
             (&mut self.transaction, candidate, reply.code().value() / 100)
         {

@@ -8,6 +8,7 @@ use super::settings::Verification;
 use super::{Action, Question};
 use crate::catalogue;
 use crate::command::{Fault, Verb};
+use crate::reply::Reply;
 
 impl Session {
     pub(super) fn vrfy(&mut self, arguments: &str, actions: &mut Vec<Action>) {
@@ -37,6 +38,22 @@ impl Session {
                 self.ask(Awaited::Inquiry, Question::Expand(subject), actions);
             }
             Err(fault) => self.fault(Verb::Expn, &fault, actions),
+        }
+    }
+}
+
+impl Session {
+    /// The answer to RCPT, or to an inquiry, as the client can read it: where the answer's address is beyond ASCII and
+    /// the client did not say SMTPUTF8, it hears that instead (RFC 6531 §3.7.4.2).
+    pub(super) fn readable(&self, reply: Reply, inquiry: bool) -> Reply {
+        if reply.text().is_ascii() || self.reads_utf8() {
+            return reply;
+        }
+        match (reply.code().value(), inquiry) {
+            (251, false) => catalogue::RECIPIENT_OK.reply(),
+            (250 | 251 | 553, true) => catalogue::UTF8_ANSWER.reply(),
+            (551, _) => self.refusal(&catalogue::MOVED_UTF8, &[]),
+            _ => reply,
         }
     }
 }

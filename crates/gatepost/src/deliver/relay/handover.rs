@@ -139,7 +139,9 @@ impl<'message> Handover<'message> {
                     Attempt::Deferred(failure) | Attempt::Failed(failure) => {
                         Verdict::deferred(failure.clone())
                     }
-                    Attempt::Relayed { .. } | Attempt::Delivered => Verdict::deferred(not_attempted()),
+                    Attempt::Relayed { .. } | Attempt::Delivered | Attempt::Rerouted(_) => {
+                        Verdict::deferred(not_attempted())
+                    }
                 });
             }
             self.decide_at(place, attempt, retry);

@@ -37,6 +37,7 @@ fn queued(mailboxes: &[&str], body: BodyType) -> QueuedMessage {
         reverse_path: ReversePath::Mailbox("alice@example.org".parse().unwrap()),
         parameters: MailParameters { body, ..MailParameters::default() },
         received: WallTime::from_unix_millis(1),
+        hold: None,
         origin: Origin::default(),
         recipients: mailboxes.iter().map(|mailbox| recipient(mailbox, mailbox)).collect(),
     }
@@ -67,12 +68,12 @@ async fn send_once(script: &str, stored: &StoredMessage) -> (Vec<Attempt>, Strin
 }
 
 fn relayed(reply: &str) -> Attempt {
-    let remote = String::from("127.0.0.1");
+    let remote = String::from("[127.0.0.1]");
     Attempt::Relayed { remote, reply: reply.to_owned(), dsn_offered: false }
 }
 
 fn remote_failure(status: &str, diagnostic: &str) -> Failure {
-    Failure { remote: Some(String::from("127.0.0.1")), ..Failure::local(status, diagnostic) }
+    Failure { remote: Some(String::from("[127.0.0.1]")), ..Failure::local(status, diagnostic) }
 }
 
 /// The status of a failure that was found here.

@@ -5,8 +5,9 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
+use smtp::address::AddressLiteral;
 use smtp::client::meaning::{Fate, Host, Retry, Stage};
 use smtp::client::{Cause, Fault, LocalCause, Needed, Outcome, RecipientOutcome, RemoteReply};
 use smtp::reply::Severity;
@@ -23,6 +24,17 @@ pub(super) struct Server {
     pub(super) host: String,
     /// The address that was connected to.
     pub(super) address: SocketAddr,
+}
+
+impl Server {
+    /// Its name as a DSN has it: an address stands in brackets (RFC 3464 §2.1.2).
+    fn mta_name(&self) -> String {
+        match self.host.parse() {
+            Ok(IpAddr::V4(address)) => AddressLiteral::V4(address).to_string(),
+            Ok(IpAddr::V6(address)) => AddressLiteral::V6(address).to_string(),
+            Err(_) => self.host.clone(),
+        }
+    }
 }
 
 impl fmt::Display for Server {
@@ -54,11 +66,9 @@ impl Verdict {
         tracing::debug!(%server, %cause, ?fate, ?retry, "outcome");
         let host = cause.meaning().host;
         let attempt = match (fate, cause.reply()) {
-            (Fate::Delivered, Some(reply)) => Attempt::Relayed {
-                remote: server.host.clone(),
-                reply: shorten(reply.to_string()),
-                dsn_offered,
-            },
+            (Fate::Delivered, Some(reply)) => {
+                Attempt::Relayed { remote: server.mta_name(), reply: shorten(reply.to_string()), dsn_offered }
+            }
             (Fate::Failed, _) => Attempt::Failed(failure(server, cause, '5')),
             (Fate::Delivered | Fate::Undecided | Fate::Accepted | Fate::Deferred | Fate::Unknown, _) => {
                 Attempt::Deferred(failure(server, cause, '4'))
@@ -109,7 +119,7 @@ fn failure(server: &Server, cause: &Cause, class: char) -> Failure {
     let status = format!("{class}.{}", subject_and_detail(cause));
     match cause {
         Cause::Reply { reply, .. } => {
-            Failure { status, diagnostic: shorten(reply.to_string()), remote: Some(server.host.clone()) }
+            Failure { status, diagnostic: shorten(reply.to_string()), remote: Some(server.mta_name()) }
         }
         Cause::Local(LocalCause::BodyUnavailable | LocalCause::BodyInvalid) => {
             Failure::local(&status, cause.to_string())
@@ -149,6 +159,8 @@ fn of_reply(reply: &RemoteReply) -> String {
         // A positive reply that led to a failure stood in the wrong place.
         (Severity::Completed | Severity::Intermediate, _) => String::from("5.0"),
         (_, Some(enhanced)) if enhanced.class != 2 => format!("{}.{}", enhanced.subject, enhanced.detail),
+        // RFC 5321 §4.2.3: the code itself says that the user is elsewhere.
+        _ if reply.code.value() == 551 => String::from("1.6"),
         _ => String::from("0.0"),
     }
 }
@@ -189,6 +201,7 @@ mod tests {
         assert_eq!(status(reply(552, Some((5, 5, 3)), ""), Fate::Deferred), "4.5.3");
         assert_eq!(status(reply(550, Some((2, 1, 5)), ""), Fate::Failed), "5.0.0");
         assert_eq!(status(reply(451, None, ""), Fate::Deferred), "4.0.0");
+        assert_eq!(status(reply(551, None, ""), Fate::Failed), "5.1.6");
         assert_eq!(status(reply(250, Some((2, 0, 0)), ""), Fate::Deferred), "4.5.0");
         let not_offered = |needed| Cause::Local(LocalCause::NotOffered(needed));
         assert_eq!(status(not_offered(Needed::EightBitMime), Fate::Failed), "5.6.3");
@@ -215,5 +228,12 @@ mod tests {
         assert_eq!(long.diagnostic.len(), DIAGNOSTIC_OCTETS_MAX);
         let literal = Server { host: String::from("192.0.2.1"), ..server() };
         assert_eq!(literal.to_string(), "192.0.2.1:25");
+        assert_eq!(
+            (literal.mta_name(), server().mta_name()),
+            ("[192.0.2.1]".into(), "mx.example.org".into())
+        );
+        let address = "[2001:db8::1]:25".parse().unwrap();
+        let literal = Server { host: String::from("2001:db8::1"), address };
+        assert_eq!(literal.mta_name(), "[IPv6:2001:db8::1]");
     }
 }

@@ -81,6 +81,12 @@ impl<S: Spool> Post<S> {
         self.delivery = Some(spawn(spool, sites, Arc::new(QuotaUsage::default()), self.stop.subscribe()));
     }
 
+    /// Puts another configuration in force.
+    pub(super) fn reload(&self, configuration: &str) {
+        fs::write(self.state.path().join("gatepost.toml"), configuration).unwrap();
+        self.sites.reload().unwrap();
+    }
+
     pub(super) async fn send(&self, letter: Letter<'_>) {
         self.offer(letter).await.unwrap();
     }
@@ -99,6 +105,7 @@ impl<S: Spool> Post<S> {
             reverse_path: letter.reverse_path.parse().unwrap(),
             parameters: letter.parameters,
             received: letter.received,
+            hold: None,
             origin: Origin::default(),
             recipients: recipients.collect(),
         };

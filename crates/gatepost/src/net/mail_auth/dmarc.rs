@@ -1,0 +1,201 @@
+//! DMARC: whether who is named in From stands behind the message, and what is to be done if not (RFC 7489, with the walk up
+//! the tree of RFC 9989 for the organisational domain).
+
+use std::collections::BTreeSet;
+
+use mail_auth::dmarc::Policy;
+use mail_auth::dmarc::verify::DmarcParameters;
+use mail_auth::{
+    AuthenticatedMessage, DkimOutput, DkimResult, DmarcResult, DnsError, Error, Parameters, SpfOutput,
+};
+
+use super::dkim::{keys, refuse, verified};
+use super::message::SignedMessage;
+use super::records::{Records, verifier};
+use super::spf::SpfResult;
+use crate::net::dns::Dns;
+
+/// Labels from which the walk up the tree goes on after its first step (RFC 9989 §4.10).
+const WALK_LABELS: usize = 7;
+
+/// What DMARC says of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DmarcCheck {
+    /// The domain in From, in A-labels; `None` without one or with several.
+    pub author: Option<String>,
+    /// What its record comes to.
+    pub answer: DmarcAnswer,
+}
+
+/// What the author domain's record comes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DmarcAnswer {
+    /// No domain to ask, or it has no record.
+    None,
+    /// It could not be told; why.
+    TempError(String),
+    /// A record counts.
+    Record(DmarcVerdict),
+}
+
+/// What a record comes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DmarcVerdict {
+    /// Whether SPF or DKIM passes for a domain that is aligned.
+    pub passes: bool,
+    /// What is wanted done with what fails: `none`, `quarantine` or `reject`.
+    pub policy: &'static str,
+    /// Where the record stands.
+    pub domain: String,
+}
+
+/// Verifies the message's author domain by what SPF found for `spf_domain` and by the message's signatures.
+pub async fn verify(dns: &Dns, message: &SignedMessage, spf_domain: &str, spf: SpfResult) -> DmarcCheck {
+    let mut parsed = match message.parsed() {
+        Ok(Some(parsed)) => parsed,
+        Ok(None) => return DmarcCheck { author: None, answer: DmarcAnswer::None },
+        Err(too_much) => {
+            return DmarcCheck { author: None, answer: DmarcAnswer::TempError(too_much.why().into()) };
+        }
+    };
+    refuse(&mut parsed);
+    let Some(author) = author_domain(&parsed.from) else {
+        return DmarcCheck { author: None, answer: DmarcAnswer::None };
+    };
+    let answer = answer(dns, &parsed, &author, spf_domain, spf).await;
+    DmarcCheck { author: Some(author), answer }
+}
+
+async fn answer(
+    dns: &Dns,
+    parsed: &AuthenticatedMessage<'_>,
+    author: &str,
+    spf_domain: &str,
+    spf: SpfResult,
+) -> DmarcAnswer {
+    let Some(verifier) = verifier() else {
+        return DmarcAnswer::TempError("the verifier could not be set up".into());
+    };
+    let mut records = Records::default();
+    records.add_policies(dns, walk(author)).await;
+    let keys = keys(dns, parsed).await;
+    let signatures = verified(parsed, &keys).await;
+    let others = signers(&signatures).chain([spf_domain.to_owned()]);
+    let related = others.filter(|other| other != author && may_be_aligned(other, author));
+    records.add_policies(dns, related.flat_map(|other| walk(&other)).collect()).await;
+
+    let spf = SpfOutput::new(spf_domain.to_owned()).with_result(library_result(spf));
+    let parameters = DmarcParameters::new(parsed, &signatures, spf_domain, &spf);
+    let output = verifier.verify_dmarc(Parameters::new(parameters).with_txt_cache(&records)).await;
+    let passes = match output.result() {
+        DmarcResult::TempError(Error::Dns(DnsError::Resolver(why))) if !why.is_empty() => {
+            return DmarcAnswer::TempError(why);
+        }
+        DmarcResult::TempError(_) => return DmarcAnswer::TempError("SPF or DKIM can't be told now".into()),
+        DmarcResult::Pass => true,
+        _ => false,
+    };
+    let Some(record) = output.dmarc_record_cloned() else { return DmarcAnswer::None };
+    let domain = records.domain_of(&record).unwrap_or(author).to_owned();
+    let mut policy = output.policy();
+    // The verifier can't ask whether the domain exists, and takes `sp` for `np` (RFC 9989 §4.7).
+    if domain != author && record.np != record.sp {
+        match dns.exists(author).await {
+            Ok(true) => {}
+            Ok(false) => policy = if record.t { relaxed(record.np) } else { record.np },
+            Err(failure) => return DmarcAnswer::TempError(failure.to_string()),
+        }
+    }
+    DmarcAnswer::Record(DmarcVerdict { passes, policy: word(policy), domain })
+}
+
+/// The domain of the From field's address; `None` without one, or when there are several different ones, to which DMARC does
+/// not apply (RFC 7489 §6.6.1).
+fn author_domain(addresses: &[String]) -> Option<String> {
+    let mut domains = addresses.iter().filter_map(|address| address.rsplit_once('@')).map(|(_, domain)| {
+        let domain = domain.trim_end_matches('.');
+        idna::domain_to_ascii(domain).unwrap_or_else(|_| domain.to_ascii_lowercase())
+    });
+    let first = domains.next()?;
+    domains.all(|other| other == first).then_some(first)
+}
+
+/// The names at which a record for the domain may stand (RFC 9989 §4.10).
+fn walk(domain: &str) -> BTreeSet<String> {
+    let labels: Vec<&str> = domain.split('.').filter(|label| !label.is_empty()).collect();
+    let mut names = BTreeSet::new();
+    let mut count = labels.len();
+    while count > 0 {
+        let name = labels.get(labels.len() - count..).unwrap_or_default().join(".");
+        names.insert(format!("_dmarc.{name}"));
+        count = if count > WALK_LABELS { WALK_LABELS } else { count - 1 };
+    }
+    names
+}
+
+/// The domains of signatures that pass, or might.
+fn signers(signatures: &[DkimOutput<'_>]) -> impl Iterator<Item = String> {
+    let counts =
+        |output: &&DkimOutput<'_>| matches!(output.result(), DkimResult::Pass | DkimResult::TempError(_));
+    signatures.iter().filter(counts).filter_map(|output| output.signature()).map(|one| one.d.clone())
+}
+
+/// Whether two domains could be of one organisation at all: their last two labels agree.
+fn may_be_aligned(domain: &str, author: &str) -> bool {
+    let end = |name: &str| name.rsplit('.').take(2).map(str::to_ascii_lowercase).collect::<Vec<_>>();
+    end(domain) == end(author)
+}
+
+const fn library_result(result: SpfResult) -> mail_auth::SpfResult {
+    match result {
+        SpfResult::None => mail_auth::SpfResult::None,
+        SpfResult::Neutral => mail_auth::SpfResult::Neutral,
+        SpfResult::Pass => mail_auth::SpfResult::Pass,
+        SpfResult::Fail => mail_auth::SpfResult::Fail,
+        SpfResult::SoftFail => mail_auth::SpfResult::SoftFail,
+        SpfResult::TempError(_) => mail_auth::SpfResult::TempError,
+        SpfResult::PermError => mail_auth::SpfResult::PermError,
+    }
+}
+
+/// One level milder, as `t=y` asks for (RFC 9989 §4.7).
+const fn relaxed(policy: Policy) -> Policy {
+    match policy {
+        Policy::Reject => Policy::Quarantine,
+        Policy::Quarantine | Policy::None | Policy::Unspecified => Policy::None,
+    }
+}
+
+const fn word(policy: Policy) -> &'static str {
+    match policy {
+        Policy::Reject => "reject",
+        Policy::Quarantine => "quarantine",
+        Policy::None | Policy::Unspecified => "none",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_walk_has_eight_steps_at_most() {
+        let names = |domain: &str| walk(domain).len();
+        assert_eq!(
+            (names("example.org"), names("a.example.org"), names("a.b.c.d.e.f.g.h.example.org")),
+            (2, 3, 8)
+        );
+        assert!(walk("a.b.c.d.e.f.g.h.example.org").contains("_dmarc.d.e.f.g.h.example.org"));
+    }
+
+    #[test]
+    fn an_author_domain_is_one() {
+        let of = |addresses: &[&str]| {
+            author_domain(&addresses.iter().map(ToString::to_string).collect::<Vec<_>>())
+        };
+        assert_eq!(of(&["a@Example.org", "b@example.ORG"]).as_deref(), Some("example.org"));
+        assert_eq!(of(&["a@bücher.example"]).as_deref(), Some("xn--bcher-kva.example"));
+        assert_eq!(of(&["a@example.org", "b@example.net"]), None);
+        assert_eq!(of(&[]), None);
+    }
+}

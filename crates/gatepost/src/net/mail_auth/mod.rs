@@ -1,0 +1,15 @@
+//! Who vouches for a message: SPF, DKIM, DMARC and ARC, over the crate mail-auth.
+//!
+//! Invariants: nothing outside this module knows the crate; it never opens a socket: every record it wants is looked up by
+//! [`crate::net::dns`], under one cache, one time limit and one set of servers.
+
+pub mod arc;
+pub mod dkim;
+pub mod dmarc;
+pub mod message;
+pub mod spf;
+
+mod body_hash;
+mod records;
+mod spf_record;
+mod tag_list;
