@@ -3,13 +3,11 @@
 //! Invariant: a policy with an error is never in force; its findings are problems like the configuration's own.
 
 use std::collections::HashMap;
-use std::fs;
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use policy::diagnostic::{Diagnostic, Severity};
-use policy::policy::{Files, Loaded, Policy, Refused};
+use policy::policy::{Loaded, Policy, Refused};
 use policy::span::{SourceFile, Span};
 use smtp::server::Replacement;
 
@@ -17,9 +15,7 @@ use crate::config::{Config, Place, Problem, Source};
 use crate::facts::rate::Rates;
 use crate::facts::table::Tables;
 use crate::journal::PolicyText;
-
-/// Largest file of a policy or one of its lists, in octets (ours: a list of a million addresses is about 30 MB).
-const FILE_OCTETS_MAX: u64 = 256 * 1024 * 1024;
+use crate::policy_files::{self, FilesBeside};
 
 /// A policy that can be put in force.
 #[derive(Debug)]
@@ -81,11 +77,10 @@ impl InForce {
 pub fn load(config: &Config) -> Result<Checked, Vec<Problem>> {
     match &config.policy.file {
         None => Ok(Checked { policy: Policy::builtin(), warnings: Vec::new() }),
-        Some((path, place)) => match read_text(path) {
+        Some((path, place)) => match policy_files::read(path) {
             Ok(text) => check(path, &text),
             Err(why) => {
-                let title = format!("can't read the policy `{}`: {why}", path.display());
-                Err(vec![Problem::error(title, place.clone(), "named here")])
+                Err(vec![Problem::error(format!("the policy: {why:#}"), place.clone(), "named here")])
             }
         },
     }
@@ -96,7 +91,7 @@ pub fn load(config: &Config) -> Result<Checked, Vec<Problem>> {
 /// # Errors
 /// All problems of the policy.
 pub fn check(path: &Path, text: &str) -> Result<Checked, Vec<Problem>> {
-    let mut files = Disk::beside(path);
+    let mut files = FilesBeside::of(path);
     match Policy::load(&path.to_string_lossy(), text, &mut files) {
         Ok(Loaded { policy, warnings }) => {
             let warnings = problems(policy.all_files(), warnings);
@@ -131,35 +126,4 @@ fn problems(files: &[SourceFile], findings: Vec<Diagnostic>) -> Vec<Problem> {
             help.into_iter().fold(problem, |problem, advice| problem.help(advice))
         })
         .collect()
-}
-
-/// Files on the disk; relative paths start at the policy's directory.
-#[derive(Debug)]
-pub struct Disk {
-    folder: PathBuf,
-}
-
-impl Disk {
-    /// Files as the policy `path` names them.
-    #[must_use]
-    pub fn beside(path: &Path) -> Self {
-        Self { folder: path.parent().map(Path::to_owned).unwrap_or_default() }
-    }
-}
-
-impl Files for Disk {
-    fn read(&mut self, path: &str) -> Result<String, String> {
-        read_text(&self.folder.join(path))
-    }
-}
-
-/// The text of a file, or why it can't be had.
-fn read_text(path: &Path) -> Result<String, String> {
-    let mut text = String::new();
-    let file = fs::File::open(path).map_err(|error| error.to_string())?;
-    file.take(FILE_OCTETS_MAX + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
-    if text.len() as u64 > FILE_OCTETS_MAX {
-        return Err(format!("the file is over {FILE_OCTETS_MAX} octets"));
-    }
-    Ok(text)
 }

@@ -160,7 +160,9 @@ impl<'a> Logic<'a> {
             return false;
         }
         if *form == Form::Present {
-            return !literal.holds && !info.optional;
+            // Of several values there may be none.
+            let several = matches!(info.value_type, Type::Texts | Type::Addresses);
+            return !literal.holds && !info.optional && !several;
         }
         if info.optional && !literal.holds {
             return false;

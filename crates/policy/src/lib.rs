@@ -14,6 +14,9 @@ pub mod ordinary;
 mod pattern;
 mod plan;
 pub mod policy;
+#[cfg(test)]
+mod properties;
+pub mod reference;
 pub mod replies;
 mod sets;
 pub mod slot;

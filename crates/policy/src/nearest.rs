@@ -22,7 +22,8 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         .into_iter()
         .map(|candidate| (distance(candidate), candidate))
         .filter(|(distance, _)| *distance <= limit)
-        .min_by_key(|(distance, _)| *distance)
+        // Of two that are as near, the one with as many letters was mistyped.
+        .min_by_key(|(distance, candidate)| (*distance, candidate.len().abs_diff(word.len())))
         .map(|(_, candidate)| candidate)
 }
 
@@ -64,6 +65,7 @@ mod tests {
         assert_eq!(nearest("mesage_size", known), Some("message_size"));
         assert_eq!(nearest("colour", known), None);
         assert_eq!(nearest("alcie", ["bob", "alice"]), Some("alice"));
+        assert_eq!(nearest("client.prt", ["client.port", "client.ptr"]), Some("client.ptr"));
         assert_eq!(nearest("warning", ["error", "warn"]), Some("warn"));
         assert_eq!((edits("kitten", "sitting"), edits("ab", "ba"), edits("", "abc")), (3, 1, 3));
     }

@@ -67,7 +67,7 @@ impl Checker<'_> {
         stages: &[catalogue::Stage],
     ) -> Option<(ReplyCode, Enhanced)> {
         let code = self.reply_code(answer, stages);
-        let enhanced = self.enhanced(answer, code);
+        let enhanced = self.enhanced(answer, code, stages);
         code.zip(enhanced)
     }
 
@@ -76,7 +76,7 @@ impl Checker<'_> {
         let Some(code) = u16::try_from(value).ok().and_then(ReplyCode::new) else {
             let label = "the first digit is 2 to 5, the second 0 to 5 (RFC 5321 §4.2.1)";
             let finding = Diagnostic::error(format!("{value} is no reply code"), span, label);
-            self.report(finding.help(u16::try_from(value).ok().and_then(meant)));
+            self.report(finding.help(u16::try_from(value).ok().and_then(|code| meant(code, stages.first()))));
             return None;
         };
         if matches!(code.severity(), Severity::Completed | Severity::Intermediate) {
@@ -87,7 +87,7 @@ impl Checker<'_> {
         let Some(basic) = known else {
             let label = "clients would read its first digit and nothing else";
             let finding = Diagnostic::error(format!("{code} is in no RFC"), span, label);
-            self.report(finding.help(meant(code.value())));
+            self.report(finding.help(meant(code.value(), stages.first())));
             return None;
         };
         let fits = self.verb_fits(answer, code);
@@ -190,7 +190,12 @@ impl Checker<'_> {
         false
     }
 
-    fn enhanced(&mut self, answer: &ast::Answer, code: Option<ReplyCode>) -> Option<Enhanced> {
+    fn enhanced(
+        &mut self,
+        answer: &ast::Answer,
+        code: Option<ReplyCode>,
+        stages: &[catalogue::Stage],
+    ) -> Option<Enhanced> {
         let Some(written) = &answer.enhanced else {
             // Without a sound code there is nothing to advise.
             let code = code?;
@@ -220,12 +225,17 @@ impl Checker<'_> {
             );
             return None;
         }
-        if own_class.is_none() && !matches!(class, 4 | 5) {
+        // What goes with a code that refuses nothing is wrong with it.
+        let of_no_refusal = class == answer.code.node / 100;
+        if own_class.is_none() && !matches!(class, 4 | 5) && !of_no_refusal {
             let title = format!("{class}.{subject}.{detail} is no code of a refusal");
             self.report(Diagnostic::error(title, written.span, "it starts with 4 or 5 (RFC 3463 §2)"));
             return None;
         }
-        self.registered(enhanced, class, written.span);
+        if matches!(class, 4 | 5) {
+            self.registered(enhanced, class, written.span);
+            self.makes_sense(enhanced, stages, written);
+        }
         match code {
             Some(code) => self.pair(code, enhanced, answer, written).then_some(enhanced),
             None => Some(enhanced),
@@ -247,6 +257,26 @@ impl Checker<'_> {
             format!("the nearest registered one is {class}.{subject}.{detail}: {}", near.title)
         });
         self.report(Diagnostic::warning(title, span, label).help(near));
+    }
+
+    /// Warns of an enhanced code about an address, a mailbox or content where there is none yet.
+    fn makes_sense(&mut self, enhanced: Enhanced, stages: &[catalogue::Stage], written: &Spanned<[u32; 3]>) {
+        const OF_A_THING: [u16; 3] = [1, 2, 6];
+        let Some(detail) =
+            replies::detail(enhanced).filter(|detail| OF_A_THING.contains(&detail.code.subject))
+        else {
+            return;
+        };
+        let Some(stage) =
+            stages.iter().find(|stage| !detail.stages.is_empty() && !detail.stages.contains(stage))
+        else {
+            return;
+        };
+        let [class, subject, detail_number] = written.node;
+        let title = format!("{class}.{subject}.{detail_number} makes little sense at {}", stage.name());
+        let names: Vec<&str> = detail.stages.iter().map(|stage| stage.name()).collect();
+        let advice = format!("it belongs to {}", names.join(", "));
+        self.report(Diagnostic::warning(title, written.span, detail.title).help(advice));
     }
 
     /// Whether code and enhanced code say the same thing, as far as the registry and the habit of servers tell.
@@ -346,25 +376,26 @@ fn narrow_meaning(code: u16) -> &'static str {
 }
 
 /// What a code that can't be used most likely stands for.
-fn meant(code: u16) -> Option<String> {
-    if code >= 400
-        && let Some(spelt) = replies::dotless(code)
-    {
-        let class = if code >= 500 { 5 } else { 4 };
-        let basic = if code >= 500 { 550 } else { 450 };
+fn meant(code: u16, stage: Option<&catalogue::Stage>) -> Option<String> {
+    let (class, basic, how_long) = match code {
+        400..=499 => (4, 451, "for now"),
+        500..=599 => (5, 550, "for good"),
+        _ => {
+            return Some(
+                "refusals are 4yz (for now) and 5yz (for good); `gatepost codes --reject` lists them"
+                    .to_owned(),
+            );
+        }
+    };
+    if let Some(spelt) = replies::dotless(code).filter(|spelt| spelt.code.subject != 0) {
         let Enhanced { subject, detail } = spelt.code;
-        return Some(format!(
-            "it reads like {class}.{subject}.{detail} without its dots: write {basic} {class}.{subject}.{detail}"
-        ));
+        let dotted = format!("{class}.{subject}.{detail}");
+        return Some(format!("it reads like {dotted} without its dots: write {basic} {dotted}"));
     }
-    match code {
-        200..=599 => replies::nearest_basic(code)
-            .filter(|near| near.class() >= 4)
-            .map(|near| format!("the nearest code of the RFCs is {}", near.code)),
-        _ => Some(
-            "refusals are 4yz (for now) and 5yz (for good); `gatepost codes --reject` lists them".to_owned(),
-        ),
-    }
+    let at = stage.map_or("", |stage| stage.name());
+    Some(format!(
+        "a refusal {how_long} is {basic} mostly; `gatepost codes --reject --at {at}` lists the others"
+    ))
 }
 
 /// Advice that names the enhanced codes that go with a code.

@@ -163,6 +163,9 @@ impl<'a> Checker<'a> {
                 *negated != (word.node == "no")
             }
             _ => {
+                if let Some(definition) = self.names.definitions.get_mut(name) {
+                    definition.used = true;
+                }
                 let title = format!("`{name}` is a definition: it holds or does not");
                 self.report(
                     Diagnostic::error(title, comparison.span, "a definition is not compared")
@@ -412,6 +415,9 @@ impl<'a> Checker<'a> {
                     .also(place, "declared here")
                     .help(advice),
             );
+            return;
+        }
+        if self.spoilt.contains(&name.node) {
             return;
         }
         let near = nearest(&name.node, self.names.lists.keys().map(String::as_str)).map(str::to_owned);

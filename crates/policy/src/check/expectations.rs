@@ -52,6 +52,9 @@ impl<'a> Checker<'a> {
             given.used = true;
             return;
         }
+        if self.spoilt.contains(&base.node) {
+            return;
+        }
         let near = did_you_mean(&base.node, self.names.givens.keys().map(String::as_str));
         let title = format!("there are no given facts `{}`", base.node);
         self.report(Diagnostic::error(title, base.span, "unknown name").help(near));
@@ -218,6 +221,9 @@ impl<'a> Checker<'a> {
 
     fn expected_rule(&mut self, rule: &Word, stage: Stage) -> bool {
         let Some(place) = self.names.rules.get(&rule.node).copied() else {
+            if self.spoilt.contains(&rule.node) {
+                return false;
+            }
             let near = did_you_mean(&rule.node, self.names.rules.keys().map(String::as_str));
             let title = format!("there is no rule `{}`", rule.node);
             self.report(Diagnostic::error(title, rule.span, "unknown name").help(near));

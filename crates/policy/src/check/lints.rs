@@ -14,20 +14,22 @@ use crate::syntax::ast;
 use smtp::reply::Severity;
 
 impl Checker<'_> {
-    /// Whether the fact is there whenever the condition holds. A list that lists has a reason, if only its zone.
+    /// Whether the fact is there whenever the condition holds. A list that lists has a reason, if only its zone, and a table
+    /// that has a value found it under a key.
     pub(super) fn proves(&self, condition: &Condition, slot: Slot) -> bool {
         let slots = &self.facts.slots;
         if proves_present(condition, slot, slots) {
             return true;
         }
-        let Some(Origin::Source(index, Field::Reason)) =
-            self.facts.info(slot).map(|info| info.origin.clone())
-        else {
-            return false;
+        // What proves it besides: the list's listing, the table's value.
+        let (index, field, form) = match self.facts.info(slot).map(|info| info.origin.clone()) {
+            Some(Origin::Source(index, Field::Reason)) => (index, Field::Listed, Form::Boolean(true)),
+            Some(Origin::Source(index, Field::Key)) => (index, Field::Value, Form::Present),
+            _ => return false,
         };
-        let listed = slots.iter().position(|info| info.origin == Origin::Source(index, Field::Listed));
-        let Some(listed) = listed.and_then(|listed| u16::try_from(listed).ok()) else { return false };
-        let test = Test { slot: Slot(listed), values: Values::One, form: Form::Boolean(true) };
+        let proof = slots.iter().position(|info| info.origin == Origin::Source(index, field));
+        let Some(proof) = proof.and_then(|proof| u16::try_from(proof).ok()) else { return false };
+        let test = Test { slot: Slot(proof), values: Values::One, form };
         Logic::new(slots).implies(condition, &Condition::Test(test))
     }
 

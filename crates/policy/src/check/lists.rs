@@ -31,6 +31,8 @@ struct Elements {
     texts: Vec<String>,
     /// Whether one was ill-formed.
     spoilt: bool,
+    /// Files without any.
+    empty: Vec<Spanned<String>>,
 }
 
 impl Elements {
@@ -65,6 +67,10 @@ impl<'a> Checker<'a> {
             let title = format!("the list `{}` is empty", list.name.node);
             self.report(Diagnostic::error(title, list.name.span, "nothing is ever in it"));
             return None;
+        }
+        for path in &elements.empty {
+            let title = format!("\"{}\" holds no element", path.node);
+            self.report(Diagnostic::warning(title, path.span, "only blank lines and comments"));
         }
         if kind == ListKind::Patterns && elements.texts.len() > PATTERNS_MAX {
             let title = format!("the list `{}` has {} patterns", list.name.node, elements.texts.len());
@@ -169,8 +175,7 @@ impl<'a> Checker<'a> {
             }
         }
         if elements.count() == before && !elements.spoilt {
-            let title = format!("\"{}\" holds no element", path.node);
-            self.report(Diagnostic::warning(title, path.span, "only blank lines and comments"));
+            elements.empty.push(path.clone());
         }
     }
 

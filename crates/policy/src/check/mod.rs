@@ -19,6 +19,8 @@ mod tables;
 mod text;
 mod texts;
 
+use std::collections::BTreeSet;
+
 pub(crate) use expectations::beside;
 use names::{Declared, Definition, Names, Numbering};
 pub(crate) use sources::keys;
@@ -30,7 +32,7 @@ use crate::slot::{Slot, SlotInfo};
 use crate::source::{GreylistSettings, Source};
 use crate::span::{SourceFile, Span};
 use crate::syntax::ast::Item;
-use crate::trial::{self, Trial};
+use crate::trial::{self, TestResult, Trial};
 
 /// Most files of a policy, lists and tables not counted.
 pub(crate) const FILES_MAX: usize = 64;
@@ -70,6 +72,10 @@ pub(super) struct Checker<'a> {
     compared: Vec<Slot>,
     /// Values of tables that look like answers: the source, the place and the value.
     answer_like: Vec<(u16, Span, String)>,
+    /// Names whose declarations could not be read: what they stand for is not complained of.
+    spoilt: BTreeSet<String>,
+    /// Whether a rule was left out for what is wrong with it: what the others do together can't be told.
+    incomplete: bool,
     /// Whether what is read are the facts of a test: shadows may be set.
     setting_facts: bool,
     /// Whether the items are the built-in policy's.
@@ -83,6 +89,8 @@ pub(crate) struct Outcome {
     pub(crate) policy_files: usize,
     pub(crate) findings: Vec<Diagnostic>,
     pub(crate) checked: Option<Checked>,
+    /// How the tests went, when nothing else is wrong.
+    pub(crate) results: Option<Vec<TestResult>>,
 }
 
 /// Checks the built-in policy with the site's, or alone.
@@ -102,6 +110,8 @@ pub(crate) fn check(site: Option<(&str, &str)>, reader: &mut dyn Files) -> Outco
         replies: Vec::new(),
         compared: Vec::new(),
         answer_like: Vec::new(),
+        incomplete: !read.spoilt.is_empty(),
+        spoilt: read.spoilt,
         setting_facts: false,
         in_builtin: false,
     };
@@ -122,18 +132,22 @@ impl<'a> Checker<'a> {
         self.assemble(&fixed, &own);
         self.number_unnamed();
         self.check_reach();
-        self.check_relaying();
+        if !self.incomplete {
+            self.check_relaying();
+        }
         let numbered = self.facts.slots.len();
         let trials = self.expectations(site);
         // What only tests speak of, nobody asks for.
         self.facts.slots.truncate(numbered);
         self.check_tables();
-        self.warn_of_unused();
+        if self.spoilt.is_empty() {
+            self.warn_of_unused();
+        }
         trials
     }
 
     fn finish(mut self, policy_files: usize, trials: Vec<Trial>) -> Outcome {
-        let mut checked = None;
+        let (mut checked, mut results) = (None, None);
         if !self.has_errors() {
             let policy = Checked {
                 plan: self.plan,
@@ -144,7 +158,9 @@ impl<'a> Checker<'a> {
                 replies: self.replies,
                 trials,
             };
-            let failed = trial::failures(&policy, &self.files);
+            let ran = trial::run(&policy, &self.files);
+            let failed: Vec<Diagnostic> = ran.iter().filter_map(|(_, finding)| finding.clone()).collect();
+            results = Some(ran.into_iter().map(|(result, _)| result).collect());
             if failed.is_empty() {
                 checked = Some(policy);
             }
@@ -152,7 +168,7 @@ impl<'a> Checker<'a> {
         }
         self.findings.sort_by_key(|finding| (finding.span.file, finding.span.start));
         self.findings.dedup();
-        Outcome { files: self.files, policy_files, findings: self.findings, checked }
+        Outcome { files: self.files, policy_files, findings: self.findings, checked, results }
     }
 
     fn report(&mut self, finding: Diagnostic) {

@@ -13,6 +13,7 @@ use crate::slot::{Origin, Slot, SlotInfo};
 use crate::source::{Field, Source};
 use crate::span::Span;
 use crate::syntax::ast::{Define, FactPath, Given, Word};
+use crate::syntax::words::familiar_fact;
 
 /// A declared name.
 #[derive(Debug)]
@@ -179,11 +180,23 @@ impl<'a> Checker<'a> {
         if self.names.sources.contains_key(name) {
             return self.source_fact(name, field, path);
         }
-        if self.names.lists.contains_key(name) {
+        if let Some(list) = self.names.lists.get_mut(name) {
+            list.used = true;
             let title = format!("`{name}` is a list, not a fact");
             return Err(Diagnostic::error(title, path.span, "a fact was expected")
                 .help(format!("write what is to be in it: client.ip in {name}"))
                 .into());
+        }
+        if let Some(definition) = self.names.definitions.get_mut(&path.name) {
+            definition.used = true;
+            let title = format!("`{}` is a definition, not a fact", path.name);
+            let label = "it holds or does not: it has no value";
+            return Err(Diagnostic::error(title, path.span, label)
+                .also(definition.span, "defined here")
+                .into());
+        }
+        if self.spoilt.contains(name) {
+            return Ok(None);
         }
         Err(self.unknown_fact(path).into())
     }
@@ -271,7 +284,8 @@ impl<'a> Checker<'a> {
             .chain(self.names.definitions.keys().cloned())
             .collect();
         known.extend(declared.iter().map(String::as_str));
-        let near = nearest(&path.name, known.iter().copied()).map(str::to_owned);
+        let familiar = familiar_fact(&path.name).filter(|fact| known.contains(&fact.as_str()));
+        let near = familiar.or_else(|| nearest(&path.name, known.iter().copied()).map(str::to_owned));
         let undotted = !path.name.contains('.');
         let title = if undotted {
             format!("there is no definition, table or rate `{}`", path.name)
@@ -291,6 +305,9 @@ impl<'a> Checker<'a> {
         }
         if !undotted && is_group(group) {
             finding = finding.help(members(group));
+        } else if finding.help.is_empty() {
+            finding =
+                finding.help("conditions ask facts: docs/reference/policy-facts.md lists them".to_owned());
         }
         finding
     }

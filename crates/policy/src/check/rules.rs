@@ -77,11 +77,10 @@ impl Checker<'_> {
         }
         for entry in &block.entries {
             match entry {
-                StageEntry::Rule(rule) => {
-                    if let Some(id) = self.rule(rule, &stages) {
-                        placed.extend(stages.iter().map(|(stage, _)| (id, *stage)));
-                    }
-                }
+                StageEntry::Rule(rule) => match self.rule(rule, &stages) {
+                    Some(id) => placed.extend(stages.iter().map(|(stage, _)| (id, *stage))),
+                    None => self.incomplete = true,
+                },
                 StageEntry::Use(name) => self.place_fixed(name, &stages, fixed, placed),
             }
         }

@@ -121,6 +121,12 @@ impl Checker<'_> {
 
     fn placeholder(&mut self, text: &Spanned<String>, name: &str, at: usize) -> Option<(Piece, Use)> {
         let span = self.inside(text, at, name.len());
+        if name.trim().is_empty() || name.split('(').next().is_some_and(|fact| fact.contains(' ')) {
+            let title = format!("`{name}` is no placeholder");
+            let advice = "a brace of the text itself is written twice: {{ or }}";
+            self.report(Diagnostic::error(title, span, "the name of a fact").help(advice.to_owned()));
+            return None;
+        }
         let (fact, argument) = match name.split_once('(') {
             Some((fact, rest)) => {
                 let argument = rest.trim_end_matches(')').trim_matches(['"', '\'']);
@@ -145,12 +151,13 @@ impl Checker<'_> {
 
     pub(super) fn characters(&mut self, text: &Spanned<String>, purpose: Purpose) -> bool {
         if text.node.chars().any(char::is_control) {
-            let title = "a reply's text is one line without control characters";
-            let advice = "a line break here would let a text become a reply of its own";
-            self.report(
-                Diagnostic::error(title, text.span, "CR, LF or another control character")
-                    .help(advice.to_owned()),
-            );
+            // The parser reports it in a reply, and every character but a line break anywhere.
+            if matches!(purpose, Purpose::Reply { .. }) || !text.node.contains('\n') {
+                return false;
+            }
+            let title = "a header field's value is one line";
+            let advice = "a line break here would end the field, or the header section";
+            self.report(Diagnostic::error(title, text.span, "without `\\n`").help(advice.to_owned()));
             return false;
         }
         if text.node.is_ascii() {

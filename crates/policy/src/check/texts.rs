@@ -1,5 +1,7 @@
 //! Reading the files of a policy: the built-in one, the site's, and what it includes.
 
+use std::collections::BTreeSet;
+
 use super::FILES_MAX;
 use crate::diagnostic::Diagnostic;
 use crate::policy::{BUILTIN_NAME, BUILTIN_TEXT, Files};
@@ -13,11 +15,23 @@ pub(super) struct Read {
     pub(super) findings: Vec<Diagnostic>,
     pub(super) builtin: Vec<Item>,
     pub(super) site: Vec<Item>,
+    /// Names behind the words that declare one, in files that could not be read as a whole.
+    pub(super) spoilt: BTreeSet<String>,
 }
+
+/// The words behind which a name stands.
+const DECLARING: [&str; 10] =
+    ["networks", "names", "patterns", "dnsbl", "dnswl", "rhsbl", "table", "rate", "define", "given"];
 
 /// Reads the built-in policy and the site's.
 pub(super) fn read(site: Option<(&str, &str)>, reader: &mut dyn Files) -> Read {
-    let mut read = Read { files: Vec::new(), findings: Vec::new(), builtin: Vec::new(), site: Vec::new() };
+    let mut read = Read {
+        files: Vec::new(),
+        findings: Vec::new(),
+        builtin: Vec::new(),
+        site: Vec::new(),
+        spoilt: BTreeSet::new(),
+    };
     read.builtin = read.parse(BUILTIN_NAME, BUILTIN_TEXT);
     if let Some((name, text)) = site {
         let items = read.parse(name, text);
@@ -31,6 +45,14 @@ impl Read {
         let number = u16::try_from(self.files.len()).unwrap_or(u16::MAX);
         self.files.push(SourceFile { name: name.into(), text: text.into() });
         let (file, findings) = syntax::parse(number, text);
+        if !findings.is_empty() {
+            let words: Vec<&str> = text.split_whitespace().collect();
+            let declared = words.windows(2).filter_map(|pair| match pair {
+                [word, name] if DECLARING.contains(word) || *word == "rule" => Some((*name).to_owned()),
+                _ => None,
+            });
+            self.spoilt.extend(declared);
+        }
         self.findings.extend(findings);
         file.items
     }
