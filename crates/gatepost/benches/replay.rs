@@ -15,7 +15,7 @@ use gatepost::journal::{About, Journal, Mask, Peer, PolicyText, Settings};
 use policy::decision::{Decision, Verdict};
 use policy::slot::Facts;
 use policy::stage::Stage;
-use policy::value::State;
+use policy::value::{State, Type, Value};
 use policy::{NoFiles, Policy};
 use smtp::time::WallTime;
 use traffic::{Chance, Traffic};
@@ -124,8 +124,19 @@ fn encode(policy: &Policy) {
     };
     let mut facts = Facts::new(policy.slots().len());
     let mut asked = 0;
-    for slot in policy.can_ask().iter().step_by(2) {
-        facts.set(*slot, State::text("mail.example.net"));
+    for slot in policy.can_ask() {
+        let value_type = policy.slots().get(slot.index()).map(|info| info.value_type);
+        facts.set(
+            *slot,
+            match value_type {
+                Some(Type::Boolean) => State::yes_or_no(false),
+                Some(Type::Number | Type::Octets) => State::number(4_711),
+                Some(Type::Choice(words)) => {
+                    words.first().map_or(State::Missing, |word| State::Known(Value::Choice(word)))
+                }
+                _ => State::text("mail.example.net"),
+            },
+        );
         asked += 1;
     }
     let about = About {

@@ -1,7 +1,7 @@
 //! What one session writes into the journal: its decisions, gathered into chunks.
 //!
-//! Invariants: a session that has decided nothing since its last chunk holds no buffer but its dialogue's; a chunk is
-//! handed over at a refusal, at the end of a transaction and at the session's end; nothing here waits.
+//! Invariants: a session that has decided nothing since its last chunk holds no buffer but its dialogue's and an octet a
+//! fact; a chunk is handed over at a refusal, at the end of a transaction and at the session's end; nothing here waits.
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -28,7 +28,7 @@ use super::texts::{Kind, PolicyText};
 const CHUNK_OCTETS: usize = 64 * 1024;
 
 /// Octets that a chunk is given room for at first (ours).
-const CHUNK_OCTETS_FIRST: usize = 512;
+const CHUNK_OCTETS_FIRST: usize = 1024;
 
 /// Who is asked about, at the time of a decision.
 #[derive(Debug, Clone, Copy, Default)]
@@ -236,7 +236,7 @@ impl Open {
             return;
         }
         let mut chunk = std::mem::take(&mut self.chunk);
-        self.known = Vec::new();
+        self.known.fill(Kind::NotAsked);
         if self.in_transaction {
             set_continues(&mut chunk);
         }
