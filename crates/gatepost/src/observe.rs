@@ -1,7 +1,9 @@
 //! The log: lines gathered in memory and written together, so that a line costs no system call of its own.
 //!
 //! Invariants: a line waits at most [`FLUSH_EVERY`]; warnings and errors do not wait; memory is bounded by
-//! [`GATHERED_OCTETS_MAX`] and a line.
+//! [`GATHERED_OCTETS_MAX`] and a line. A terminal gets colours, and then the library makes the lines.
+
+mod line;
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,6 +12,8 @@ use std::time::Duration;
 use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
+
+use self::line::LogLine;
 
 /// Longest wait of a line.
 const FLUSH_EVERY: Duration = Duration::from_millis(100);
@@ -29,11 +33,12 @@ fn gathered() -> MutexGuard<'static, Vec<u8>> {
 /// When the thread that writes the lines can't be started.
 pub fn start(level: &str) -> io::Result<()> {
     let filter = EnvFilter::try_from_env("GATEPOST_LOG").unwrap_or_else(|_| EnvFilter::new(level));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(io::stderr().is_terminal())
-        .with_writer(Lines)
-        .init();
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(Lines);
+    if io::stderr().is_terminal() {
+        lines.init();
+    } else {
+        lines.with_ansi(false).event_format(LogLine).init();
+    }
     std::thread::Builder::new().name("log".into()).spawn(|| {
         loop {
             std::thread::sleep(FLUSH_EVERY);

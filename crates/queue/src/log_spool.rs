@@ -57,10 +57,10 @@ use crate::body::{Body, LargeBody, SealedBody, SealedContent, StoredMessage, Unk
 use crate::delivery::{Delivery, RecipientOutcome};
 use crate::disk::Disk;
 use crate::kernel_disk::KernelDisk;
-use crate::message::{Draft, QueuedMessage};
+use crate::message::{Destination, Draft, QueuedMessage};
 use crate::postmaster::{Census, Entry, Order, Query};
 use crate::queue_id::{Allotter, QueueId};
-use crate::spool::{NoRoom, RECIPIENTS_MAX, Spool, SpoolError};
+use crate::spool::{Arrival, NoRoom, RECIPIENTS_MAX, Spool, SpoolError};
 use crate::wait::{Bell, Changed, Receiver, lock, oneshot};
 
 /// A spool on a disk.
@@ -228,25 +228,30 @@ impl<D: Disk> Spool for LogSpool<D> {
         Ok(LargeBody { sink: Box::new(Sink::create(&self.shared, id)?) })
     }
 
-    async fn enqueue(&self, id: QueueId, message: QueuedMessage, body: Body) -> Result<(), SpoolError> {
+    async fn enqueue_all(&self, arrivals: Vec<Arrival>) -> Result<(), SpoolError> {
+        if arrivals.is_empty() {
+            return Ok(());
+        }
         self.shared.check_fault()?;
-        self.shared.room(body.size_octets()).map_err(SpoolError::NoRoom)?;
-        let (prepared, large) = Self::prepare_body(id, &message, body)?;
-        drop(message);
+        let size_octets = arrivals.iter().map(|arrival| arrival.body.size_octets()).sum();
+        self.shared.room(size_octets).map_err(SpoolError::NoRoom)?;
+        let prepare = |Arrival { id, message, body }: Arrival| Self::prepare_body(id, &message, body);
+        let messages = arrivals.into_iter().map(prepare).collect::<Result<_, _>>()?;
         let (answer, receiver) = oneshot();
-        self.commit_with_others(Job::Accept { prepared, large, answer }, receiver).await
+        self.commit_with_others(Job::Accept { messages, answer }, receiver).await
     }
 
-    fn due(
+    fn due_beside(
         &self,
         now: WallTime,
         limit: usize,
+        left_out: &[Destination],
     ) -> impl Future<Output = Result<Vec<Delivery>, SpoolError>> + Send {
-        ready(Ok(lock(&self.shared.index).take_due(now, limit)))
+        ready(Ok(lock(&self.shared.index).take_due(now, limit, left_out)))
     }
 
-    fn next_due(&self) -> Option<WallTime> {
-        lock(&self.shared.index).next_due()
+    fn next_due_beside(&self, left_out: &[Destination]) -> Option<WallTime> {
+        lock(&self.shared.index).next_due(left_out)
     }
 
     fn changed(&self) -> Changed {

@@ -8,10 +8,10 @@ use smtp::time::WallTime;
 
 use crate::body::{Body, BodySink, Content, LargeBody, SealedBody, SealedContent, StoredBody, StoredMessage};
 use crate::delivery::{Delivery, DeliveryState, Phase, RecipientOutcome, RecipientState};
-use crate::message::{Draft, QueuedMessage};
+use crate::message::{Destination, Draft, QueuedMessage};
 use crate::postmaster::{Census, Entry, Order, Query, entry};
 use crate::queue_id::{Allotter, QueueId};
-use crate::spool::{NoRoom, RECIPIENTS_MAX, Spool, SpoolError};
+use crate::spool::{Arrival, NoRoom, RECIPIENTS_MAX, Spool, SpoolError};
 use crate::wait::{Bell, Changed, lock};
 
 /// A spool in memory.
@@ -84,7 +84,7 @@ impl Message {
     }
 
     fn recipient_states(&self) -> Vec<RecipientState> {
-        let state = |index: u32, destination: &crate::message::Destination| {
+        let state = |index: u32, destination: &Destination| {
             let find = |line: &&Line| line.state.pending.iter().any(|(recipient, _)| *recipient == index);
             let Some(line) = self.deliveries.iter().find(find) else {
                 return RecipientState {
@@ -112,11 +112,12 @@ impl Message {
 }
 
 impl Queue {
-    fn take_due(&mut self, now: WallTime, limit: usize) -> Vec<Delivery> {
+    fn take_due(&mut self, now: WallTime, limit: usize, left_out: &[Destination]) -> Vec<Delivery> {
         let mut waiting = Vec::new();
         for (&id, message) in &self.messages {
             for (number, line) in (0u32..).zip(&message.deliveries) {
-                if line.phase() == Phase::Waiting && line.state.due <= now {
+                let wanted = !left_out.contains(&line.state.destination);
+                if wanted && line.phase() == Phase::Waiting && line.state.due <= now {
                     waiting.push((line.state.due, id, number, line.state.destination.clone()));
                 }
             }
@@ -244,27 +245,35 @@ impl MemorySpool {
         Ok(ids)
     }
 
-    fn take(&self, id: QueueId, message: QueuedMessage, body: Body) -> Result<(), SpoolError> {
-        if message.recipients.is_empty() || message.recipients.len() > RECIPIENTS_MAX {
-            return Err(SpoolError::Recipients(id));
+    fn take(&self, arrivals: Vec<Arrival>) -> Result<(), SpoolError> {
+        let mut messages = Vec::with_capacity(arrivals.len());
+        for Arrival { id, message, body } in arrivals {
+            if message.recipients.is_empty() || message.recipients.len() > RECIPIENTS_MAX {
+                return Err(SpoolError::Recipients(id));
+            }
+            let octets = match body {
+                Body::Memory(octets) => octets,
+                Body::Large(SealedBody {
+                    id: other,
+                    mut head,
+                    content: SealedContent::Memory(octets),
+                    ..
+                }) if other == id => {
+                    head.extend_from_slice(&octets);
+                    head
+                }
+                Body::Large(SealedBody { id: other, .. }) => {
+                    let why = format!("{other}'s body is not for {id} in this spool");
+                    return Err(SpoolError::Unavailable(why));
+                }
+            };
+            messages.push((id, Message::new(message, octets)));
         }
-        let octets = match body {
-            Body::Memory(octets) => octets,
-            Body::Large(SealedBody {
-                id: other, mut head, content: SealedContent::Memory(octets), ..
-            }) if other == id => {
-                head.extend_from_slice(&octets);
-                head
-            }
-            Body::Large(SealedBody { id: other, .. }) => {
-                return Err(SpoolError::Unavailable(format!("{other}'s body is not for {id} in this spool")));
-            }
-        };
         let mut queue = lock(&self.queue);
-        if queue.messages.contains_key(&id) {
-            return Err(SpoolError::Taken(id));
+        if let Some((id, _)) = messages.iter().find(|(id, _)| queue.messages.contains_key(id)) {
+            return Err(SpoolError::Taken(*id));
         }
-        queue.messages.insert(id, Message::new(message, octets));
+        queue.messages.extend(messages);
         drop(queue);
         self.bell.ring();
         Ok(())
@@ -325,22 +334,24 @@ impl Spool for MemorySpool {
         Ok(LargeBody { sink: Box::new(MemorySink { id, octets: Vec::new() }) })
     }
 
-    async fn enqueue(&self, id: QueueId, message: QueuedMessage, body: Body) -> Result<(), SpoolError> {
-        self.take(id, message, body)
+    async fn enqueue_all(&self, arrivals: Vec<Arrival>) -> Result<(), SpoolError> {
+        self.take(arrivals)
     }
 
-    fn due(
+    fn due_beside(
         &self,
         now: WallTime,
         limit: usize,
+        left_out: &[Destination],
     ) -> impl Future<Output = Result<Vec<Delivery>, SpoolError>> + Send {
-        ready(Ok(lock(&self.queue).take_due(now, limit)))
+        ready(Ok(lock(&self.queue).take_due(now, limit, left_out)))
     }
 
-    fn next_due(&self) -> Option<WallTime> {
+    fn next_due_beside(&self, left_out: &[Destination]) -> Option<WallTime> {
         let queue = lock(&self.queue);
         let lines = queue.messages.values().flat_map(|message| &message.deliveries);
-        lines.filter(|line| line.phase() == Phase::Waiting).map(|line| line.state.due).min()
+        let wanted = lines.filter(|line| !left_out.contains(&line.state.destination));
+        wanted.filter(|line| line.phase() == Phase::Waiting).map(|line| line.state.due).min()
     }
 
     fn changed(&self) -> Changed {

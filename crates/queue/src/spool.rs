@@ -12,7 +12,7 @@ use smtp::time::WallTime;
 
 use crate::body::{Body, LargeBody, StoredMessage};
 use crate::delivery::{Delivery, RecipientOutcome};
-use crate::message::{Draft, QueuedMessage};
+use crate::message::{Destination, Draft, QueuedMessage};
 use crate::postmaster::{Census, Entry, Order, Query};
 use crate::queue_id::QueueId;
 use crate::wait::Changed;
@@ -22,6 +22,17 @@ pub const LARGE_BODY_OCTETS: u64 = 1024 * 1024;
 
 /// Most recipients of a queued message after aliases (ours: bounds a record of the log).
 pub const RECIPIENTS_MAX: usize = 50_000;
+
+/// A message that is to be queued.
+#[derive(Debug)]
+pub struct Arrival {
+    /// Its name, from [`Spool::allot`].
+    pub id: QueueId,
+    /// Its envelope.
+    pub message: QueuedMessage,
+    /// Its mail data.
+    pub body: Body,
+}
 
 /// Accepted mail, kept until every recipient is delivered, failed or dropped.
 pub trait Spool: Send + Sync + 'static {
@@ -55,7 +66,16 @@ pub trait Spool: Send + Sync + 'static {
         id: QueueId,
         message: QueuedMessage,
         body: Body,
-    ) -> impl Future<Output = Result<(), SpoolError>> + Send;
+    ) -> impl Future<Output = Result<(), SpoolError>> + Send {
+        self.enqueue_all(vec![Arrival { id, message, body }])
+    }
+
+    /// Takes several messages, all or none of them: they become durable together. Their bodies in memory are bounded by
+    /// [`LARGE_BODY_OCTETS`] together.
+    ///
+    /// # Errors
+    /// As [`Spool::enqueue`].
+    fn enqueue_all(&self, arrivals: Vec<Arrival>) -> impl Future<Output = Result<(), SpoolError>> + Send;
 
     /// At most `limit` deliveries that are due, oldest first within a destination, destinations in turn. They are the
     /// caller's until settled or released. Returns at once, empty when nothing is due.
@@ -66,10 +86,28 @@ pub trait Spool: Send + Sync + 'static {
         &self,
         now: WallTime,
         limit: usize,
+    ) -> impl Future<Output = Result<Vec<Delivery>, SpoolError>> + Send {
+        self.due_beside(now, limit, &[])
+    }
+
+    /// As [`Spool::due`], but for the destinations `left_out`.
+    ///
+    /// # Errors
+    /// As [`Spool::due`].
+    fn due_beside(
+        &self,
+        now: WallTime,
+        limit: usize,
+        left_out: &[Destination],
     ) -> impl Future<Output = Result<Vec<Delivery>, SpoolError>> + Send;
 
     /// When the next unclaimed, unheld delivery is due; `None` when there is none.
-    fn next_due(&self) -> Option<WallTime>;
+    fn next_due(&self) -> Option<WallTime> {
+        self.next_due_beside(&[])
+    }
+
+    /// As [`Spool::next_due`], but for the destinations `left_out`.
+    fn next_due_beside(&self, left_out: &[Destination]) -> Option<WallTime>;
 
     /// Completes when a delivery became due or was put back after this call. Call it before [`Spool::due`], await it
     /// when nothing was due: then no change is missed.

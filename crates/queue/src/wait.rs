@@ -39,6 +39,14 @@ impl<T> Sender<T> {
         lock(&self.0).value = Some(value);
         // Dropping the sender wakes.
     }
+
+    /// Delivers the value and leaves it to the caller to wake whoever waits, if anyone does already.
+    pub(crate) fn send_quietly(self, value: T) -> Option<Waker> {
+        let mut cell = lock(&self.0);
+        cell.value = Some(value);
+        cell.closed = true;
+        cell.waker.take()
+    }
 }
 
 impl<T> Drop for Sender<T> {

@@ -15,7 +15,7 @@ use queue::memory_spool::MemorySpool;
 use queue::message::{Destination, Draft, Hold, QueuedMessage};
 use queue::postmaster::{Order, Query};
 use queue::simulated_disk::SimulatedDisk;
-use queue::spool::{LARGE_BODY_OCTETS, SpoolError};
+use queue::spool::{Arrival, LARGE_BODY_OCTETS, SpoolError};
 use support::{Driven, at, body, enqueue, message, put, run};
 
 /// Runs each test on each spool.
@@ -40,10 +40,12 @@ suite! {
     a_large_body_comes_back_in_chunks
     a_message_that_is_held_from_the_start_waits_for_its_release
     what_is_taken_is_checked
+    several_messages_are_taken_all_or_none
     recipients_with_one_destination_are_delivered_together
     a_delivery_is_with_one_claimant_at_a_time
     nothing_is_due_before_its_time
     destinations_take_turns
+    destinations_are_left_out
     a_message_goes_with_its_last_recipient
     deferred_recipients_keep_their_reply
     outcomes_must_fit
@@ -139,6 +141,31 @@ fn a_message_that_is_held_from_the_start_waits_for_its_release(spool: &impl Driv
     assert_eq!(run(spool, spool.due(at(1_000_000), 10)).unwrap().len(), 2);
 }
 
+fn several_messages_are_taken_all_or_none(spool: &impl Driven) {
+    let arrival = |id| Arrival { id, message: message(0, &["a"]), body: Body::Memory(body(id, 100)) };
+    let sealed = |id| {
+        let mut large = spool.large_body(id).unwrap();
+        large.append(&body(id, 100)).unwrap();
+        Arrival { id, message: message(0, &["a"]), body: Body::Large(large.seal().unwrap()) }
+    };
+    let [first, second, third, taken] = [(); 4].map(|()| spool.allot(at(0)));
+    run(spool, spool.enqueue_all(vec![arrival(first), sealed(second)])).unwrap();
+    enqueue(spool, taken, message(0, &["b"]), body(taken, 10)).unwrap();
+    for id in [first, second] {
+        assert_eq!(run(spool, spool.open(id)).unwrap().read_body().unwrap(), body(id, 100));
+    }
+    let refused = run(spool, spool.enqueue_all(vec![sealed(third), arrival(taken)]));
+    assert_eq!(refused, Err(SpoolError::Taken(taken)));
+    assert_eq!(run(spool, spool.open(third)).unwrap_err(), SpoolError::Gone(third));
+    let none = Arrival { message: message(0, &[]), ..arrival(third) };
+    let refused = run(spool, spool.enqueue_all(vec![arrival(spool.allot(at(0))), none]));
+    assert_eq!(refused, Err(SpoolError::Recipients(third)));
+    run(spool, spool.enqueue_all(Vec::new())).unwrap();
+    assert_eq!(run(spool, spool.census()).unwrap().messages, 3);
+    // The name is free again, that of the large body too.
+    run(spool, spool.enqueue_all(vec![sealed(third)])).unwrap();
+}
+
 fn what_is_taken_is_checked(spool: &impl Driven) {
     let id = put(spool, 0, &["a"], 10);
     assert_eq!(enqueue(spool, id, message(0, &["b"]), Vec::new()), Err(SpoolError::Taken(id)));
@@ -176,6 +203,19 @@ fn nothing_is_due_before_its_time(spool: &impl Driven) {
     assert_eq!((due(spool, 499), spool.next_due()), (vec![], Some(at(500))));
     let again = due(spool, 500).pop().unwrap();
     assert_eq!((again.id, again.attempts, again.due), (id, 1, at(500)));
+}
+
+fn destinations_are_left_out(spool: &impl Driven) {
+    let [busy, idle] = ["busy", "idle"].map(Destination::new);
+    let ids = [put(spool, 0, &["busy"], 10), put(spool, 5, &["idle"], 10), put(spool, 6, &["busy"], 10)];
+    let left_out = std::slice::from_ref(&busy);
+    assert_eq!(spool.next_due_beside(left_out), Some(at(5)));
+    let found = run(spool, spool.due_beside(at(9), 10, left_out)).unwrap();
+    assert_eq!(found.iter().map(|delivery| delivery.id).collect::<Vec<_>>(), [ids[1]]);
+    assert_eq!(spool.next_due_beside(left_out), None);
+    assert_eq!(spool.next_due_beside(&[idle]), Some(at(0)));
+    assert_eq!(run(spool, spool.due_beside(at(9), 10, left_out)).unwrap(), []);
+    assert_eq!(due(spool, 9).iter().map(|delivery| delivery.id).collect::<Vec<_>>(), [ids[0], ids[2]]);
 }
 
 fn destinations_take_turns(spool: &impl Driven) {

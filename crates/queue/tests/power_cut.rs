@@ -18,7 +18,7 @@ use queue::message::Draft;
 use queue::postmaster::Query;
 use queue::queue_id::QueueId;
 use queue::simulated_disk::SimulatedDisk;
-use queue::spool::{Spool, SpoolError};
+use queue::spool::{Arrival, Spool, SpoolError};
 use support::{at, body, message, open, run};
 
 /// Small enough that a commit of a few messages is torn.
@@ -54,6 +54,8 @@ impl Known {
 #[derive(Debug, Default, Clone)]
 struct Ledger {
     messages: BTreeMap<QueueId, Known>,
+    /// Messages that were handed in as one.
+    pairs: Vec<[QueueId; 2]>,
 }
 
 type Log = LogSpool<SimulatedDisk>;
@@ -81,6 +83,21 @@ impl Ledger {
         run(spool, spool.enqueue(id, message(0, &["a"]), Body::Large(sealed)))?;
         self.known(id).accepted = Did::Surely;
         Ok(id)
+    }
+
+    /// Hands in two messages as one.
+    fn pair(&mut self, spool: &Log) -> Result<[QueueId; 2], SpoolError> {
+        let ids = [(); 2].map(|()| spool.allot(at(0)));
+        self.pairs.push(ids);
+        let arrivals = ids.map(|id| {
+            self.messages.insert(id, Known::new(30));
+            Arrival { id, message: message(0, &["a"]), body: Body::Memory(body(id, 30)) }
+        });
+        run(spool, spool.enqueue_all(arrivals.into()))?;
+        for id in ids {
+            self.known(id).accepted = Did::Surely;
+        }
+        Ok(ids)
     }
 
     fn due(spool: &Log) -> BTreeMap<(QueueId, String), Delivery> {
@@ -203,6 +220,7 @@ fn scenario(disk: &SimulatedDisk, ledger: &mut Ledger) -> Result<(), SpoolError>
     let parted = ledger.accept(&spool, 100, &["a", "b"])?;
     let large = ledger.large(&spool)?;
     ledger.part(&spool, parted)?;
+    let pair = ledger.pair(&spool)?;
     let ended = ledger.accept(&spool, 50, &["a"])?;
     let three = ledger.together(&spool, ended)?;
     ledger.end(&spool, &three[..2], true)?;
@@ -213,6 +231,8 @@ fn scenario(disk: &SimulatedDisk, ledger: &mut Ledger) -> Result<(), SpoolError>
         while spool.commit() {}
     }
     ledger.end(&spool, &[large], true)?;
+    ledger.end(&spool, &pair, false)?;
+    ledger.pair(&spool)?;
     drop(spool);
     let Ok((spool, _)) = LogSpool::open_on(disk.clone(), support::small()) else { return Ok(()) };
     ledger.accept(&spool, 900, &["a"])?;
@@ -241,6 +261,12 @@ fn check(disk: &SimulatedDisk, ledger: &Ledger) -> Result<(), String> {
     for entry in run(&spool, spool.list(&Query::default(), None, 1_000)).unwrap() {
         let stored = run(&spool, spool.open(entry.id)).map_err(|error| error.to_string())?;
         found.insert(entry.id, stored.read_body().map_err(|error| error.to_string())?);
+    }
+    for pair in &ledger.pairs {
+        let in_doubt = |id| ledger.messages.get(id).is_some_and(|known| known.ended == Did::Not);
+        if pair.iter().all(in_doubt) && found.contains_key(&pair[0]) != found.contains_key(&pair[1]) {
+            return Err(format!("of {pair:?} one was taken without the other"));
+        }
     }
     for (&id, known) in &ledger.messages {
         let there = found.remove(&id);

@@ -133,6 +133,9 @@ pub(crate) fn fill(text: &str, values: &[(&str, &str)]) -> String {
             continue;
         };
         match values.iter().find(|(placeholder, _)| *placeholder == name) {
+            Some((_, value)) if value.bytes().all(|octet| matches!(octet, b' '..=b'~')) => {
+                filled.push_str(value);
+            }
             Some((_, value)) => {
                 filled.extend(
                     value.chars().map(|character| if character.is_control() { ' ' } else { character }),

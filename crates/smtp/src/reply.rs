@@ -175,20 +175,36 @@ impl Reply {
 
     /// Appends the reply as it goes over the wire, every line ended by CRLF (RFC 5321 §4.2.1).
     pub fn write(&self, wire: &mut Vec<u8>) {
-        use core::fmt::Write as _;
-        let mut out = Octets(wire);
-        let mut lines = self.text.split('\n').peekable();
-        while let Some(line) = lines.next() {
-            let separator = if lines.peek().is_some() { '-' } else { ' ' };
-            // Writing to a vector cannot fail.
-            let _ = match (self.enhanced, self.code.class()) {
-                (Some(Enhanced { subject, detail }), Some(class)) => {
-                    write!(out, "{}{separator}{class}.{subject}.{detail} {line}\r\n", self.code)
-                }
-                _ => write!(out, "{}{separator}{line}\r\n", self.code),
-            };
+        let mut rest = self.text.as_bytes();
+        loop {
+            let end = memchr::memchr(b'\n', rest);
+            push_number(wire, self.code.0);
+            wire.push(if end.is_some() { b'-' } else { b' ' });
+            if let (Some(Enhanced { subject, detail }), Some(class)) = (self.enhanced, self.code.class()) {
+                wire.extend_from_slice(&[b'0' + class, b'.']);
+                push_number(wire, subject);
+                wire.push(b'.');
+                push_number(wire, detail);
+                wire.push(b' ');
+            }
+            let (line, after) = rest.split_at(end.unwrap_or(rest.len()));
+            wire.extend_from_slice(line);
+            wire.extend_from_slice(b"\r\n");
+            match after.split_first() {
+                Some((_, after)) => rest = after,
+                None => return,
+            }
         }
     }
+}
+
+/// Appends a number in digits.
+fn push_number(wire: &mut Vec<u8>, number: u16) {
+    if number >= 10 {
+        push_number(wire, number / 10);
+    }
+    let digit = u8::try_from(number % 10).unwrap_or(0);
+    wire.push(b'0' + digit);
 }
 
 impl fmt::Display for Reply {
@@ -270,6 +286,10 @@ const fn digits(number: u16) -> usize {
 
 /// `text` without control characters, each line cut to `room` octets at a character's edge.
 fn clean(text: Cow<'static, str>, room: usize) -> Cow<'static, str> {
+    // Nearly every text is one line of printable ASCII.
+    if text.len() <= room && text.bytes().all(|octet| matches!(octet, b' '..=b'~')) {
+        return text;
+    }
     let fits = text.split('\n').all(|line| line.len() <= room);
     if fits && !text.chars().any(|character| character.is_control() && character != '\n') {
         return text;

@@ -2,7 +2,6 @@
 //!
 //! Neither reads a clock; the program's `clock.rs` makes them and passes them in.
 
-use alloc::format;
 use alloc::string::String;
 use core::ops::Add;
 use core::time::Duration;
@@ -97,21 +96,69 @@ impl WallTime {
         const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
         const MONTHS: [&str; 12] =
             ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-        let seconds = self.as_unix_seconds();
-        let (days, second_of_day) = (seconds / 86_400, seconds % 86_400);
+        let (days, second_of_day) = (self.as_unix_seconds() / 86_400, self.as_unix_seconds() % 86_400);
         let (year, month, day) = civil(days);
         let name = |names: &'static [&'static str], index: u64| -> &'static str {
             usize::try_from(index).ok().and_then(|index| names.get(index)).copied().unwrap_or("")
         };
-        format!(
-            "{}, {day} {} {year} {:02}:{:02}:{:02} +0000",
-            name(&DAYS, days % 7),
-            name(&MONTHS, month - 1),
-            second_of_day / 3_600,
-            second_of_day / 60 % 60,
-            second_of_day % 60,
-        )
+        let mut text = String::with_capacity(32);
+        text.push_str(name(&DAYS, days % 7));
+        text.push_str(", ");
+        push_number(&mut text, day, 1);
+        text.push(' ');
+        text.push_str(name(&MONTHS, month - 1));
+        text.push(' ');
+        push_number(&mut text, year, 1);
+        text.push(' ');
+        push_time(&mut text, second_of_day);
+        text.push_str(" +0000");
+        text
     }
+
+    /// The time as a timestamp of RFC 3339 §5.6, in UTC with milliseconds: `2026-11-23T11:59:59.000Z`.
+    #[must_use]
+    pub fn to_timestamp(self) -> String {
+        let (days, second_of_day) = (self.as_unix_seconds() / 86_400, self.as_unix_seconds() % 86_400);
+        let (year, month, day) = civil(days);
+        let mut text = String::with_capacity(24);
+        push_number(&mut text, year, 4);
+        text.push('-');
+        push_number(&mut text, month, 2);
+        text.push('-');
+        push_number(&mut text, day, 2);
+        text.push('T');
+        push_time(&mut text, second_of_day);
+        text.push('.');
+        push_number(&mut text, self.0 % 1_000, 3);
+        text.push('Z');
+        text
+    }
+}
+
+/// Appends `hh:mm:ss`.
+fn push_time(text: &mut String, second_of_day: u64) {
+    push_number(text, second_of_day / 3_600, 2);
+    text.push(':');
+    push_number(text, second_of_day / 60 % 60, 2);
+    text.push(':');
+    push_number(text, second_of_day % 60, 2);
+}
+
+/// Appends a number in at least `width` digits, at most 20.
+fn push_number(text: &mut String, number: u64, width: usize) {
+    let mut digits = [b'0'; 20];
+    let mut first = digits.len();
+    let mut rest = number;
+    for (place, digit) in digits.iter_mut().enumerate().rev() {
+        if rest == 0 {
+            break;
+        }
+        *digit = b'0' + u8::try_from(rest % 10).unwrap_or(0);
+        first = place;
+        rest /= 10;
+    }
+    let written = digits.get(first.min(digits.len() - width)..).unwrap_or_default();
+    text.push_str(core::str::from_utf8(written).unwrap_or_default());
 }
 
 /// Year, month and day of the Gregorian calendar, `days` after 1970-01-01.
@@ -145,6 +192,17 @@ mod tests {
             (4_107_542_400, "Mon, 1 Mar 2100 00:00:00 +0000"),
         ] {
             assert_eq!(WallTime::from_unix_millis(seconds * 1000).to_date_time(), text);
+        }
+    }
+
+    #[test]
+    fn a_timestamp_sorts_as_its_time() {
+        for (milliseconds, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_400_007, "2000-02-29T00:00:00.007Z"),
+            (1_795_434_399_999, "2026-11-23T11:46:39.999Z"),
+        ] {
+            assert_eq!(WallTime::from_unix_millis(milliseconds).to_timestamp(), text);
         }
     }
 

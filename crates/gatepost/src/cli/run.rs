@@ -1,6 +1,7 @@
 //! `gatepost run`: start the server.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -59,6 +60,7 @@ pub fn run(args: &Args, options: &SiteOptions) -> anyhow::Result<ExitCode> {
         }),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(worker_threads())
         .enable_all()
         .build()
         .context("cannot start the threads of the server")?;
@@ -67,4 +69,11 @@ pub fn run(args: &Args, options: &SiteOptions) -> anyhow::Result<ExitCode> {
     observe::flush();
     served?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Threads that serve connections: one for two processors, since the spool and deliveries have threads of their own and
+/// a message that stays in one thread costs least (docs/decisions/0009-threads-and-groups.md).
+fn worker_threads() -> usize {
+    let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    processors.div_ceil(2)
 }

@@ -178,6 +178,12 @@ keys! {
         "Longest wait between two attempts.";
     LIFETIME: Key<Time> = "lifetime", Time { min_seconds: 1, max_seconds: LIFETIME_SECONDS_MAX }, "\"5d\"", "\"4d\"",
         "When a message that could not be delivered goes back. RFC 5321 §4.5.4.1 has 4 to 5 days.";
+    DELAY_WARNING: Key<Time> = "delay_warning", Time { min_seconds: 60, max_seconds: LIFETIME_SECONDS_MAX }, "\"4h\"",
+        "\"1d\"", "Age at which the sender hears that a message is delayed, once (RFC 3461 §4.1). One that is not \
+        shorter than `lifetime` switches the warning off.";
+    STOP_TIMEOUT: Key<Time> = "stop_timeout", Time { min_seconds: 0, max_seconds: 3_600 }, "\"20s\"", "\"1m\"",
+        "How long deliveries under way may go on once the server shuts down. What is cut off is tried again after the \
+        next start.";
 }
 
 keys! {

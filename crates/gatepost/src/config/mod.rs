@@ -190,6 +190,10 @@ pub struct RetrySchedule {
     pub max: Duration,
     /// When the message goes back.
     pub lifetime: Duration,
+    /// When its sender hears of the delay.
+    pub delay_warning: Duration,
+    /// How long deliveries under way may go on at shutdown.
+    pub stop_timeout: Duration,
 }
 
 /// The server that takes mail for other domains.

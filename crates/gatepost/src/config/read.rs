@@ -195,6 +195,8 @@ fn read_queue(top: &Table<'_>, problems: &mut Vec<Problem>) -> RetrySchedule {
         factor: table.read(&keys::RETRY_FACTOR, problems),
         max: table.read(&keys::RETRY_MAX, problems),
         lifetime: table.read(&keys::LIFETIME, problems),
+        delay_warning: table.read(&keys::DELAY_WARNING, problems),
+        stop_timeout: table.read(&keys::STOP_TIMEOUT, problems),
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use queue::body::StoredMessage;
 use queue::delivery::{Delivery, Phase, RecipientOutcome};
-use queue::message::Draft;
+use queue::message::{Destination, Draft};
 use queue::postmaster::{Order, Query};
 use queue::schedule::{Next, Schedule};
 use queue::spool::Spool;
@@ -52,9 +52,6 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Longest sleep, so that a clock that steps is noticed.
 const SLEEP_MAX: Duration = Duration::from_secs(30);
-
-/// Longest wait for attempts under way at shutdown; what is cut off is tried again after the next start.
-const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Starts delivery; it runs until `stopping` becomes true and attempts under way are settled.
 pub fn spawn<S: Spool>(
@@ -129,7 +126,8 @@ impl<S: Spool> Dispatcher<S> {
             }
         }
         let rest = async { while self.running.join_next().await.is_some() {} };
-        if tokio::time::timeout(STOP_TIMEOUT, rest).await.is_err() {
+        let stop_timeout = self.outside.sites.current().config.queue.stop_timeout;
+        if tokio::time::timeout(stop_timeout, rest).await.is_err() {
             tracing::warn!("attempts under way are cut off; they are repeated after the next start");
         }
     }
@@ -152,56 +150,75 @@ impl<S: Spool> Dispatcher<S> {
         }
     }
 
-    /// Starts what is due and has a place. `Some`: come back after that time at the latest.
+    /// Starts what is due and has a place. `Some`: come back after that time at the latest, and not for new mail.
     async fn start_due(&mut self) -> Option<Duration> {
-        let free = ATTEMPTS_MAX.saturating_sub(self.attempts);
-        if free == 0 {
-            return Some(SLEEP_MAX);
-        }
-        let now = clock::wall();
-        let due = match self.outside.spool.due(now, free).await {
-            Ok(due) => due,
-            Err(error) => {
-                tracing::error!(%error, "the spool cannot be asked what is due");
-                return Some(PAUSE);
+        loop {
+            let free = ATTEMPTS_MAX.saturating_sub(self.attempts);
+            let (left_out, places) = self.places_left();
+            let limit = free.min(places);
+            if limit == 0 {
+                return Some(SLEEP_MAX);
             }
-        };
-        let full = due.len() == free;
-        let mut postponed = false;
+            let due = match self.outside.spool.due_beside(clock::wall(), limit, &left_out).await {
+                Ok(due) => due,
+                Err(error) => {
+                    tracing::error!(%error, "the spool cannot be asked what is due");
+                    return Some(PAUSE);
+                }
+            };
+            let found = due.len();
+            if !self.start_all(due) {
+                // A finished batch wakes the dispatcher long before that.
+                return Some(SLEEP_MAX);
+            }
+            if found < limit {
+                return None;
+            }
+        }
+    }
+
+    /// The ways that have no place, and how many deliveries the fullest of the others takes.
+    fn places_left(&self) -> (Vec<Destination>, usize) {
+        let ways = [
+            (Way::Relay, RELAYS_MAX.saturating_sub(self.relays)),
+            (Way::Local, BATCHES_MAX.saturating_sub(self.batches) * BATCH_MAX),
+        ];
+        let full = ways.iter().filter(|(_, places)| *places == 0);
+        let left_out = full.map(|(way, _)| Destination::new(way.key())).collect();
+        let places = ways.iter().map(|(_, places)| *places).filter(|places| *places > 0).min();
+        (left_out, places.unwrap_or(ATTEMPTS_MAX))
+    }
+
+    /// Starts attempts for deliveries; false when some were put back for want of a place.
+    fn start_all(&mut self, due: Vec<Delivery>) -> bool {
         let (mut local, mut discards) = (Vec::new(), Vec::new());
         for delivery in due {
             match Way::of(&delivery.destination) {
                 Way::Local => local.push(delivery),
                 Way::Discard => discards.push(delivery),
-                Way::Relay if self.relays < RELAYS_MAX => {
+                Way::Relay => {
                     let places = Places { relays: 1, ..Places::default() };
                     self.start(relay(Arc::clone(&self.outside), delivery), places);
-                }
-                Way::Relay => {
-                    self.outside.spool.release(delivery, now + PAUSE);
-                    postponed = true;
                 }
             }
         }
         if !discards.is_empty() {
             self.start(discard(Arc::clone(&self.outside), discards), Places::default());
         }
-        let mut waits = false;
+        let mut all_started = true;
         while !local.is_empty() {
             let batch: Vec<Delivery> = local.drain(..local.len().min(BATCH_MAX)).collect();
             if self.batches < BATCHES_MAX {
                 let places = Places { batches: 1, ..Places::default() };
                 self.start(maildirs(Arc::clone(&self.outside), batch), places);
             } else {
+                // Under a key that no version of ours wrote: it is not left out with the local ones.
+                let now = clock::wall();
                 batch.into_iter().for_each(|delivery| self.outside.spool.release(delivery, now));
-                waits = true;
+                all_started = false;
             }
         }
-        if waits {
-            // A finished batch wakes the dispatcher long before that.
-            return Some(SLEEP_MAX);
-        }
-        if postponed { Some(PAUSE) } else { full.then_some(Duration::ZERO) }
+        all_started
     }
 
     fn start(&mut self, attempt: impl Future<Output = ()> + Send + 'static, places: Places) {
@@ -229,7 +246,8 @@ impl<S: Spool> Dispatcher<S> {
     }
 
     fn until_next(&self) -> Duration {
-        let next = self.outside.spool.next_due();
+        // What waits for a place is looked at when one is given back.
+        let next = self.outside.spool.next_due_beside(&self.places_left().0);
         next.map_or(SLEEP_MAX, |due| due.since(clock::wall()).min(SLEEP_MAX))
     }
 }
@@ -342,7 +360,7 @@ impl<S: Spool> Outside<S> {
         let jitter = u32::try_from(random() >> 32).unwrap_or(0);
         let Delivery { received, due, .. } = delivery;
         let tried = Tried { received, due, attempts: delivery.attempts.saturating_add(1) };
-        let timing = Timing::after(&schedule(&site), tried, now, jitter);
+        let timing = Timing::after(&schedule(&site), site.config.queue.delay_warning, tried, now, jitter);
         let outcomes: Vec<RecipientOutcome> =
             attempts.iter().map(|attempt| outcome(attempt, timing.next)).collect();
         for ((index, attempt), outcome) in delivery.recipients.iter().zip(&attempts).zip(&outcomes) {

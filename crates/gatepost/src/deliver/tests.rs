@@ -64,6 +64,25 @@ async fn many_messages_are_all_delivered_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn local_mail_goes_while_all_relays_wait() {
+    // Connections are taken by the kernel, and nobody greets.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let configuration = format!(
+        "{CONFIGURATION}[relay]\nsmart_host = \"127.0.0.1:{}\"\n[queue]\nstop_timeout = \"0s\"\n",
+        silent.local_addr().unwrap().port(),
+    );
+    let post = Post::with(&configuration);
+    let relayed = 70;
+    for _ in 0..relayed {
+        post.send(Letter::to("carol@remote.example")).await;
+    }
+    post.send(Letter::to("bob@example.org")).await;
+    post.until(|entries| entries.len() == relayed).await;
+    assert_eq!(post.letters("bob").len(), 1);
+    post.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_failure_comes_back_as_a_dsn() {
     let post = Post::new();
     let parameters = MailParameters {

@@ -9,9 +9,6 @@ use std::time::Duration;
 use queue::schedule::{Next, Schedule, delay_notice_due};
 use smtp::time::{Timestamp, WallTime};
 
-/// Age of a message at which its sender hears of the delay (ours; RFC 3461 §4.1 leaves it to the server).
-const WARN_AFTER: Duration = Duration::from_secs(4 * 3_600);
-
 /// How far the clock is set back before it matters (ours: smaller corrections only shorten or lengthen a wait).
 const STEP_MIN: Duration = Duration::from_secs(60);
 
@@ -36,16 +33,23 @@ pub(super) struct Timing {
 }
 
 impl Timing {
-    /// What follows from an attempt that was over at `now`; `jitter` is any random number.
-    pub(super) fn after(schedule: &Schedule, tried: Tried, now: WallTime, jitter: u32) -> Self {
+    /// What follows from an attempt that was over at `now`; `warn_after` is the age of a message at which its sender
+    /// hears of the delay, `jitter` is any random number.
+    pub(super) fn after(
+        schedule: &Schedule,
+        warn_after: Duration,
+        tried: Tried,
+        now: WallTime,
+        jitter: u32,
+    ) -> Self {
         let end = tried.received + schedule.lifetime;
         let next = match schedule.next(tried.received, tried.attempts, now, jitter) {
             Next::Expired if tried.due < end => Next::At(now + schedule.wait(1).max(Duration::from_secs(1))),
             next => next,
         };
-        let warning = tried.received + WARN_AFTER;
+        let warning = tried.received + warn_after;
         let warns = warning < end && next != Next::Expired;
-        let is_over = delay_notice_due(tried.received, now, WARN_AFTER);
+        let is_over = delay_notice_due(tried.received, now, warn_after);
         Self {
             next: match next {
                 // An attempt ends at the time of the warning, so that this is neither early nor late.
@@ -89,6 +93,7 @@ mod tests {
     use super::*;
 
     const RECEIVED: WallTime = WallTime::from_unix_millis(1_795_000_000_000);
+    const WARN_AFTER: Duration = Duration::from_secs(4 * 3_600);
     /// What leaves a wait as it is.
     const NO_JITTER: u32 = 100;
 
@@ -105,7 +110,8 @@ mod tests {
         let schedule = Schedule::default();
         let (mut due, mut warnings) = (Duration::ZERO, Vec::new());
         for attempts in 1.. {
-            let timing = Timing::after(&schedule, tried(due, attempts), RECEIVED + due, NO_JITTER);
+            let timing =
+                Timing::after(&schedule, WARN_AFTER, tried(due, attempts), RECEIVED + due, NO_JITTER);
             if let Some(until) = timing.warned_until {
                 warnings.push((due, until));
             }
@@ -122,28 +128,44 @@ mod tests {
     fn a_late_attempt_warns_and_the_one_after_it_does_not() {
         let schedule = Schedule::default();
         let now = RECEIVED + minutes(600);
-        let late = Timing::after(&schedule, tried(Duration::ZERO, 1), now, NO_JITTER);
+        let late = Timing::after(&schedule, WARN_AFTER, tried(Duration::ZERO, 1), now, NO_JITTER);
         assert_eq!(late.warned_until, Some(RECEIVED + schedule.lifetime));
         let Next::At(due) = late.next else { panic!("{late:?}") };
-        let after = Timing::after(&schedule, tried(due.since(RECEIVED), 2), due, NO_JITTER);
+        let after = Timing::after(&schedule, WARN_AFTER, tried(due.since(RECEIVED), 2), due, NO_JITTER);
         assert_eq!(after.warned_until, None);
     }
 
     #[test]
     fn nobody_is_warned_of_what_goes_back_sooner() {
         let schedule = Schedule { lifetime: minutes(200), ..Schedule::default() };
-        let timing = Timing::after(&schedule, tried(Duration::ZERO, 1), RECEIVED + minutes(600), NO_JITTER);
+        let timing = Timing::after(
+            &schedule,
+            WARN_AFTER,
+            tried(Duration::ZERO, 1),
+            RECEIVED + minutes(600),
+            NO_JITTER,
+        );
         assert_eq!(timing.warned_until, None);
+    }
+
+    #[test]
+    fn a_warning_that_is_not_due_within_the_lifetime_is_off() {
+        let schedule = Schedule::default();
+        let now = RECEIVED + minutes(600);
+        let after =
+            |warn_after| Timing::after(&schedule, warn_after, tried(Duration::ZERO, 1), now, NO_JITTER);
+        assert_eq!(after(schedule.lifetime).warned_until, None);
+        assert_eq!(after(minutes(600)).warned_until, Some(RECEIVED + schedule.lifetime));
     }
 
     #[test]
     fn a_message_that_was_not_tried_at_its_end_is_tried_once_more() {
         let schedule = Schedule::default();
         let now = RECEIVED + minutes(10 * 24 * 60);
-        let late = Timing::after(&schedule, tried(minutes(480), 9), now, NO_JITTER);
+        let late = Timing::after(&schedule, WARN_AFTER, tried(minutes(480), 9), now, NO_JITTER);
         assert_eq!(late.next, Next::At(now + minutes(5)));
         let due = now.since(RECEIVED) + minutes(5);
-        let last = Timing::after(&schedule, tried(due, 10), RECEIVED + due, NO_JITTER);
+        let last = Timing::after(&schedule, WARN_AFTER, tried(due, 10), RECEIVED + due, NO_JITTER);
         assert_eq!(last, Timing { next: Next::Expired, warned_until: None });
     }
 

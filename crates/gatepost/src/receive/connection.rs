@@ -201,8 +201,10 @@ impl<S: Spool> Connection<S> {
 
     /// Carries out the actions, and those that their answers bring, until the session waits for the client.
     async fn carry_out(&mut self, now: Timestamp) -> io::Result<()> {
+        let mut actions = Vec::new();
         while !self.actions.is_empty() {
-            for action in mem::take(&mut self.actions) {
+            mem::swap(&mut actions, &mut self.actions);
+            for action in actions.drain(..) {
                 match action {
                     Action::Commit(envelope) => {
                         // Whoever waits for the disk has heard everything before it.
@@ -215,11 +217,12 @@ impl<S: Spool> Connection<S> {
                 }
             }
         }
+        self.actions = Vec::new();
         self.flush().await
     }
 
     async fn flush(&mut self) -> io::Result<()> {
-        if self.output.buffer().is_empty() {
+        if self.output.write(&self.stream)? {
             return Ok(());
         }
         match tokio::time::timeout(WRITE_TIMEOUT, self.output.flush(&self.stream)).await {

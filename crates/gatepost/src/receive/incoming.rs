@@ -1,14 +1,14 @@
 //! A message while it arrives: its trace field, its body in memory or on disk, and the queue entries it becomes.
 //!
-//! Invariants: a body over [`LARGE_BODY_OCTETS`] is never whole in memory; what is dropped uncommitted leaves nothing
-//! behind.
+//! Invariants: no more than [`LARGE_BODY_OCTETS`] of a body, the copies for several entries counted, are in memory; what
+//! is dropped uncommitted leaves nothing behind; the entries become durable together.
 
 use std::sync::Arc;
 
 use queue::body::{Body, LargeBody};
 use queue::message::{Origin, QueuedMessage, QueuedRecipient};
 use queue::queue_id::QueueId;
-use queue::spool::{LARGE_BODY_OCTETS, Spool, SpoolError};
+use queue::spool::{Arrival, LARGE_BODY_OCTETS, Spool, SpoolError};
 use smtp::address::{ForwardPath, ReversePath};
 use smtp::envelope::{Envelope, Recipient};
 use smtp::server::Session;
@@ -121,7 +121,8 @@ impl Incoming {
         self.fields.read(content);
         self.inspection.pass(content, &mut self.buffer);
         let is_large = self.parts.first().is_some_and(|part| part.large.is_some());
-        let threshold = if is_large { LARGE_WRITE_OCTETS as u64 } else { LARGE_BODY_OCTETS };
+        let copies = self.parts.len().max(1) as u64;
+        let threshold = if is_large { LARGE_WRITE_OCTETS as u64 } else { LARGE_BODY_OCTETS / copies };
         if self.buffer.len() as u64 > threshold
             && let Err(error) = tokio::task::block_in_place(|| self.flush_large(spool))
         {
@@ -146,8 +147,7 @@ impl Incoming {
     /// Makes the message durable. `Ok`: the queue id, and how many octets were stored.
     ///
     /// # Errors
-    /// What failed. Nothing was taken, but for a message to lists with owners beside other recipients: of its several
-    /// entries the first ones may have been, and the client's next attempt repeats them.
+    /// What failed; nothing was taken.
     pub(super) async fn commit<S: Spool>(
         mut self,
         spool: &S,
@@ -174,6 +174,7 @@ impl Incoming {
             std::mem::swap(&mut self.head, &mut self.buffer);
         }
         let last = self.parts.len().saturating_sub(1);
+        let mut arrivals = Vec::with_capacity(self.parts.len());
         for (index, part) in self.parts.into_iter().enumerate() {
             let body = match part.large {
                 Some(large) => {
@@ -190,8 +191,9 @@ impl Incoming {
                 origin: Origin { client: client.name.clone(), helo: helo.to_owned() },
                 recipients: part.recipients,
             };
-            spool.enqueue(part.id, message, body).await?;
+            arrivals.push(Arrival { id: part.id, message, body });
         }
+        spool.enqueue_all(arrivals).await?;
         Ok((self.id, size_octets))
     }
 
@@ -211,23 +213,32 @@ impl Incoming {
 
     /// The Received field (RFC 5321 §4.4): who came, by which name, to whom, how, as what, when.
     fn write_received(&mut self, site: &Site, client: &Client, session: &Session, envelope: &Envelope) {
-        use std::io::Write as _;
-        let helo = session.hello_name().unwrap_or("unknown");
         let literal = if client.address.is_ipv6() { "IPv6:" } else { "" };
-        let id = self.id;
-        // Writing to a vector cannot fail.
-        let _ = write!(
-            self.buffer,
-            "Received: from {helo} ([{literal}{}])\r\n\tby {} (Gatepost) with {} id {id}",
-            client.address,
-            site.settings.hostname,
-            session.protocol(),
-        );
+        let id = self.id.to_string();
         // Only a single recipient is named, so that no blind copy is disclosed.
-        if let [recipient] = envelope.recipients.as_slice() {
-            let _ = write!(self.buffer, "\r\n\tfor {}", recipient.forward_path);
+        let only = match envelope.recipients.as_slice() {
+            [recipient] => format!("\r\n\tfor {}", recipient.forward_path),
+            _ => String::new(),
+        };
+        for piece in [
+            "Received: from ",
+            session.hello_name().unwrap_or("unknown"),
+            " ([",
+            literal,
+            &client.name,
+            "])\r\n\tby ",
+            &site.settings.hostname,
+            " (Gatepost) with ",
+            session.protocol(),
+            " id ",
+            &id,
+            &only,
+            ";\r\n\t",
+            &self.received.to_date_time(),
+            "\r\n",
+        ] {
+            self.buffer.extend_from_slice(piece.as_bytes());
         }
-        let _ = write!(self.buffer, ";\r\n\t{}\r\n", self.received.to_date_time());
     }
 }
 

@@ -25,6 +25,12 @@ struct Line {
     in_round: bool,
 }
 
+impl Line {
+    fn is_among(&self, destinations: &[Destination]) -> bool {
+        self.destination.as_ref().is_some_and(|destination| destinations.contains(destination))
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Agenda {
     lines: Vec<Line>,
@@ -98,8 +104,8 @@ impl Agenda {
         }
     }
 
-    /// Takes the oldest delivery that is due of the destination whose turn it is.
-    pub(super) fn take_due(&mut self, now: WallTime) -> Option<(QueueId, u32)> {
+    /// Takes the oldest delivery that is due of the destination whose turn it is, those `left_out` passed over.
+    pub(super) fn take_due(&mut self, now: WallTime, left_out: &[Destination]) -> Option<(QueueId, u32)> {
         while let Some(&(due, slot)) = self.calendar.first().filter(|(due, _)| *due <= now) {
             self.calendar.remove(&(due, slot));
             if let Some(line) = self.lines.get_mut(slot as usize) {
@@ -107,8 +113,13 @@ impl Agenda {
                 self.round.push_back(slot);
             }
         }
-        while let Some(slot) = self.round.pop_front() {
+        for _ in 0..self.round.len() {
+            let slot = self.round.pop_front()?;
             let Some(line) = self.lines.get_mut(slot as usize) else { continue };
+            if line.is_among(left_out) {
+                self.round.push_back(slot);
+                continue;
+            }
             let taken = match line.waiting.first() {
                 Some(first) if first.0 <= now => line.waiting.pop_first(),
                 _ => None,
@@ -128,11 +139,11 @@ impl Agenda {
         None
     }
 
-    /// When the next delivery is due.
-    pub(super) fn next_due(&self) -> Option<WallTime> {
-        let first = |slot: &u32| Some(self.lines.get(*slot as usize)?.waiting.first()?.0);
-        let in_round = self.round.iter().filter_map(first).min();
-        let in_calendar = self.calendar.first().map(|first| first.0);
+    /// When the next delivery is due that doesn't go to a destination of `left_out`.
+    pub(super) fn next_due(&self, left_out: &[Destination]) -> Option<WallTime> {
+        let line = |slot: &u32| self.lines.get(*slot as usize).filter(|line| !line.is_among(left_out));
+        let in_round = self.round.iter().filter_map(|slot| Some(line(slot)?.waiting.first()?.0)).min();
+        let in_calendar = self.calendar.iter().find(|(_, slot)| line(slot).is_some()).map(|(due, _)| *due);
         in_round.into_iter().chain(in_calendar).min()
     }
 }
@@ -146,7 +157,7 @@ mod tests {
     }
 
     fn take(agenda: &mut Agenda, now: u64) -> Option<u64> {
-        agenda.take_due(WallTime::from_unix_millis(now)).map(|(id, _)| id.number())
+        agenda.take_due(WallTime::from_unix_millis(now), &[]).map(|(id, _)| id.number())
     }
 
     #[test]
@@ -157,10 +168,10 @@ mod tests {
             agenda.insert(big, waiting(id, id));
         }
         agenda.insert(small, waiting(9, 9));
-        assert_eq!(agenda.next_due(), Some(WallTime::from_unix_millis(1)));
+        assert_eq!(agenda.next_due(&[]), Some(WallTime::from_unix_millis(1)));
         let order: Vec<_> = std::iter::from_fn(|| take(&mut agenda, 10)).collect();
         assert_eq!(order, [1, 9, 2, 3]);
-        assert_eq!(agenda.next_due(), None);
+        assert_eq!(agenda.next_due(&[]), None);
     }
 
     #[test]
@@ -172,9 +183,9 @@ mod tests {
         assert_eq!(take(&mut agenda, 49), None);
         assert_eq!(take(&mut agenda, 60), Some(1));
         assert_eq!(take(&mut agenda, 10), None);
-        assert_eq!(agenda.next_due(), Some(WallTime::from_unix_millis(60)));
+        assert_eq!(agenda.next_due(&[]), Some(WallTime::from_unix_millis(60)));
         agenda.remove(slot, &waiting(60, 2));
-        assert_eq!((agenda.next_due(), take(&mut agenda, 99)), (None, None));
+        assert_eq!((agenda.next_due(&[]), take(&mut agenda, 99)), (None, None));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Waker;
 
 use super::digest::{Digest, IndexFile, Summary};
 use super::index::Key;
@@ -96,7 +97,7 @@ pub(super) enum Change {
 
 /// Who is told after the sync.
 pub(super) enum Answer {
-    Accepted(Sender<Result<(), SpoolError>>, Option<Unkept>),
+    Accepted(Sender<Result<(), SpoolError>>, Vec<Unkept>),
     Settled(Sender<Result<Vec<QueueId>, SpoolError>>, Vec<QueueId>),
     Ordered(Sender<Result<u64, SpoolError>>, u64),
 }
@@ -391,20 +392,22 @@ impl<D: Disk> Committer<D> {
         fn result<T>(value: T, error: Option<&SpoolError>) -> Result<T, SpoolError> {
             error.map_or(Ok(value), |error| Err(error.clone()))
         }
-        for answer in group.answers.drain(..) {
-            match answer {
+        let wakers: Vec<Waker> = group
+            .answers
+            .drain(..)
+            .filter_map(|answer| match answer {
                 Answer::Accepted(sender, large) => {
                     // Also after a failure: the record may be on the disk, and must then find its body. If it is not,
                     // the next start clears the body away.
-                    if let Some(large) = large {
-                        large.keep();
-                    }
-                    sender.send(result((), error));
+                    large.into_iter().for_each(Unkept::keep);
+                    sender.send_quietly(result((), error))
                 }
-                Answer::Settled(sender, ids) => sender.send(result(ids, error)),
-                Answer::Ordered(sender, count) => sender.send(result(count, error)),
-            }
-        }
+                Answer::Settled(sender, ids) => sender.send_quietly(result(ids, error)),
+                Answer::Ordered(sender, count) => sender.send_quietly(result(count, error)),
+            })
+            .collect();
+        // Those who wait wake up to find the whole group answered, and not one by one.
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     fn remove_large_bodies(&self, ids: Vec<QueueId>) {

@@ -278,11 +278,16 @@ impl Index {
         (records, None)
     }
 
-    /// Claims at most `limit` deliveries that are due.
-    pub(super) fn take_due(&mut self, now: WallTime, limit: usize) -> Vec<Delivery> {
+    /// Claims at most `limit` deliveries that are due and don't go to a destination of `left_out`.
+    pub(super) fn take_due(
+        &mut self,
+        now: WallTime,
+        limit: usize,
+        left_out: &[Destination],
+    ) -> Vec<Delivery> {
         let mut deliveries = Vec::new();
         while deliveries.len() < limit {
-            let Some((id, number)) = self.agenda.take_due(now) else { break };
+            let Some((id, number)) = self.agenda.take_due(now, left_out) else { break };
             let Some(message) = self.messages.get_mut(&id) else { continue };
             let received = message.received;
             let Some(entry) = message.entry_mut(number) else { continue };
@@ -303,8 +308,8 @@ impl Index {
         deliveries
     }
 
-    pub(super) fn next_due(&self) -> Option<WallTime> {
-        self.agenda.next_due()
+    pub(super) fn next_due(&self, left_out: &[Destination]) -> Option<WallTime> {
+        self.agenda.next_due(left_out)
     }
 
     /// Whether the delivery is claimed by whoever holds this value of it.

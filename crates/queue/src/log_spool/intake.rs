@@ -1,7 +1,9 @@
-//! What waits for the committer, and when it begins with it: the jobs of one turn of the callers' runtime go together.
+//! What waits for the committer, and when it begins with it: the jobs of one turn of the callers' runtime go together,
+//! and with those of clients that were answered together before.
 //!
 //! Invariants: jobs leave in the order in which they came; whoever opens a turn ends it, also by being dropped; a job
-//! that somebody waits for waits at most [`TURN_MAX`] for its turn to end, any other at most [`COMPANY_WAIT`] beyond.
+//! that somebody waits for, and that finds the committer free, waits at most [`GROUP_WAIT`] for a group and
+//! [`TURN_MAX`] for its turn to end, any other at most [`COMPANY_WAIT`] beyond.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -17,6 +19,10 @@ use crate::wait::lock;
 /// How long a job that nobody waits for is kept back, so that it shares the sync of another (ours).
 const COMPANY_WAIT: Duration = Duration::from_millis(10);
 
+/// Longest wait for as many jobs as came together last (ours: far below the round trip of a network). Clients that
+/// were answered together are ready together again; in two groups they would cost two syncs.
+const GROUP_WAIT: Duration = Duration::from_millis(1);
+
 /// Longest turn that is waited for (ours: a runtime that is held up must not hold up the commits of others).
 const TURN_MAX: Duration = Duration::from_millis(1);
 
@@ -25,6 +31,10 @@ struct Waiting {
     jobs: VecDeque<Job>,
     /// How many of them somebody waits for.
     urgent: usize,
+    /// How many of those that were taken last somebody waited for.
+    answered: usize,
+    /// How many of them are waited for before the committer begins.
+    wanted: usize,
     /// Whether more jobs of the same turn may come.
     turn_open: bool,
     stopping: bool,
@@ -66,7 +76,7 @@ impl Drop for Turn<'_> {
     fn drop(&mut self) {
         let mut waiting = lock(&self.intake.waiting);
         waiting.turn_open = false;
-        if waiting.urgent > 0 {
+        if waiting.urgent > 0 && waiting.urgent >= waiting.wanted {
             self.intake.wake(waiting);
         }
     }
@@ -85,7 +95,7 @@ impl Intake {
         }
         waiting.jobs.push_back(job);
         if !urgent {
-            if waiting.jobs.len() == 1 {
+            if waiting.jobs.len() == 1 && waiting.wanted <= 1 {
                 self.wake(waiting);
             }
             return Ok(None);
@@ -139,8 +149,11 @@ impl Intake {
     /// Waits until there is a group to take, or something else to do.
     fn gather(&self) -> MutexGuard<'_, Waiting> {
         let mut waiting = lock(&self.waiting);
+        waiting.wanted = waiting.answered + waiting.urgent;
         while !waiting.stopping && !waiting.tend {
+            let grouping = waiting.wanted > 1 && waiting.urgent < waiting.wanted;
             let wait = match (waiting.jobs.is_empty(), waiting.urgent) {
+                _ if grouping => Some(GROUP_WAIT),
                 (true, _) => None,
                 (false, 0) => Some(COMPANY_WAIT),
                 (false, _) if waiting.turn_open => Some(TURN_MAX),
@@ -148,7 +161,9 @@ impl Intake {
             };
             let over;
             (waiting, over) = self.sleep(waiting, wait);
-            if over {
+            if over && grouping {
+                waiting.wanted = 1;
+            } else if over {
                 break;
             }
         }
@@ -172,7 +187,8 @@ impl Intake {
             count += 1;
         }
         let jobs: Vec<Job> = waiting.jobs.drain(..count).collect();
-        waiting.urgent -= jobs.iter().filter(|job| job.is_urgent()).count();
+        waiting.answered = jobs.iter().filter(|job| job.is_urgent()).count();
+        waiting.urgent -= waiting.answered;
         Some((jobs, octets as u64))
     }
 }
@@ -217,6 +233,26 @@ mod tests {
         assert_eq!(numbers(intake.take(true).unwrap().0), [3]);
         block_on(turn);
         assert!(intake.push(job(4)).unwrap().is_some());
+    }
+
+    #[test]
+    fn as_many_as_were_answered_together_are_waited_for() {
+        let intake = Intake::default();
+        let both = |numbers: [u32; 2]| numbers.map(|number| drop(intake.push(job(number)).unwrap()));
+        both([1, 2]);
+        assert_eq!(numbers(intake.take(true).unwrap().0), [1, 2]);
+        std::thread::scope(|scope| {
+            let committer = scope.spawn(|| intake.take(true));
+            both([3, 4]);
+            let mut taken = numbers(committer.join().unwrap().unwrap().0);
+            if taken.len() == 1 {
+                // This thread was held up for so long that the committer gave the second one up.
+                taken.extend(numbers(intake.take(true).unwrap().0));
+            }
+            assert_eq!(taken, [3, 4]);
+        });
+        drop(intake.push(job(5)).unwrap());
+        assert_eq!(numbers(intake.take(true).unwrap().0), [5]);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::wait::{Sender, lock};
 impl<D: Disk> Committer<D> {
     pub(super) fn take(&mut self, job: Job) {
         match job {
-            Job::Accept { prepared, large, answer } => self.accept(prepared, large, answer),
+            Job::Accept { messages, answer } => self.accept(messages, answer),
             Job::Settle { delivery, outcomes, notices, answer } => {
                 self.settle(&delivery, outcomes, notices, answer);
             }
@@ -28,24 +28,30 @@ impl<D: Disk> Committer<D> {
         }
     }
 
-    fn accept(&mut self, prepared: Prepared, large: Option<Unkept>, answer: Sender<Result<(), SpoolError>>) {
-        let id = prepared.id;
-        if self.group.accepting.contains(&id) || lock(&self.shared.index).contains(id) {
-            // The file, if there is one, is the other message's by its name.
-            if let Some(large) = large {
-                large.keep();
+    fn accept(&mut self, messages: Vec<(Prepared, Option<Unkept>)>, answer: Sender<Result<(), SpoolError>>) {
+        let is_taken = |id| self.group.accepting.contains(&id) || lock(&self.shared.index).contains(id);
+        if let Some(taken) = messages.iter().map(|(message, _)| message.id).find(|id| is_taken(*id)) {
+            for (message, large) in messages {
+                // The file, if there is one, is the other message's by its name.
+                if let Some(large) = large.filter(|_| message.id == taken) {
+                    large.keep();
+                }
             }
-            answer.send(Err(SpoolError::Taken(id)));
+            answer.send(Err(SpoolError::Taken(taken)));
             return;
         }
+        let ids: Vec<QueueId> = messages.iter().map(|(message, _)| message.id).collect();
+        let (parts, large): (Vec<Part>, Vec<Option<Unkept>>) =
+            messages.into_iter().map(|(message, large)| (Part::from(message), large)).unzip();
         let written = if self.spares.is_empty() {
             Err(SpoolError::NoRoom(NoRoom::Reserve))
         } else {
-            self.write(vec![prepared.into()], false).map_err(|(error, _)| error)
+            self.write(parts, false).map_err(|(error, _)| error)
         };
         match written {
             Ok(()) => {
-                self.group.accepting.insert(id);
+                self.group.accepting.extend(ids);
+                let large = large.into_iter().flatten().collect();
                 self.group.answers.push(Answer::Accepted(answer, large));
             }
             Err(error) => answer.send(Err(error)),

@@ -57,8 +57,8 @@ pub(super) struct Target {
 /// What the committer is asked to do.
 pub(super) enum Job {
     Accept {
-        prepared: Prepared,
-        large: Option<Unkept>,
+        /// Each with its large body, if it has one. All are taken or none.
+        messages: Vec<(Prepared, Option<Unkept>)>,
         answer: Sender<Result<(), SpoolError>>,
     },
     Settle {
@@ -91,7 +91,7 @@ impl Job {
     pub(super) fn octets(&self) -> usize {
         let prepared = |prepared: &Prepared| prepared.head.len() + prepared.body.len();
         match self {
-            Self::Accept { prepared: message, .. } => prepared(message),
+            Self::Accept { messages, .. } => messages.iter().map(|(message, _)| prepared(message)).sum(),
             Self::Settle { notices, .. } => notices.iter().map(prepared).sum(),
             Self::Order { .. } | Self::Wishes(_) => 0,
         }

@@ -5,7 +5,7 @@
 
 use alloc::vec::Vec;
 
-use memchr::memchr3;
+use memchr::{memchr3, memmem, memrchr};
 
 /// What makes mail data unacceptable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,7 +75,18 @@ impl DataDecoder {
         let mut at = 0;
         // Octets from `run` to `at` are content that was not appended yet, while in a line or at its start.
         let mut run = 0;
+        // Up to here it is known whether the lines are whole and clean.
+        let mut looked = 0;
         while let Some(&octet) = input.get(at) {
+            if at >= looked && self.fault.is_none() && self.is_in_lines() {
+                let lines = whole_lines(input.get(at..).unwrap_or_default());
+                looked = at + lines.len().max(1);
+                if !lines.is_empty() && is_clean(lines) {
+                    at += lines.len();
+                    self.position = Position::LineStart;
+                    continue;
+                }
+            }
             match self.position {
                 Position::InLine => {
                     let tail = input.get(at..).unwrap_or_default();
@@ -125,10 +136,15 @@ impl DataDecoder {
                 }
             }
         }
-        if matches!(self.position, Position::InLine | Position::LineStart) {
+        if self.is_in_lines() {
             self.append(content, input, run, input.len());
         }
         None
+    }
+
+    /// Whether all that was read is content, with nothing held back.
+    const fn is_in_lines(&self) -> bool {
+        matches!(self.position, Position::InLine | Position::LineStart)
     }
 
     fn condemn(&mut self, fault: DataFault) {
@@ -144,6 +160,27 @@ impl DataDecoder {
             content.extend_from_slice(octets);
         }
     }
+}
+
+/// The octets up to the end of the last line that ends before one with a dot at its start; empty when there is none.
+fn whole_lines(octets: &[u8]) -> &[u8] {
+    let end = if octets.first() == Some(&b'.') {
+        0
+    } else {
+        let before_dot = memmem::find(octets, b"\n.");
+        before_dot.or_else(|| memrchr(b'\n', octets)).map_or(0, |line_feed| line_feed + 1)
+    };
+    octets.get(..end).unwrap_or_default()
+}
+
+/// Whether every CR stands before an LF, every LF behind a CR, and no octet is NUL; `lines` ends with an LF. Without a
+/// branch, so that many octets are looked at at a time.
+fn is_clean(lines: &[u8]) -> bool {
+    let pairs = lines.iter().zip(lines.get(1..).unwrap_or_default());
+    let faults = pairs.fold(0, |faults, (first, second)| {
+        faults | (u8::from(*first == b'\r') ^ u8::from(*second == b'\n')) | u8::from(*first == 0)
+    });
+    faults == 0 && lines.first() != Some(&b'\n')
 }
 
 /// A checker for the octets of BDAT chunks, which have no dots and no end of their own.
@@ -255,6 +292,23 @@ mod tests {
             prop_assert_eq!((fault, end), (whole_fault, whole_end));
             if fault.is_none() {
                 prop_assert_eq!(content, whole_content);
+            }
+        }
+
+        #[test]
+        fn whole_lines_are_read_as_octet_by_octet(
+            tokens in proptest::collection::vec(prop_oneof![
+                8 => Just("\r\n"), 8 => Just("a"), 3 => Just("."), 1 => Just("\r\n.\r\n"),
+                1 => Just("\r"), 1 => Just("\n"), 1 => Just("\0"),
+            ], 0..30),
+            cut in 1_usize..40,
+        ) {
+            let input = tokens.concat().into_bytes();
+            let (content, fault, end) = decode(&input, cut);
+            let (expected, expected_fault, expected_end) = decode(&input, 1);
+            prop_assert_eq!((fault, end), (expected_fault, expected_end));
+            if fault.is_none() {
+                prop_assert_eq!(content, expected);
             }
         }
 

@@ -132,8 +132,8 @@ fn replace(file: &Path, text: &str) -> anyhow::Result<()> {
 
 /// What `--check` says of a text: the lines that would change, stretch by stretch, or nothing.
 fn difference(name: &str, text: &str, laid_out: &str) -> String {
-    let old: Vec<&str> = text.split('\n').collect();
-    let new: Vec<&str> = laid_out.split('\n').collect();
+    let old: Vec<&str> = text.split_inclusive('\n').collect();
+    let new: Vec<&str> = laid_out.split_inclusive('\n').collect();
     let (mut at_old, mut at_new) = (0, 0);
     let mut notice = String::new();
     let mut hidden = 0_usize;
@@ -169,7 +169,8 @@ fn meet(old: &[&str], new: &[&str]) -> (usize, usize) {
     for distance in 1..=LINES_COMPARED {
         for gone in 0..=distance {
             let come = distance - gone;
-            let alike = old.get(gone).is_some_and(|line| !line.is_empty() && Some(line) == new.get(come));
+            let alike =
+                old.get(gone).is_some_and(|line| !line.trim().is_empty() && Some(line) == new.get(come));
             if alike || (gone == old.len() && come == new.len()) {
                 return (gone, come);
             }
@@ -181,8 +182,9 @@ fn meet(old: &[&str], new: &[&str]) -> (usize, usize) {
 fn show(notice: &mut String, sign: char, lines: &[&str]) {
     for line in lines.iter().take(LINES_SHOWN) {
         // What can't be seen is what changes: the end of a line of other systems, for one.
+        let (line, end) = line.strip_suffix('\n').map_or((*line, " (no end of line)"), |line| (line, ""));
         let line = line.replace('\r', "\\r").replace('\t', "\\t");
-        notice.push_str(&format!("{sign}{line}\n"));
+        notice.push_str(&format!("{sign}{line}{end}\n"));
     }
     if lines.len() > LINES_SHOWN {
         notice.push_str(&format!("{sign}... and {} lines more\n", lines.len() - LINES_SHOWN));
@@ -278,7 +280,8 @@ mod tests {
         let notice = difference("x", &format!("same\n{old}end\n"), "same\nend\n");
         assert!(notice.starts_with("x:2: ") && notice.ends_with("-... and 18 lines more\n"), "{notice}");
         assert_eq!(difference("x", "a\r\n", "a\n").lines().nth(1), Some("-a\\r"));
-        assert_eq!(difference("x", "a", "a\n").lines().collect::<Vec<_>>().len(), 2);
+        let notice = difference("x", "a", "a\n");
+        assert_eq!(notice.lines().skip(1).collect::<Vec<_>>(), ["-a (no end of line)", "+a"]);
         let (wide, narrow) = ("  a\nb\nb\n".repeat(30), "a\nb\nb\n".repeat(30));
         let notice = difference("x", &wide, &narrow);
         assert!(notice.ends_with("x: ... and 25 places more\n"), "{notice}");

@@ -57,7 +57,8 @@ impl Passing {
         }
         let searched = self.gathered.len().saturating_sub(3);
         self.gathered.extend_from_slice(octets);
-        if let Some(end) = end_of_header_section(&self.gathered, searched) {
+        let end = end_of_header_section(&self.gathered, searched);
+        if let Some(end) = end.filter(|end| *end <= HEADER_OCTETS_MAX) {
             let rest = self.gathered.split_off(end);
             let mut hashes = Body::wanted_by(&self.gathered);
             hashes.update(&rest);
