@@ -21,13 +21,6 @@ use super::*;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
-/// Makes a text known to the journal.
-fn register(journal: &Journal, text: PolicyText) -> Arc<PolicyText> {
-    let text = Arc::new(text);
-    journal.know(&text);
-    text
-}
-
 /// 2026-11-25, ten o'clock.
 const NOW: WallTime = WallTime::from_unix_millis(1_795_600_800_000);
 
@@ -53,7 +46,7 @@ impl Bench {
         fs::create_dir_all(&folder).unwrap();
         let journal = Journal::new(settings, Ids::open(&folder).unwrap(), NOW);
         let writer = Writer::new(folder, settings, Arc::clone(&journal.shared), NOW);
-        let policy = register(&journal, policy());
+        let policy = Arc::new(policy());
         Self { journal, writer, policy }
     }
 
@@ -399,7 +392,7 @@ fn addr() -> SocketAddr {
 fn the_thread_writes_all_before_it_ends() {
     let state = tempfile::tempdir().unwrap();
     let journal = Journal::open(state.path(), SETTINGS, NOW);
-    let policy = register(&journal, policy());
+    let policy = Arc::new(policy());
     let mut ids = Vec::new();
     for _ in 0..100 {
         let mut log = journal.session(&policy, Peer { client: addr(), listener: addr() }, NOW);
@@ -424,7 +417,7 @@ fn another_policy_begins_another_chunk() {
     log.decision(NOW, Stage::Connect, About::default(), (&accepted(), &known), None);
     let mut other = policy();
     other.fingerprint = 9;
-    log.decided_by(&register(&bench.journal, other));
+    log.decided_by(&Arc::new(other));
     log.decision(NOW, Stage::Mail, ABOUT, (&accepted(), &known), None);
     drop(log);
     bench.writer.turn(NOW);

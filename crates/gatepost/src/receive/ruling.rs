@@ -44,7 +44,6 @@ impl Ruling {
     /// For a session that begins under `site`.
     pub(super) fn new<S: Spool>(reception: &Reception<S>, site: &Site, peer: Peer) -> Self {
         let journal = &reception.journal;
-        journal.know(&site.policy.text);
         Self {
             judge: Judge::new(Arc::clone(&site.policy)),
             log: journal.session(&site.policy.text, peer, clock::wall()),
@@ -80,7 +79,7 @@ impl Ruling {
             let values = [("hostname", site.settings.hostname.as_str()), ("client", client.name.as_str())];
             return Decision::Refuse(entry.refuse(&values));
         }
-        self.begin(stage, reception, &site, session);
+        self.begin(stage, &site, session);
         let message = incoming.as_deref_mut().filter(|_| stage == Stage::Message).map(|incoming| {
             let inspected = incoming.inspected();
             for (name, state) in inspected.content.into_iter().flat_map(|found| found.by_name()) {
@@ -108,11 +107,10 @@ impl Ruling {
     }
 
     /// Forgets what was known of the recipient, message or transaction before.
-    fn begin<S>(&mut self, stage: Stage, reception: &Reception<S>, site: &Site, session: &Session) {
+    fn begin(&mut self, stage: Stage, site: &Site, session: &Session) {
         match stage {
             Stage::Mail => {
                 if !Arc::ptr_eq(self.judge.policy(), &site.policy) {
-                    reception.journal.know(&site.policy.text);
                     self.judge.change_policy(Arc::clone(&site.policy));
                     self.log.decided_by(&site.policy.text);
                 }
