@@ -17,10 +17,12 @@ pub(crate) struct Args {
 }
 
 /// The documents: what `gatepost reference` calls them, and where they stand.
-const DOCUMENTS: [(&str, &str); 3] = [
+const DOCUMENTS: [(&str, &str); 5] = [
     ("replies", "docs/reference/replies.md"),
     ("configuration", "docs/reference/configuration.md"),
     ("policy-grammar", "docs/reference/policy-grammar.md"),
+    ("policy-facts", "docs/reference/policy-facts.md"),
+    ("policy-replies", "docs/reference/policy-replies.md"),
 ];
 
 /// Writes or compares each document.

@@ -16,6 +16,7 @@ mod plan;
 pub mod policy;
 #[cfg(test)]
 mod properties;
+pub mod reference;
 pub mod replies;
 mod sets;
 pub mod slot;

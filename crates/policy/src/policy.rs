@@ -98,6 +98,23 @@ impl Policy {
         Self::from_outcome(check::check(Some((name, text)), files))
     }
 
+    /// Runs the tests of a site's policy, also when one of them fails and the policy could not be used for that: how each
+    /// went, and the files that they stand in.
+    ///
+    /// # Errors
+    /// Everything else that is wrong with it.
+    pub fn run_tests(
+        name: &str,
+        text: &str,
+        files: &mut dyn Files,
+    ) -> Result<(Vec<TestResult>, Vec<SourceFile>), Refused> {
+        let outcome = check::check(Some((name, text)), files);
+        match outcome.results {
+            Some(results) => Ok((results, outcome.files)),
+            None => Err(Refused { files: outcome.files, findings: outcome.findings }),
+        }
+    }
+
     /// No policy of a site: the fixed rules alone.
     #[must_use]
     pub fn builtin() -> Self {
@@ -109,7 +126,7 @@ impl Policy {
     }
 
     fn from_outcome(outcome: Outcome) -> Result<Loaded, Refused> {
-        let Outcome { files, policy_files, findings, checked } = outcome;
+        let Outcome { files, policy_files, findings, checked, .. } = outcome;
         match checked {
             Some(checked) => {
                 Ok(Loaded { policy: Self::new(files, policy_files, checked), warnings: findings })
@@ -255,7 +272,7 @@ impl Policy {
     /// Runs its tests.
     #[must_use]
     pub fn tests(&self) -> Vec<TestResult> {
-        trial::run(&self.checked, &self.files)
+        trial::run(&self.checked, &self.files).into_iter().map(|(result, _)| result).collect()
     }
 }
 

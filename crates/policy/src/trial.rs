@@ -117,19 +117,21 @@ struct Failure {
     trace: String,
 }
 
-/// Runs the tests.
-pub(crate) fn run(policy: &Checked, files: &[SourceFile]) -> Vec<TestResult> {
+/// Runs the tests: how each went, and the finding of one that failed.
+pub(crate) fn run(policy: &Checked, files: &[SourceFile]) -> Vec<(TestResult, Option<Diagnostic>)> {
     policy
         .trials
         .iter()
         .map(|trial| {
             let failure = failure(policy, trial, files);
-            TestResult {
+            let finding = failure.as_ref().map(|failure| failure.finding(trial));
+            let result = TestResult {
                 name: Arc::clone(&trial.name),
                 span: trial.span,
                 passed: failure.is_none(),
                 report: failure.map_or_else(String::new, |failure| failure.report()),
-            }
+            };
+            (result, finding)
         })
         .collect()
 }
@@ -138,20 +140,12 @@ impl Failure {
     fn report(&self) -> String {
         format!("    wanted {}\n    got    {}\n{}", self.wanted, self.got, self.trace)
     }
-}
 
-/// The tests that fail, as findings.
-pub(crate) fn failures(policy: &Checked, files: &[SourceFile]) -> Vec<Diagnostic> {
-    let fails = |trial: &Trial| {
-        let failure = failure(policy, trial, files)?;
+    fn finding(&self, trial: &Trial) -> Diagnostic {
         let title = format!("the test \"{}\" fails", trial.name);
-        let label = format!("wanted {}, got {}", failure.wanted, failure.got);
-        Some(
-            Diagnostic::error(title, failure.span, label)
-                .help(format!("what was tried:\n{}", failure.trace.trim_end())),
-        )
-    };
-    policy.trials.iter().filter_map(fails).collect()
+        let label = format!("wanted {}, got {}", self.wanted, self.got);
+        Diagnostic::error(title, self.span, label).help(format!("what was tried:\n{}", self.trace.trim_end()))
+    }
 }
 
 /// A fact that a test says.

@@ -20,6 +20,10 @@ enum Page {
     Configuration,
     /// The grammar of policies.
     PolicyGrammar,
+    /// The facts of policies.
+    PolicyFacts,
+    /// The reply codes of policies, by stage.
+    PolicyReplies,
 }
 
 /// Prints the page.
@@ -31,6 +35,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Page::Replies => crate::codes::reference_replies(),
         Page::Configuration => crate::config::reference(),
         Page::PolicyGrammar => policy::syntax::reference(),
+        Page::PolicyFacts => policy::reference::facts(),
+        Page::PolicyReplies => policy::reference::replies(),
     };
     std::io::stdout().write_all(text.as_bytes())?;
     Ok(ExitCode::SUCCESS)

@@ -32,7 +32,7 @@ use crate::slot::{Slot, SlotInfo};
 use crate::source::{GreylistSettings, Source};
 use crate::span::{SourceFile, Span};
 use crate::syntax::ast::Item;
-use crate::trial::{self, Trial};
+use crate::trial::{self, TestResult, Trial};
 
 /// Most files of a policy, lists and tables not counted.
 pub(crate) const FILES_MAX: usize = 64;
@@ -89,6 +89,8 @@ pub(crate) struct Outcome {
     pub(crate) policy_files: usize,
     pub(crate) findings: Vec<Diagnostic>,
     pub(crate) checked: Option<Checked>,
+    /// How the tests went, when nothing else is wrong.
+    pub(crate) results: Option<Vec<TestResult>>,
 }
 
 /// Checks the built-in policy with the site's, or alone.
@@ -145,7 +147,7 @@ impl<'a> Checker<'a> {
     }
 
     fn finish(mut self, policy_files: usize, trials: Vec<Trial>) -> Outcome {
-        let mut checked = None;
+        let (mut checked, mut results) = (None, None);
         if !self.has_errors() {
             let policy = Checked {
                 plan: self.plan,
@@ -156,7 +158,9 @@ impl<'a> Checker<'a> {
                 replies: self.replies,
                 trials,
             };
-            let failed = trial::failures(&policy, &self.files);
+            let ran = trial::run(&policy, &self.files);
+            let failed: Vec<Diagnostic> = ran.iter().filter_map(|(_, finding)| finding.clone()).collect();
+            results = Some(ran.into_iter().map(|(result, _)| result).collect());
             if failed.is_empty() {
                 checked = Some(policy);
             }
@@ -164,7 +168,7 @@ impl<'a> Checker<'a> {
         }
         self.findings.sort_by_key(|finding| (finding.span.file, finding.span.start));
         self.findings.dedup();
-        Outcome { files: self.files, policy_files, findings: self.findings, checked }
+        Outcome { files: self.files, policy_files, findings: self.findings, checked, results }
     }
 
     fn report(&mut self, finding: Diagnostic) {
