@@ -11,7 +11,7 @@ pub mod journal;
 pub mod mailboxes;
 pub mod net;
 pub mod observe;
-pub mod policy_files;
+pub mod policies;
 pub mod receive;
 pub mod server;
 pub mod site;

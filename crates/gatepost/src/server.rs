@@ -1,7 +1,8 @@
 //! `gatepost run`: the spool, the listeners, delivery, and the signals that reload and end them.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write as _};
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use tokio::task::JoinSet;
 
 use crate::config::Problem;
 use crate::deliver;
+use crate::journal::Journal;
 use crate::mailboxes::QuotaUsage;
 use crate::receive::{self, Listener, Reception};
 use crate::site::{Site, Sites};
@@ -23,6 +25,9 @@ use crate::{PRODUCT, clock, descriptors};
 
 /// How long a session has to take its 421 once the time to drain is over, before it is cut off (ours).
 const CUT_OFF: Duration = Duration::from_secs(3);
+
+/// How long after the first signal another one means that transactions are not to be waited for (ours).
+const SECOND_SIGNAL: Duration = Duration::from_secs(1);
 
 /// How often the disk's room and the tables of addresses are looked at.
 const TICK: Duration = Duration::from_secs(1);
@@ -57,16 +62,17 @@ pub async fn run(start: Start, sites: Arc<Sites>) -> anyhow::Result<()> {
     let mut listeners = Vec::new();
     let addresses = if start.listen.is_empty() { &site.config.listen.mx } else { &start.listen };
     for address in addresses {
-        listeners.push(bind(*address).await?);
+        listeners.push(bind(*address, addresses)?);
     }
     let (drain, draining) = watch::channel(false);
     let (stop_delivery, delivery_stopping) = watch::channel(false);
     let quota = Arc::new(QuotaUsage::default());
+    let journal = Arc::new(Journal::open(&start.state, site.config.journal, clock::wall()));
     let listening = listeners.iter().map(Listener::address).collect();
     let reception = Arc::new(Reception::new(
         Arc::clone(&sites),
         Arc::clone(&spool),
-        Arc::clone(&quota),
+        (Arc::clone(&quota), Arc::clone(&journal)),
         listening,
         started,
         draining,
@@ -83,12 +89,12 @@ pub async fn run(start: Start, sites: Arc<Sites>) -> anyhow::Result<()> {
     let open = reception.admission.connections();
     tracing::info!(
         sessions = open,
-        "draining: no new connections, open transactions may finish; a second signal cuts them off"
+        "draining: no new connections, open transactions may finish; another signal cuts them off"
     );
     let drained = async { while tasks.join_next().await.is_some() {} };
     let in_time = tokio::select! {
         in_time = tokio::time::timeout(drain_timeout + CUT_OFF, drained) => in_time.is_ok(),
-        () = signals.end() => false,
+        () = signals.end_again() => false,
     };
     if !in_time {
         tracing::warn!(sessions = reception.admission.connections(), "sessions left open are cut off");
@@ -98,12 +104,13 @@ pub async fn run(start: Start, sites: Arc<Sites>) -> anyhow::Result<()> {
     if let Err(error) = delivery.await {
         tracing::error!(%error, "delivery ended abnormally");
     }
+    tokio::task::block_in_place(|| journal.close());
     tracing::info!("stopped");
     Ok(())
 }
 
-async fn bind(address: SocketAddr) -> anyhow::Result<Listener> {
-    Listener::bind(address).await.with_context(|| {
+fn bind(address: SocketAddr, beside: &[SocketAddr]) -> anyhow::Result<Listener> {
+    Listener::bind(address, beside).with_context(|| {
         format!(
             "cannot listen on {address}: is another server running there, or does the port need privileges? \
              `listen.mx` in the configuration or --listen says where to listen"
@@ -113,7 +120,9 @@ async fn bind(address: SocketAddr) -> anyhow::Result<Listener> {
 
 fn open_spool(start: &Start, site: &Site) -> anyhow::Result<LogSpool<KernelDisk>> {
     let folder = start.state.join("spool");
-    std::fs::create_dir_all(&folder).with_context(|| {
+    // Others need not see when mail comes; the files in it are for their owner alone anyway.
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+    made.with_context(|| {
         format!("cannot make the spool directory {}; --state says where it may be", folder.display())
     })?;
     let mut salt = [0; 8];
@@ -169,7 +178,6 @@ fn check_places(site: &Site, places: u32) {
 }
 
 /// Says on standard output, in five lines, where the server is and how to send it a message.
-#[allow(clippy::print_stdout, reason = "what a person who starts the server by hand wants to read")]
 fn greet(start: &Start, site: &Site, listeners: &[Listener]) {
     let addresses: Vec<String> = listeners.iter().map(|listener| listener.address().to_string()).collect();
     let configuration = match &start.config {
@@ -179,13 +187,21 @@ fn greet(start: &Start, site: &Site, listeners: &[Listener]) {
     let (recipient, maildir) = first_mailbox(site).unwrap_or_default();
     let server = addresses.first().cloned().unwrap_or_default();
     let (host, port) = server.rsplit_once(':').unwrap_or((server.as_str(), "25"));
-    println!("{PRODUCT} on {}, listening on {} (MX)", site.settings.hostname, addresses.join(", "));
-    println!("configuration: {configuration}; state: {}", start.state.display());
-    println!("send a message:  swaks --server {host}:{port} --to {recipient}");
-    println!(
-        "or:              printf 'Subject: hello\\r\\n\\r\\nhello\\r\\n' | curl -sS smtp://{server} --mail-from you@example.net --mail-rcpt {recipient} -T -"
+    let text = format!(
+        "{PRODUCT} on {}, listening on {} (MX)\n\
+         configuration: {configuration}; state: {}\n\
+         send a message:  swaks --server {host}:{port} --to {recipient}\n\
+         or:              printf 'Subject: hello\\r\\n\\r\\nhello\\r\\n' | curl -sS smtp://{server} --mail-from you@example.net --mail-rcpt {recipient} -T -\n\
+         then read it:    cat {}/new/*\n",
+        site.settings.hostname,
+        addresses.join(", "),
+        start.state.display(),
+        maildir.display(),
     );
-    println!("then read it:    cat {}/new/*", maildir.display());
+    let mut out = std::io::stdout();
+    if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        tracing::debug!(%error, "nobody reads where the server is");
+    }
 }
 
 /// The address and the Maildir of the mailbox to try first: not the postmaster's, when there is another.
@@ -244,11 +260,17 @@ impl Signals {
         sites.current().config.limits.drain_timeout
     }
 
-    /// Waits for SIGTERM or SIGINT.
-    async fn end(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+    /// Waits for SIGTERM or SIGINT from somebody who has seen the drain begin: some supervisors send each signal twice.
+    async fn end_again(&mut self) {
+        let begun = clock::monotonic();
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => {}
+                _ = self.interrupt.recv() => {}
+            }
+            if clock::monotonic().since(begun) >= SECOND_SIGNAL {
+                return;
+            }
         }
     }
 }

@@ -6,11 +6,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use policy::policy::Policy;
 use smtp::server::Settings;
 
 use crate::clock;
 use crate::config::{self, Config, EarlyTalkers, Loaded, Parsed, Problem, STILL, Tables};
+use crate::facts::Services;
 use crate::mailboxes::Directory;
+use crate::policies::{self, InForce};
 
 /// How often a reload reads tables that are being written (ours).
 const READ_AGAIN_MAX: u32 = 5;
@@ -24,18 +27,31 @@ pub struct Site {
     pub directory: Directory,
     /// What its sessions are given.
     pub settings: Arc<Settings>,
+    /// What decides.
+    pub policy: Arc<InForce>,
+    /// What the policy's facts are asked of.
+    pub services: Arc<Services>,
 }
 
 impl Site {
-    fn new(config: Config, state: &Path) -> Self {
+    /// A site under `policy`, which may be the one of the site `before`; what is wrong with the policy's tables comes
+    /// beside.
+    fn new(config: Config, policy: Policy, state: &Path, before: Option<&Self>) -> (Self, Vec<Problem>) {
+        let services = Services::of(&config, &policy, state, before.map(|before| &*before.services));
+        let (policy, problems) = InForce::new(policy, &config, before.map(|before| &*before.policy));
+        let site = Self::under(config, Arc::new(policy), Arc::new(services), state);
+        (site, problems)
+    }
+
+    fn under(config: Config, policy: Arc<InForce>, services: Arc<Services>, state: &Path) -> Self {
         let directory = Directory::new(config.mailboxes.clone(), state);
-        let settings = Arc::new(settings(&config));
-        Self { config, directory, settings }
+        let settings = Arc::new(settings(&config, &policy));
+        Self { config, directory, settings, policy, services }
     }
 }
 
 /// What a session is told of the configuration.
-fn settings(config: &Config) -> Settings {
+fn settings(config: &Config, policy: &InForce) -> Settings {
     let limits = &config.limits;
     Settings {
         hostname: config.hostname.as_str().to_owned(),
@@ -52,6 +68,8 @@ fn settings(config: &Config) -> Settings {
             EarlyTalkers::Note => smtp::server::EarlyTalkers::Note,
             EarlyTalkers::Refuse => smtp::server::EarlyTalkers::Refuse,
         },
+        replacements: policy.replacements(),
+        record: config.journal.enabled && config.journal.dialogue,
         ..Settings::default()
     }
 }
@@ -72,12 +90,16 @@ impl Sites {
     /// # Errors
     /// All problems of the configuration.
     pub fn load(file: Option<&Path>, user: &str, state: &Path) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
-        let Loaded { config, warnings, tables } = read(file, user)?;
+        let Loaded { config, mut warnings, tables } = read(file, user)?;
+        let checked = policies::load(&config)?;
+        warnings.extend(checked.warnings);
+        let (site, problems) = Site::new(config, checked.policy, state, None);
+        warnings.extend(problems);
         let sites = Self {
             file: file.map(Path::to_owned),
             user: user.to_owned(),
             state: state.to_owned(),
-            current: RwLock::new(Arc::new(Site::new(config, state))),
+            current: RwLock::new(Arc::new(site)),
             tables: Mutex::new(tables),
         };
         Ok((sites, warnings))
@@ -89,7 +111,7 @@ impl Sites {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Reads the configuration and its tables again and puts them in force; waits about a second for a table that is
+    /// Reads the configuration, its tables and its policy again and puts them in force; waits about a second for a table that is
     /// being written.
     ///
     /// # Errors
@@ -103,9 +125,13 @@ impl Sites {
             std::thread::sleep(STILL);
             loaded = read(self.file.as_deref(), &self.user)?;
         }
-        let Loaded { config, warnings, tables } = loaded;
+        let Loaded { config, mut warnings, tables } = loaded;
+        let checked = policies::load(&config)?;
+        warnings.extend(checked.warnings);
         *self.tables.lock().unwrap_or_else(PoisonError::into_inner) = tables;
-        self.put(config);
+        let (site, problems) = Site::new(config, checked.policy, &self.state, Some(&self.current()));
+        warnings.extend(problems);
+        self.put(site);
         Ok(warnings)
     }
 
@@ -120,14 +146,33 @@ impl Sites {
             return None;
         }
         Some(reloaded.map(|Parsed { config, warnings, .. }| {
-            self.put(config);
+            let site = self.current();
+            let (policy, services) = (Arc::clone(&site.policy), Arc::clone(&site.services));
+            self.put(Site::under(config, policy, services, &self.state));
             warnings
         }))
     }
 
-    fn put(&self, config: Config) {
-        let site = Arc::new(Site::new(config, &self.state));
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = site;
+    fn put(&self, site: Site) {
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(site);
+    }
+}
+
+/// Checks the configuration `file` with its tables and its policy, and gives the warnings.
+///
+/// # Errors
+/// All problems, warnings among them.
+pub fn check(file: Option<&Path>, user: &str) -> Result<Vec<Problem>, Vec<Problem>> {
+    let Loaded { config, mut warnings, .. } = read(file, user)?;
+    match policies::load(&config) {
+        Ok(checked) => {
+            warnings.extend(checked.warnings);
+            Ok(warnings)
+        }
+        Err(problems) => {
+            warnings.extend(problems);
+            Err(warnings)
+        }
     }
 }
 

@@ -70,13 +70,18 @@ fn a_transaction_that_does_not_finish_holds_the_shutdown_up_only_so_long() {
 }
 
 #[test]
-fn a_second_signal_does_not_wait_for_transactions() {
+fn who_sends_signals_on_does_not_wait_for_transactions() {
     let mut server = Server::with_config(&site("[limits]\ndrain_timeout = \"1h\"", ""));
     let mut client = server.session();
     client.transaction(&["alice@example.org"]);
     server.signal(Signal::TERM);
     server.wait_for_log("draining");
     server.signal(Signal::TERM);
+    client.ask_for("RCPT TO:<bob@example.org>", "550 5.1.1");
+    wait_for("the end of the session", || {
+        server.signal(Signal::TERM);
+        server.log().contains("cut off sessions=1").then_some(())
+    });
     assert!(server.wait_for_end().success());
 }
 

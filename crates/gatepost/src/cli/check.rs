@@ -1,4 +1,4 @@
-//! `gatepost check`: everything that is wrong with a configuration, before it is in force.
+//! `gatepost check`: everything that is wrong with a configuration and its policy, before they are in force.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -20,8 +20,8 @@ pub struct Args {
 /// # Errors
 /// None: problems are shown.
 pub fn run(args: &Args, options: &SiteOptions) -> anyhow::Result<ExitCode> {
-    let problems = match site::read(options.config.as_deref(), &super::user()) {
-        Ok(loaded) => loaded.warnings,
+    let problems = match site::check(options.config.as_deref(), &super::user()) {
+        Ok(warnings) => warnings,
         Err(problems) => problems,
     };
     super::show(&problems);

@@ -173,6 +173,7 @@ mod tests {
             reverse_path: "<bob@client.example>".parse().unwrap(),
             parameters: smtp::envelope::MailParameters::default(),
             received,
+            hold: None,
             origin: Origin::default(),
             recipients: vec![QueuedRecipient {
                 mailbox: "alice@example.org".parse().unwrap(),

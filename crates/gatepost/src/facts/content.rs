@@ -14,6 +14,7 @@ mod part;
 mod tests;
 mod walk;
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -138,6 +139,16 @@ pub struct Found {
     pub facts: Findings,
     /// `message.header`, by its argument in lower case.
     pub headers: Vec<(Arc<str>, State)>,
+}
+
+impl Found {
+    /// The facts under the names that a policy has for them.
+    pub fn by_name(self) -> impl Iterator<Item = (Cow<'static, str>, State)> {
+        let header =
+            |(name, state): (Arc<str>, State)| (Cow::Owned(format!("message.header(\"{name}\")")), state);
+        let facts = self.facts.into_iter().map(|(name, state)| (Cow::Borrowed(name), state));
+        facts.chain(self.headers.into_iter().map(header))
+    }
 }
 
 /// A message's content while it passes.

@@ -14,11 +14,20 @@ pub mod list_health;
 pub mod place;
 pub mod rate;
 pub mod recipient_domain;
+mod search;
 pub mod sender_domain;
+mod services;
 pub mod spf;
 pub mod table;
 
+use policy::slot::Slot;
 use policy::value::State;
+
+pub use search::{Subject, Verified, find_out, keys};
+pub use services::Services;
 
 /// Facts by their names.
 pub type Findings = Vec<(&'static str, State)>;
+
+/// Facts by their numbers in the policy that asked.
+pub type Found = Vec<(Slot, State)>;

@@ -10,7 +10,7 @@ mod read;
 mod tests;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use policy::source::{Contents, Field, Source, SourceKind};
 use policy::value::{State, Value};
@@ -40,22 +40,32 @@ struct Table {
 #[derive(Debug)]
 struct File {
     path: PathBuf,
-    /// As it was when it was read last.
-    stamp: Mutex<Option<Stamp>>,
+    last_read: Mutex<LastRead>,
+}
+
+/// A file as it was when it was read last.
+#[derive(Debug, Clone, Default)]
+struct LastRead {
+    stamp: Option<Stamp>,
+    /// Whether what was read is in force: the file is not broken.
+    is_in_force: bool,
 }
 
 impl Tables {
-    /// The tables of a policy's `sources`. Relative paths start at `base`, the policy file's directory. A table that can't
-    /// be read keeps the entries that the same table had in `before`. All problems come beside. Blocks on the disk.
+    /// The tables of a policy's `sources`. Relative paths start at `base`, the policy file's directory. A file that is as it
+    /// was isn't read again, and a table that can't be read keeps the entries that the same table had in `before`. All
+    /// problems come beside. Blocks on the disk.
     #[must_use]
     pub fn of(sources: &[Source], base: &Path, before: &Self) -> (Self, Vec<Problem>) {
         let (mut tables, mut problems) = (Vec::new(), Vec::new());
         for (place, source) in (0..).zip(sources) {
             let SourceKind::Table { contents, .. } = &source.kind else { continue };
             let table = Table::new(place, contents.clone(), base);
-            if let Err(found) = table.read() {
+            let known = before.same(&table);
+            let is_known = known.is_some_and(|known| table.take_over(known));
+            if !is_known && let Err(found) = table.read() {
                 problems.extend(found);
-                table.put(before.same(&table).and_then(Table::current));
+                table.put(known.and_then(Table::current));
             }
             tables.push(table);
         }
@@ -112,7 +122,7 @@ impl Table {
             Contents::Inline(_) => None,
             Contents::File(path) | Contents::Cidr(path) | Contents::Regex(path) => Some(base.join(&**path)),
         };
-        let file = path.map(|path| File { path, stamp: Mutex::new(None) });
+        let file = path.map(|path| File { path, last_read: Mutex::default() });
         Self { source, contents, file, entries: RwLock::new(None) }
     }
 
@@ -125,7 +135,19 @@ impl Table {
     }
 
     fn has_changed(&self) -> bool {
-        self.file.as_ref().is_some_and(|file| Stamp::of(&file.path) != *file.lock())
+        self.file.as_ref().is_some_and(|file| Stamp::of(&file.path) != file.lock().stamp)
+    }
+
+    /// Takes what `known`, the same table, has in force; whether it is what the file says.
+    fn take_over(&self, known: &Self) -> bool {
+        let (Some(file), Some(known_file)) = (&self.file, &known.file) else { return false };
+        let last_read = known_file.lock().clone();
+        if !last_read.is_in_force || last_read.stamp != Stamp::of(&file.path) {
+            return false;
+        }
+        *file.lock() = last_read;
+        self.put(known.current());
+        true
     }
 
     /// Reads the entries, and puts them in force.
@@ -136,17 +158,20 @@ impl Table {
             (_, None) => return Ok(()),
         };
         self.put(Some(Arc::new(entries)));
+        if let Some(file) = &self.file {
+            file.lock().is_in_force = true;
+        }
         Ok(())
     }
 }
 
 impl File {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Stamp>> {
-        self.stamp.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, LastRead> {
+        self.last_read.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn read(&self, contents: &Contents) -> Result<Entries, Vec<Problem>> {
-        *self.lock() = Stamp::of(&self.path);
+        *self.lock() = LastRead { stamp: Stamp::of(&self.path), is_in_force: false };
         let name = self.path.to_string_lossy().into_owned();
         match config::read_text(&self.path) {
             Ok(text) => read::file(contents, Arc::new(config::Source { name, text })),

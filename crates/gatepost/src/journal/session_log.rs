@@ -123,10 +123,10 @@ impl SessionLog {
         }
     }
 
-    /// What the server said.
-    pub fn said(&mut self, reply: &Reply) {
+    /// What the server said: a reply as it goes over the wire.
+    pub fn said(&mut self, wire: &[u8]) {
         if let Some(dialogue) = self.open.as_mut().and_then(|open| open.dialogue.as_mut()) {
-            dialogue.said(reply);
+            dialogue.said(wire);
         }
     }
 

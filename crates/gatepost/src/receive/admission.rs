@@ -132,6 +132,12 @@ impl Admission {
         }
     }
 
+    /// Connections that the address has open.
+    #[must_use]
+    pub fn connections_of(&self, client: IpAddr) -> u32 {
+        self.lock().addresses.get(&client).copied().unwrap_or(0)
+    }
+
     /// Connections that are served now.
     #[must_use]
     pub fn connections(&self) -> u32 {

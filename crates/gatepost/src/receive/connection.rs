@@ -5,7 +5,7 @@
 use std::cell::RefCell;
 use std::io;
 use std::mem;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,8 +14,8 @@ use std::time::Duration;
 use queue::spool::{Spool, SpoolError};
 use smtp::catalogue;
 use smtp::envelope::Envelope;
-use smtp::reply::Severity;
-use smtp::server::{Action, AuthOutcome, CommitOutcome, Decision, Event, Question, Session};
+use smtp::reply::{Reply, Severity};
+use smtp::server::{Action, AuthOutcome, CommitOutcome, Event, Question, Session};
 use smtp::time::Timestamp;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -25,8 +25,11 @@ use super::Reception;
 use super::admission::Place;
 use super::decide::{self, Client};
 use super::incoming::Incoming;
+use super::inspection::Inspection;
 use super::output::Output;
+use super::ruling::Ruling;
 use crate::clock;
+use crate::journal::Peer;
 
 /// Octets read at once.
 const READ_OCTETS: usize = 64 * 1024;
@@ -47,11 +50,10 @@ struct Connection<S> {
     stream: TcpStream,
     client: Client,
     session: Session,
+    ruling: Ruling,
     actions: Vec<Action>,
     output: Output,
     incoming: Option<Box<Incoming>>,
-    /// Whether something came before the greeting.
-    early: bool,
     closing: bool,
 }
 
@@ -59,13 +61,15 @@ struct Connection<S> {
 pub(super) async fn serve<S: Spool>(
     reception: Arc<Reception<S>>,
     stream: TcpStream,
-    address: IpAddr,
+    peer: SocketAddr,
     refused: Option<&'static catalogue::Entry>,
     place: Place,
 ) {
     let site = reception.sites.current();
-    let address = address.to_canonical();
-    let client = Client { address, name: address.to_string(), refused };
+    let address = peer.ip().to_canonical();
+    let listener = stream.local_addr().unwrap_or(peer);
+    let ruling = Ruling::new(&reception, &site, Peer { client: peer, listener });
+    let client = Client { address, port: peer.port(), name: address.to_string(), refused, early: false };
     let session = Session::new(
         Arc::clone(&site.settings),
         decide::rights(&site, address),
@@ -80,10 +84,10 @@ pub(super) async fn serve<S: Spool>(
         stream,
         client,
         session,
+        ruling,
         actions: Vec::new(),
         output: Output::default(),
         incoming: None,
-        early: false,
         closing: false,
     };
     if let Err(error) = connection.run(greeting_delay, draining).await {
@@ -143,7 +147,7 @@ impl<S: Spool> Connection<S> {
         let end = tokio::time::sleep(delay);
         tokio::pin!(end);
         let mut open = true;
-        while open && !self.early {
+        while open && !self.client.early {
             tokio::select! {
                 () = &mut end => break,
                 ready = self.stream.readable() => ready?,
@@ -156,7 +160,7 @@ impl<S: Spool> Connection<S> {
     /// Hands on what has come before the greeting, if anything has; `false` when the client has closed.
     fn read_early(&mut self) -> io::Result<bool> {
         let read = self.receive(clock::monotonic())?;
-        self.early = matches!(read, Some(1..));
+        self.client.early = matches!(read, Some(1..));
         Ok(read != Some(0))
     }
 
@@ -206,6 +210,7 @@ impl<S: Spool> Connection<S> {
                         let outcome = self.commit(&envelope).await;
                         self.session.handle(now, Event::Committed(outcome), &mut self.actions);
                     }
+                    Action::Ask(question) => self.ask(now, &question).await?,
                     other => self.act(now, other),
                 }
             }
@@ -226,15 +231,15 @@ impl<S: Spool> Connection<S> {
     fn act(&mut self, now: Timestamp, action: Action) {
         match action {
             Action::Send(reply) => {
+                let reply = self.ruling.mark(&self.reception, &mut self.session, reply);
                 if matches!(reply.code().severity(), Severity::Transient | Severity::Permanent) {
                     self.reception.refused.fetch_add(1, Ordering::Relaxed);
                     self.log_refusal(&reply);
                 }
-                reply.write(self.output.buffer());
-            }
-            Action::Ask(question) => {
-                let decision = self.decide(&question);
-                self.session.handle(now, Event::Decided(decision), &mut self.actions);
+                let output = self.output.buffer();
+                let start = output.len();
+                reply.write(output);
+                self.ruling.said(output.get(start..).unwrap_or_default());
             }
             Action::Open => self.open(),
             Action::Write(content) => {
@@ -242,7 +247,10 @@ impl<S: Spool> Connection<S> {
                     incoming.write(&*self.reception.spool, &content);
                 }
             }
-            Action::Discard => self.incoming = None,
+            Action::Discard => {
+                self.incoming = None;
+                self.ruling.abandoned();
+            }
             Action::Notice(notice) => {
                 tracing::warn!(target: "gatepost::session", client = self.client.name, ?notice, "noticed");
             }
@@ -253,25 +261,30 @@ impl<S: Spool> Connection<S> {
                 let outcome = Event::Authenticated(AuthOutcome::Unavailable);
                 self.session.handle(now, outcome, &mut self.actions);
             }
-            // Waits, so it is carried out by the caller.
-            Action::Commit(_) => {}
+            // They wait, so they are carried out by the caller.
+            Action::Commit(_) | Action::Ask(_) => {}
         }
     }
 
-    fn decide(&self, question: &Question) -> Decision {
-        decide::decide(&self.reception, &self.client, &self.session, self.incoming.as_deref(), question)
+    /// Has a question decided. A client that is gone meanwhile is only seen when the answer is written.
+    async fn ask(&mut self, now: Timestamp, question: &Question) -> io::Result<()> {
+        let Self { reception, client, session, ruling, incoming, .. } = self;
+        let decision = ruling.decide(reception, client, session, incoming.as_deref_mut(), question).await;
+        self.session.handle(now, Event::Decided(decision), &mut self.actions);
+        Ok(())
     }
 
     fn open(&mut self) {
         let Some(envelope) = self.session.envelope() else { return };
         let site = self.reception.sites.current();
+        let inspection = Inspection::new(self.ruling.policy(), &site.settings.hostname);
         self.incoming = Some(Box::new(Incoming::begin(
             &*self.reception.spool,
             &site,
             &self.client,
             &self.session,
-            envelope,
-            clock::wall(),
+            (envelope, &self.ruling.effects),
+            (inspection, clock::wall()),
         )));
     }
 
@@ -279,7 +292,10 @@ impl<S: Spool> Connection<S> {
         let stored = match self.incoming.take() {
             Some(incoming) => {
                 let helo = self.session.hello_name().unwrap_or_default();
-                incoming.commit(&*self.reception.spool, &self.client, helo, envelope).await
+                let site = self.reception.sites.current();
+                let effects = &self.ruling.effects;
+                let spool = &*self.reception.spool;
+                incoming.commit(spool, (&self.client, helo), &site, (envelope, effects)).await
             }
             None => Err(SpoolError::Unavailable(String::from("no message is open"))),
         };
@@ -293,12 +309,15 @@ impl<S: Spool> Connection<S> {
                     reverse_path = %envelope.reverse_path,
                     recipients = envelope.recipients.len(),
                     size_octets,
+                    tags = self.ruling.effects.tags(),
                     "accepted"
                 );
+                self.ruling.stored(&self.session, queue_id);
                 CommitOutcome::Stored(queue_id.to_string())
             }
             Err(error) => {
                 tracing::error!(client = self.client.name, %error, "a message was not taken");
+                self.ruling.abandoned();
                 let entry = match error {
                     SpoolError::NoRoom(_) => catalogue::NO_ROOM,
                     _ => catalogue::LOCAL_FAULT,
@@ -308,14 +327,14 @@ impl<S: Spool> Connection<S> {
         }
     }
 
-    fn log_refusal(&self, reply: &smtp::reply::Reply) {
+    fn log_refusal(&self, reply: &Reply) {
         let reverse_path = self.session.envelope().map(|envelope| envelope.reverse_path.to_string());
         tracing::info!(
             target: "gatepost::refuse",
             client = self.client.name,
             helo = self.session.hello_name(),
             reverse_path,
-            entry = reply.name(),
+            rule = reply.name(),
             "{reply}"
         );
     }

@@ -1,34 +1,33 @@
-//! The answers to a session's questions: from the site, the spool's room and the client's address to a decision.
+//! The answers to a session's questions: the policy decides, and what is not its to decide is added here.
 //!
 //! A fault of ours is 4yz: nothing here can turn one into a 5yz or a 250.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
+use policy::decision::{Decision as Judgement, Verdict};
+use policy::stage::Stage;
 use queue::spool::Spool;
 use smtp::address::ForwardPath;
 use smtp::catalogue::{self, Entry};
 use smtp::reply::Reply;
-use smtp::server::{Decision, Question, Rights, Session, Verification};
+use smtp::server::{Decision, Question, Rights, Verification};
 
-use super::Reception;
-use super::incoming::Incoming;
-use crate::clock;
+use super::judge::{Case, Judge};
 use crate::config::{OtherClients, any_contains};
 use crate::mailboxes::{ExpandAnswer, Meaning, VerifyAnswer};
 use crate::site::Site;
-
-/// Received fields past which a message is taken to loop (RFC 5321 §6.3 wants at least 100).
-pub(super) const RECEIVED_FIELDS_MAX: u32 = 100;
 
 /// What is known of the client.
 #[derive(Debug)]
 pub(super) struct Client {
     pub(super) address: IpAddr,
+    pub(super) port: u16,
     /// The address as replies and trace fields show it.
     pub(super) name: String,
     /// The refusal that admission gave, if it did.
     pub(super) refused: Option<&'static Entry>,
+    /// Whether it sent something before the greeting.
+    pub(super) early: bool,
 }
 
 /// What the client may ask for.
@@ -45,32 +44,65 @@ pub(super) fn rights(site: &Site, client: IpAddr) -> Rights {
     Rights { verification, expand: any_contains(&verify.expn_clients, client) }
 }
 
-/// Decides `question`.
-pub(super) fn decide<S: Spool>(
-    reception: &Reception<S>,
-    client: &Client,
-    session: &Session,
-    incoming: Option<&Incoming>,
+/// The stage at which the policy decides a question; `None` when it is not the policy's.
+pub(super) const fn stage(question: &Question) -> Option<Stage> {
+    Some(match question {
+        Question::Client { .. } => Stage::Connect,
+        Question::Hello => Stage::Helo,
+        Question::Mail => Stage::Mail,
+        Question::Recipient => Stage::Recipient,
+        Question::Data => Stage::Data,
+        Question::Message { .. } => Stage::Message,
+        Question::Verify(_) | Question::Expand(_) => Stage::Verify,
+        Question::Status => return None,
+    })
+}
+
+/// Decides a question that the policy has a stage for: what the policy said, and what the session is told.
+pub(super) async fn decide(
+    judge: &mut Judge,
+    stage: Stage,
+    case: &Case<'_>,
+    spool: &impl Spool,
     question: &Question,
-) -> Decision {
-    let site = reception.sites.current();
+) -> (Judgement, Decision) {
+    let judgement = judge.decide(stage, case).await;
+    let decision = match &judgement.verdict {
+        Verdict::Refuse(refusal) => Decision::Refuse(refusal.clone()),
+        Verdict::Disconnect(refusal) => Decision::Disconnect(refusal.clone()),
+        Verdict::Accept { relay } => accepted(case, *relay, spool, question),
+    };
+    (judgement, decision)
+}
+
+/// What the session is told where the policy refuses nothing.
+fn accepted(case: &Case<'_>, relay: bool, spool: &impl Spool, question: &Question) -> Decision {
+    let view = &case.view;
     match question {
-        Question::Client { .. } => greet(&site, client),
-        Question::Hello | Question::Data => Decision::Accept,
         Question::Mail => {
-            let declared = session.envelope().and_then(|envelope| envelope.parameters.size_octets);
-            room(&*reception.spool, declared)
+            let declared = view.session.envelope().and_then(|envelope| envelope.parameters.size_octets);
+            room(spool, declared)
         }
-        Question::Recipient => recipient(reception, &site, client, session),
-        Question::Message { size_octets } => match incoming.map_or(0, Incoming::received_fields) {
-            count if count > RECEIVED_FIELDS_MAX => {
-                refuse(&catalogue::LOOP, &[("count", &count.to_string())])
+        Question::Recipient => match view.recipient().map(|recipient| &recipient.meaning) {
+            // The policy answers for this by its own rule; no fault in it may open a relay.
+            Some(Meaning::NotLocal) if !relay => refuse(&catalogue::LOCAL_FAULT, &[]),
+            Some(Meaning::Forward { address, disclosed: true }) => {
+                Decision::AcceptWith(catalogue::WILL_FORWARD.fill(&[("address", &address.to_string())]))
             }
-            _ => room(&*reception.spool, Some(*size_octets)),
+            _ => Decision::Accept,
         },
-        Question::Verify(text) => verify(&site, client, text),
-        Question::Expand(text) => expand(&site, text),
-        Question::Status => Decision::AcceptWith(super::status::reply(reception, &site, client.address)),
+        Question::Message { size_octets } => room(spool, Some(*size_octets)),
+        Question::Verify(text) => verify(view.site, view.client, text),
+        Question::Expand(text) => expand(view.site, text),
+        Question::Client { .. } | Question::Hello | Question::Data | Question::Status => Decision::Accept,
+    }
+}
+
+/// The path without its brackets, as reply texts put it in theirs.
+pub(super) fn plain(path: &ForwardPath) -> String {
+    match path {
+        ForwardPath::Postmaster => String::from("postmaster"),
+        ForwardPath::Mailbox(mailbox) => mailbox.to_string(),
     }
 }
 
@@ -78,25 +110,8 @@ fn refuse(entry: &Entry, values: &[(&str, &str)]) -> Decision {
     Decision::Refuse(entry.refuse(values))
 }
 
-fn greet(site: &Site, client: &Client) -> Decision {
-    let hostname = site.settings.hostname.as_str();
-    let values = [("hostname", hostname), ("client", client.name.as_str())];
-    if let Some(entry) = client.refused {
-        return refuse(entry, &values);
-    }
-    match site.config.refused(client.address) {
-        None => Decision::Accept,
-        Some(rule) => match &rule.text {
-            None => refuse(&catalogue::REFUSED_CLIENT, &values),
-            Some(text) => {
-                Decision::Refuse(catalogue::REFUSED_CLIENT.refuse_with(format!("{hostname}: {text}")))
-            }
-        },
-    }
-}
-
 /// Whether a message of that size would be taken: 451 when the spool has failed, 452 when there is no room.
-fn room<S: Spool>(spool: &S, size_octets: Option<u64>) -> Decision {
+fn room(spool: &impl Spool, size_octets: Option<u64>) -> Decision {
     if let Some(fault) = spool.fault() {
         tracing::error!(%fault, "the spool takes no mail");
         return refuse(&catalogue::LOCAL_FAULT, &[]);
@@ -107,57 +122,6 @@ fn room<S: Spool>(spool: &S, size_octets: Option<u64>) -> Decision {
             tracing::warn!(%why, "no room for a message");
             refuse(&catalogue::NO_ROOM, &[])
         }
-    }
-}
-
-fn recipient<S: Spool>(
-    reception: &Reception<S>,
-    site: &Arc<Site>,
-    client: &Client,
-    session: &Session,
-) -> Decision {
-    let (Some(candidate), Some(envelope)) = (session.candidate(), session.envelope()) else {
-        return refuse(&catalogue::LOCAL_FAULT, &[]);
-    };
-    let path = &candidate.forward_path;
-    let address = plain(path);
-    let values = [("address", address.as_str())];
-    // Only a mailbox with a quota that was not looked at lately costs a walk through its Maildir.
-    let used = |maildir: &std::path::Path| {
-        tokio::task::block_in_place(|| reception.quota.used_octets(maildir, clock::monotonic()))
-    };
-    match site.directory.meaning(path) {
-        Meaning::Moved { address } => {
-            return refuse(&catalogue::MOVED, &[("address", &address.to_string())]);
-        }
-        Meaning::Unknown => return refuse(&catalogue::NO_SUCH_MAILBOX, &values),
-        Meaning::NotLocal if site.config.may_relay(client.address) => return Decision::Accept,
-        Meaning::NotLocal => return refuse(&catalogue::RELAYING_DENIED, &values),
-        Meaning::Forward { address, disclosed: true } => {
-            return Decision::AcceptWith(catalogue::WILL_FORWARD.fill(&[("address", &address.to_string())]));
-        }
-        Meaning::Mailbox | Meaning::Alias | Meaning::List | Meaning::Forward { .. } => {}
-    }
-    let Some(standing) = site.directory.standing(path) else { return Decision::Accept };
-    if standing.is_busy() {
-        return refuse(&catalogue::MAILBOX_BUSY, &values);
-    }
-    match standing.over_quota(envelope.parameters.size_octets, used) {
-        Ok(false) => Decision::Accept,
-        Ok(true) if standing.quota_is_temporary() => refuse(&catalogue::OVER_QUOTA_TEMPORARY, &values),
-        Ok(true) => refuse(&catalogue::OVER_QUOTA, &values),
-        Err(error) => {
-            tracing::error!(recipient = %address, %error, "cannot tell how full the mailbox is");
-            refuse(&catalogue::LOCAL_FAULT, &[])
-        }
-    }
-}
-
-/// The path without its brackets, as reply texts put it in theirs.
-fn plain(path: &ForwardPath) -> String {
-    match path {
-        ForwardPath::Postmaster => String::from("postmaster"),
-        ForwardPath::Mailbox(mailbox) => mailbox.to_string(),
     }
 }
 

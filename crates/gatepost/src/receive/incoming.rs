@@ -9,12 +9,14 @@ use queue::body::{Body, LargeBody};
 use queue::message::{Origin, QueuedMessage, QueuedRecipient};
 use queue::queue_id::QueueId;
 use queue::spool::{LARGE_BODY_OCTETS, Spool, SpoolError};
-use smtp::address::ReversePath;
-use smtp::envelope::Envelope;
+use smtp::address::{ForwardPath, ReversePath};
+use smtp::envelope::{Envelope, Recipient};
 use smtp::server::Session;
 use smtp::time::WallTime;
 
 use super::decide::Client;
+use super::effects::{Effects, Fate};
+use super::inspection::{Inspected, Inspection};
 use crate::deliver;
 use crate::site::Site;
 
@@ -24,12 +26,18 @@ const LARGE_WRITE_OCTETS: usize = 256 * 1024;
 /// A message that is arriving.
 #[derive(Debug)]
 pub(super) struct Incoming {
+    /// The id that the reply and the Received field name: the first part's.
+    id: QueueId,
     received: WallTime,
-    /// One for each reverse-path: mail for a list carries its owner's (RFC 5321 §3.9.2). Never empty.
+    /// One for each reverse-path: mail for a list carries its owner's (RFC 5321 §3.9.2). Empty when the policy throws the
+    /// message away for every recipient.
     parts: Vec<Part>,
     buffer: Vec<u8>,
     written_octets: u64,
+    /// Header fields that go in front of all others, found out when the rest was written.
+    head: Vec<u8>,
     fields: FieldCounter,
+    inspection: Inspection,
     /// The first fault; what comes behind it is thrown away, and the commit is refused.
     fault: Option<SpoolError>,
 }
@@ -50,52 +58,59 @@ impl Incoming {
         site: &Arc<Site>,
         client: &Client,
         session: &Session,
-        envelope: &Envelope,
-        received: WallTime,
+        (envelope, effects): (&Envelope, &Effects),
+        (inspection, received): (Inspection, WallTime),
     ) -> Self {
         let mut parts: Vec<Part> = Vec::with_capacity(1);
-        for recipient in &envelope.recipients {
-            for resolved in site.directory.resolve(&recipient.forward_path) {
-                let reverse_path = resolved.reverse_path(&envelope.reverse_path);
-                let queued = QueuedRecipient {
-                    destination: deliver::destination(&resolved, &recipient.parameters),
-                    mailbox: resolved.mailbox,
-                    accepted_as: recipient.forward_path.clone(),
-                    parameters: recipient.parameters.clone(),
-                };
-                match parts.iter_mut().find(|part| part.reverse_path == reverse_path) {
-                    Some(part) if part.recipients.iter().any(|known| known.mailbox == queued.mailbox) => {}
-                    Some(part) => part.recipients.push(queued),
-                    None => parts.push(Part {
-                        id: spool.allot(received),
-                        reverse_path,
-                        recipients: vec![queued],
-                        large: None,
-                    }),
+        for (place, recipient) in envelope.recipients.iter().enumerate() {
+            match effects.fate(place) {
+                Some(Fate::Discarded) => {}
+                Some(Fate::Redirected(address)) => {
+                    let path = redirected(address, &recipient.forward_path);
+                    add(&mut parts, site, (envelope, recipient), &path, || spool.allot(received));
                 }
+                None => add(&mut parts, site, (envelope, recipient), &recipient.forward_path, || {
+                    spool.allot(received)
+                }),
             }
         }
-        let fault = parts.is_empty().then(|| SpoolError::Unavailable(String::from("no recipient resolves")));
+        let is_discarded = parts.is_empty() && envelope.recipients.len() == effects.discarded();
+        let fault = (parts.is_empty() && !is_discarded)
+            .then(|| SpoolError::Unavailable(String::from("no recipient resolves")));
+        let id = parts.first().map_or_else(|| spool.allot(received), |part| part.id);
         let mut incoming = Self {
+            id,
             received,
             parts,
             buffer: Vec::with_capacity(8 * 1024),
             written_octets: 0,
+            head: Vec::new(),
             fields: FieldCounter::default(),
+            inspection,
             fault,
         };
         incoming.write_received(site, client, session, envelope);
         incoming
     }
 
-    /// The id that the reply names.
-    pub(super) fn queue_id(&self) -> Option<QueueId> {
-        self.parts.first().map(|part| part.id)
-    }
-
     /// Received fields in the header section so far, ours not counted.
     pub(super) fn received_fields(&self) -> u32 {
         self.fields.count
+    }
+
+    /// The data are all there: what was found in them.
+    pub(super) fn inspected(&mut self) -> Inspected {
+        self.inspection.finish(&mut self.buffer)
+    }
+
+    /// How many fields were taken out that others forged in this server's name.
+    pub(super) const fn forged(&self) -> usize {
+        self.inspection.forged()
+    }
+
+    /// Puts header fields, each ended by CRLF, in front of all others.
+    pub(super) fn prepend(&mut self, fields: &str) {
+        self.head.extend_from_slice(fields.as_bytes());
     }
 
     /// Adds mail data. May block on the disk for a large body.
@@ -104,7 +119,7 @@ impl Incoming {
             return;
         }
         self.fields.read(content);
-        self.buffer.extend_from_slice(content);
+        self.inspection.pass(content, &mut self.buffer);
         let is_large = self.parts.first().is_some_and(|part| part.large.is_some());
         let threshold = if is_large { LARGE_WRITE_OCTETS as u64 } else { LARGE_BODY_OCTETS };
         if self.buffer.len() as u64 > threshold
@@ -136,24 +151,34 @@ impl Incoming {
     pub(super) async fn commit<S: Spool>(
         mut self,
         spool: &S,
-        client: &Client,
-        helo: &str,
-        envelope: &Envelope,
+        (client, helo): (&Client, &str),
+        site: &Site,
+        (envelope, effects): (&Envelope, &Effects),
     ) -> Result<(QueueId, u64), SpoolError> {
         if let Some(fault) = self.fault.take() {
             return Err(fault);
         }
-        let Some(id) = self.queue_id() else {
-            return Err(SpoolError::Unavailable(String::from("no recipient resolves")));
-        };
-        if self.written_octets > 0 {
+        match effects.of_message() {
+            Some(Fate::Redirected(address)) => self.redirect(site, envelope, &address),
+            Some(Fate::Discarded) => self.parts.clear(),
+            None => {}
+        }
+        if self.parts.is_empty() {
+            tracing::warn!(queue_id = %self.id, client = client.name, "thrown away, as the policy wants");
+        } else if self.written_octets > 0 {
             tokio::task::block_in_place(|| self.flush_large(spool))?;
         }
-        let size_octets = self.written_octets + self.buffer.len() as u64;
+        let size_octets = self.written_octets + (self.head.len() + self.buffer.len()) as u64;
+        if self.written_octets == 0 && !self.head.is_empty() {
+            self.head.append(&mut self.buffer);
+            std::mem::swap(&mut self.head, &mut self.buffer);
+        }
         let last = self.parts.len().saturating_sub(1);
         for (index, part) in self.parts.into_iter().enumerate() {
             let body = match part.large {
-                Some(large) => Body::Large(tokio::task::block_in_place(|| large.seal())?),
+                Some(large) => {
+                    Body::Large(tokio::task::block_in_place(|| large.seal())?.with_head(self.head.clone()))
+                }
                 None if index == last => Body::Memory(std::mem::take(&mut self.buffer)),
                 None => Body::Memory(self.buffer.clone()),
             };
@@ -161,12 +186,27 @@ impl Incoming {
                 reverse_path: part.reverse_path,
                 parameters: envelope.parameters.clone(),
                 received: self.received,
+                hold: effects.hold(),
                 origin: Origin { client: client.name.clone(), helo: helo.to_owned() },
                 recipients: part.recipients,
             };
             spool.enqueue(part.id, message, body).await?;
         }
-        Ok((id, size_octets))
+        Ok((self.id, size_octets))
+    }
+
+    /// Sends all of the message to `address` instead. One entry remains, with what was written for it.
+    fn redirect(&mut self, site: &Site, envelope: &Envelope, address: &str) {
+        let Some(recipient) = envelope.recipients.first() else { return };
+        let path = redirected(address, &recipient.forward_path);
+        let mut parts = Vec::new();
+        add(&mut parts, site, (envelope, recipient), &path, || self.id);
+        self.parts.truncate(1);
+        let redirected: Vec<QueuedRecipient> = parts.into_iter().flat_map(|part| part.recipients).collect();
+        if let Some(part) = self.parts.first_mut() {
+            part.recipients = redirected;
+            part.reverse_path = envelope.reverse_path.clone();
+        }
     }
 
     /// The Received field (RFC 5321 §4.4): who came, by which name, to whom, how, as what, when.
@@ -174,7 +214,7 @@ impl Incoming {
         use std::io::Write as _;
         let helo = session.hello_name().unwrap_or("unknown");
         let literal = if client.address.is_ipv6() { "IPv6:" } else { "" };
-        let id = self.queue_id().map(|id| id.to_string()).unwrap_or_default();
+        let id = self.id;
         // Writing to a vector cannot fail.
         let _ = write!(
             self.buffer,
@@ -188,6 +228,35 @@ impl Incoming {
             let _ = write!(self.buffer, "\r\n\tfor {}", recipient.forward_path);
         }
         let _ = write!(self.buffer, ";\r\n\t{}\r\n", self.received.to_date_time());
+    }
+}
+
+/// The path of a redirection; the checker has seen that it is an address.
+fn redirected(address: &str, otherwise: &ForwardPath) -> ForwardPath {
+    address.parse().map_or_else(|_| otherwise.clone(), ForwardPath::Mailbox)
+}
+
+/// Adds to `parts` where the mail for `path` goes, each mailbox once; `allot` gives the id of a new part.
+fn add(
+    parts: &mut Vec<Part>,
+    site: &Site,
+    (envelope, recipient): (&Envelope, &Recipient),
+    path: &ForwardPath,
+    allot: impl Fn() -> QueueId,
+) {
+    for resolved in site.directory.resolve(path) {
+        let reverse_path = resolved.reverse_path(&envelope.reverse_path);
+        let queued = QueuedRecipient {
+            destination: deliver::destination(&resolved, &recipient.parameters),
+            mailbox: resolved.mailbox,
+            accepted_as: recipient.forward_path.clone(),
+            parameters: recipient.parameters.clone(),
+        };
+        match parts.iter_mut().find(|part| part.reverse_path == reverse_path) {
+            Some(part) if part.recipients.iter().any(|known| known.mailbox == queued.mailbox) => {}
+            Some(part) => part.recipients.push(queued),
+            None => parts.push(Part { id: allot(), reverse_path, recipients: vec![queued], large: None }),
+        }
     }
 }
 

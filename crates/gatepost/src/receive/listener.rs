@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use queue::spool::Spool;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinSet;
 
 use super::admission::Verdict;
@@ -16,6 +16,9 @@ use crate::clock;
 /// Wait before accepting again when descriptors or memory have run out (ours: closing sessions free them).
 const EXHAUSTED_WAIT: Duration = Duration::from_millis(100);
 
+/// Connections that wait to be accepted (ours; the system may have a lower limit).
+const BACKLOG: u32 = 1_024;
+
 /// A socket that is bound and listens.
 #[derive(Debug)]
 pub struct Listener {
@@ -24,12 +27,20 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Binds `address`.
+    /// Binds `address`. With `[::]` IPv4 clients come, too, unless `beside` has a listener of their own for the port.
     ///
     /// # Errors
     /// When the address is taken, not ours, or not allowed.
-    pub async fn bind(address: SocketAddr) -> io::Result<Self> {
-        let socket = TcpListener::bind(address).await?;
+    pub fn bind(address: SocketAddr, beside: &[SocketAddr]) -> io::Result<Self> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        if address.is_ipv6() {
+            let shared = beside.iter().any(|other| other.is_ipv4() && other.port() == address.port());
+            rustix::net::sockopt::set_ipv6_v6only(&socket, shared)?;
+        }
+        // A restart need not wait for the connections of the run before.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        let socket = socket.listen(BACKLOG)?;
         let address = socket.local_addr()?;
         Ok(Self { socket, address })
     }
@@ -84,7 +95,7 @@ fn start<S: Spool>(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
     }
-    sessions.spawn(connection::serve(Arc::clone(reception), stream, peer.ip(), refused, place));
+    sessions.spawn(connection::serve(Arc::clone(reception), stream, peer, refused, place));
 }
 
 /// Whether accepting failed because of the one connection (accept(2)), not for want of something of ours.
@@ -93,4 +104,17 @@ fn is_of_one_connection(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn both_families_share_a_port() {
+        let v4 = Listener::bind("0.0.0.0:0".parse().unwrap(), &[]).unwrap();
+        let both = [v4.address(), SocketAddr::new("::".parse().unwrap(), v4.address().port())];
+        let v6 = Listener::bind(both[1], &both).unwrap();
+        assert_eq!(v6.address(), both[1]);
+    }
 }

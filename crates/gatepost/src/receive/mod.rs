@@ -5,9 +5,16 @@
 mod admission;
 mod connection;
 mod decide;
+mod effects;
 mod incoming;
+mod inspection;
+mod judge;
 mod listener;
+mod mailbox_facts;
 mod output;
+mod results;
+mod ruling;
+mod session_facts;
 mod status;
 
 use std::net::SocketAddr;
@@ -21,6 +28,7 @@ use tokio::sync::watch;
 pub use admission::Admission;
 pub use listener::{Listener, serve};
 
+use crate::journal::Journal;
 use crate::mailboxes::QuotaUsage;
 use crate::site::Sites;
 
@@ -35,6 +43,8 @@ pub struct Reception<S> {
     pub admission: Admission,
     /// How full mailboxes are.
     pub quota: Arc<QuotaUsage>,
+    /// What was decided.
+    pub journal: Arc<Journal>,
     /// Where the server listens.
     pub listening: Vec<SocketAddr>,
     /// When the program started.
@@ -53,7 +63,7 @@ impl<S: Spool> Reception<S> {
     pub fn new(
         sites: Arc<Sites>,
         spool: Arc<S>,
-        quota: Arc<QuotaUsage>,
+        (quota, journal): (Arc<QuotaUsage>, Arc<Journal>),
         listening: Vec<SocketAddr>,
         started: Timestamp,
         draining: watch::Receiver<bool>,
@@ -64,6 +74,7 @@ impl<S: Spool> Reception<S> {
             spool,
             admission: Admission::with_places(places),
             quota,
+            journal,
             listening,
             started,
             draining,

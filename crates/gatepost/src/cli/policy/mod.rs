@@ -14,7 +14,7 @@ use policy::diagnostic::Diagnostic;
 use policy::span::SourceFile;
 use policy::{Loaded, Policy, Refused};
 
-use crate::policy_files::FilesBeside;
+use crate::policies::{self, Disk};
 
 /// What `gatepost policy` takes.
 #[derive(Debug, clap::Args)]
@@ -53,8 +53,16 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 /// # Errors
 /// When the file can't be read; one that can and is no policy is `Ok(Err(..))`.
 fn load(file: &Path) -> anyhow::Result<Result<Loaded, Refused>> {
-    let text = crate::policy_files::read(file)?;
-    Ok(Policy::load(&file.display().to_string(), &text, &mut FilesBeside::of(file)))
+    let text = read(file)?;
+    Ok(Policy::load(&file.display().to_string(), &text, &mut Disk::beside(file)))
+}
+
+/// The text of a policy's main file.
+///
+/// # Errors
+/// Why it can't be read.
+fn read(file: &Path) -> anyhow::Result<String> {
+    policies::read_text(file).map_err(|why| anyhow::anyhow!("can't read {}: {why}", file.display()))
 }
 
 /// Writes findings to standard error, in colour on a terminal.

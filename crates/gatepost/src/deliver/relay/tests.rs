@@ -37,6 +37,7 @@ fn queued(mailboxes: &[&str], body: BodyType) -> QueuedMessage {
         reverse_path: ReversePath::Mailbox("alice@example.org".parse().unwrap()),
         parameters: MailParameters { body, ..MailParameters::default() },
         received: WallTime::from_unix_millis(1),
+        hold: None,
         origin: Origin::default(),
         recipients: mailboxes.iter().map(|mailbox| recipient(mailbox, mailbox)).collect(),
     }

@@ -105,6 +105,7 @@ impl<S: Spool> Post<S> {
             reverse_path: letter.reverse_path.parse().unwrap(),
             parameters: letter.parameters,
             received: letter.received,
+            hold: None,
             origin: Origin::default(),
             recipients: recipients.collect(),
         };

@@ -56,8 +56,10 @@ impl Description {
         let encoding = encoding.unwrap_or(TransferEncoding::Identity);
         let boundary = if media_type.starts_with("multipart/") {
             let boundary = parameter("boundary").map(str::as_bytes).filter(|boundary| is_boundary(boundary));
-            // RFC 2045 §6.4: a multipart isn't encoded itself.
-            is_damaged |= boundary.is_none() || encoding != TransferEncoding::Identity;
+            let attributes = types.first().and_then(ContentType::attributes).unwrap_or_default();
+            let boundaries = attributes.iter().filter(|attribute| attribute.name == "boundary").count();
+            // Programs differ in which of two boundaries they take. RFC 2045 §6.4: a multipart isn't encoded itself.
+            is_damaged |= boundary.is_none() || boundaries > 1 || encoding != TransferEncoding::Identity;
             boundary.map(<[u8]>::to_vec)
         } else {
             None

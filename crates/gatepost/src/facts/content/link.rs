@@ -24,6 +24,8 @@ const REFERENCE_OCTETS_MAX: usize = 16;
 pub(super) struct Domains {
     list: Vec<Arc<str>>,
     known: HashSet<Arc<str>>,
+    /// Authorities that were read already, as they stood there: most of a message's URLs are to few hosts.
+    read: HashSet<Box<str>>,
 }
 
 impl Domains {
@@ -109,11 +111,15 @@ impl Domains {
         let end = window.find(ends).unwrap_or(window.len());
         let authority =
             window.get(..end).unwrap_or_default().trim_end_matches(['.', ':', ';', '!', '*', '_']);
-        if self.list.len() < URL_DOMAINS_MAX
-            && let Some(host) = host(authority)
-            && self.known.insert(Arc::clone(&host))
-        {
-            self.list.push(host);
+        if self.list.len() < URL_DOMAINS_MAX && !self.read.contains(authority) {
+            if self.read.len() < URL_DOMAINS_MAX {
+                self.read.insert(authority.into());
+            }
+            if let Some(host) = host(authority)
+                && self.known.insert(Arc::clone(&host))
+            {
+                self.list.push(host);
+            }
         }
         text.get(end..).unwrap_or_default()
     }

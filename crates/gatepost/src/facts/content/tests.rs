@@ -180,6 +180,7 @@ fn names_are_taken_from_wherever_a_program_may_take_them() {
 fn what_is_broken_is_damaged() {
     for text in [
         "Content-Type: multipart/mixed\n\n--b\n\nx\n--b--\n",
+        "Content-Type: multipart/mixed; boundary=b; boundary=c\n\n--b\n\nx\n--b--\n",
         "Content-Type: multipart/mixed; boundary=b\n\nno delimiter\n",
         "Content-Type: multipart/mixed; boundary=b\n\n--b\n\nno closing delimiter\n",
         "Content-Type: multipart/mixed; boundary=b\nContent-Transfer-Encoding: base64\n\n--b\n\nx\n--b--\n",

@@ -184,6 +184,12 @@ fn a_file_is_read_again_when_it_changes_and_a_broken_one_changes_nothing() {
     assert_eq!(text_in(&never, "key"), "key -> one");
     let tables = never;
 
+    let (again, problems) = of(&tables);
+    assert_eq!(problems, []);
+    let entries = |tables: &Tables| tables.tables[0].current().unwrap();
+    assert!(Arc::ptr_eq(&entries(&tables), &entries(&again)), "the file is as it was");
+    let tables = again;
+
     fs::write(&file, "key three\nkey four\n").unwrap();
     let problems = tables.reload();
     assert!(problems[0].place().to_string().ends_with("t:2:1"), "{}", problems[0]);

@@ -20,6 +20,12 @@ pub(super) struct BodyHash {
     carriage_return: bool,
 }
 
+impl std::fmt::Debug for BodyHash {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("BodyHash").field("relaxed", &self.relaxed).finish_non_exhaustive()
+    }
+}
+
 impl BodyHash {
     /// Of an empty body, by the `relaxed` or the `simple` algorithm.
     pub(super) fn new(relaxed: bool) -> Self {

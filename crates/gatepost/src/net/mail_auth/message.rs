@@ -3,8 +3,6 @@
 //! Invariants: of the body nothing is kept but its hashes; limits on what a message may make the verifier do hold before it
 //! starts.
 
-use std::io::{self, Read};
-
 use mail_auth::AuthenticatedMessage;
 use mail_auth::common::crypto::HashAlgorithm;
 use mail_auth::dkim::Canonicalization;
@@ -19,9 +17,6 @@ const FIELDS_MAX: usize = 5_000;
 
 /// Most DKIM signatures that are verified, the first ones (RFC 6376 §6.1 allows a limit).
 const SIGNATURES_MAX: usize = 10;
-
-/// Octets that are read at a time.
-const PIECE_OCTETS: usize = 64 * 1_024;
 
 /// What verifying needs of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,54 +42,52 @@ impl TooMuch {
     }
 }
 
-impl SignedMessage {
-    /// Reads mail data to their end: lines end with CRLF, and the first empty one parts header section and body.
-    ///
-    /// # Errors
-    /// When reading fails.
-    pub fn read(mail_data: &mut dyn Read) -> io::Result<Self> {
-        let mut gathered = Vec::new();
-        let mut piece = vec![0; PIECE_OCTETS];
-        let mut body: Option<Body> = None;
-        loop {
-            let octets = match mail_data.read(&mut piece) {
-                Ok(octets) => octets,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error),
-            };
-            let read = piece.get(..octets).unwrap_or_default();
-            if read.is_empty() {
-                break;
-            }
-            if let Some(body) = &mut body {
-                body.update(read);
-                continue;
-            }
-            let searched = gathered.len().saturating_sub(3);
-            gathered.extend_from_slice(read);
-            if let Some(end) = end_of_header_section(&gathered, searched) {
-                let rest = gathered.split_off(end);
-                let mut hashes = Body::wanted_by(&gathered);
-                hashes.update(&rest);
-                body = Some(hashes);
-            } else if gathered.len() > HEADER_OCTETS_MAX {
-                // It is over the limit already, and nothing more of it is needed.
-                body = Some(Body { simple: None, relaxed: None });
-            }
+/// Mail data that pass: lines end with CRLF, and the first empty one parts header section and body.
+#[derive(Debug, Default)]
+pub struct Passing {
+    gathered: Vec<u8>,
+    body: Option<Body>,
+}
+
+impl Passing {
+    /// The next octets.
+    pub fn read(&mut self, octets: &[u8]) {
+        if let Some(body) = &mut self.body {
+            return body.update(octets);
         }
+        let searched = self.gathered.len().saturating_sub(3);
+        self.gathered.extend_from_slice(octets);
+        if let Some(end) = end_of_header_section(&self.gathered, searched) {
+            let rest = self.gathered.split_off(end);
+            let mut hashes = Body::wanted_by(&self.gathered);
+            hashes.update(&rest);
+            self.body = Some(hashes);
+        } else if self.gathered.len() > HEADER_OCTETS_MAX {
+            // It is over the limit already, and nothing more of it is needed.
+            self.body = Some(Body { simple: None, relaxed: None });
+        }
+    }
+
+    /// The message, once they have all passed.
+    #[must_use]
+    pub fn finish(self) -> SignedMessage {
+        let Self { gathered, body } = self;
         let Body { simple, relaxed } = body.unwrap_or_else(|| Body::wanted_by(&gathered));
-        Ok(Self {
+        SignedMessage {
             header_section: gathered,
             simple: simple.map(BodyHash::finish),
             relaxed: relaxed.map(BodyHash::finish),
-        })
+        }
     }
+}
 
+impl SignedMessage {
     /// The message of these mail data.
     #[must_use]
     pub fn of(mail_data: &[u8]) -> Self {
-        let mut rest = mail_data;
-        Self::read(&mut rest).unwrap_or(Self { header_section: Vec::new(), simple: None, relaxed: None })
+        let mut passing = Passing::default();
+        passing.read(mail_data);
+        passing.finish()
     }
 
     /// The header section with the empty line at its end.
@@ -129,6 +122,7 @@ impl SignedMessage {
 }
 
 /// The hashes of a body that are wanted.
+#[derive(Debug)]
 struct Body {
     simple: Option<BodyHash>,
     relaxed: Option<BodyHash>,
@@ -166,19 +160,6 @@ fn end_of_header_section(octets: &[u8], searched: usize) -> Option<usize> {
 mod tests {
     use super::*;
 
-    /// Gives its octets in pieces of a few.
-    struct Slow<'o>(&'o [u8], usize);
-
-    impl Read for Slow<'_> {
-        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-            let octets = self.1.min(self.0.len()).min(buffer.len());
-            let (now, later) = self.0.split_at(octets);
-            buffer[..octets].copy_from_slice(now);
-            self.0 = later;
-            Ok(octets)
-        }
-    }
-
     const SIGNED: &[u8] =
         b"DKIM-Signature: v=1; a=rsa-sha256; c=simple/relaxed; d=example.org; s=k; h=from;\r\n\
         \tbh=aGVsbG8=; b=aGVsbG8=\r\nFrom: a@example.org\r\n\r\nhello  there\r\n\r\n";
@@ -189,7 +170,9 @@ mod tests {
         assert!(whole.header_section().ends_with(b"\r\n\r\n") && whole.relaxed.is_some());
         assert_eq!(whole.simple, None, "a hash that nobody speaks of");
         for cut in 1..20 {
-            assert_eq!(SignedMessage::read(&mut Slow(SIGNED, cut)).unwrap(), whole, "cut {cut}");
+            let mut passing = Passing::default();
+            SIGNED.chunks(cut).for_each(|piece| passing.read(piece));
+            assert_eq!(passing.finish(), whole, "cut {cut}");
         }
     }
 

@@ -1,0 +1,103 @@
+//! What facts are asked of: the DNS, the lists in it, the greylist, and the files that say where addresses are.
+//!
+//! Invariants: what a site does not ask for is not opened; what outlives a configuration (the greylist, what is known of
+//! lists) is kept over reloads.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use policy::facts::Group;
+use policy::policy::Policy;
+
+use super::greylist::Greylist;
+use super::list_health::ListHealth;
+use super::place::Places;
+use crate::config::{Config, DnsSettings, Geo};
+use crate::net::dns::Dns;
+
+/// What facts are asked of.
+#[derive(Debug)]
+pub struct Services {
+    dns: Result<Arc<Dns>, String>,
+    dns_settings: DnsSettings,
+    places: Arc<Places>,
+    geo: Geo,
+    greylist: Option<Arc<Greylist>>,
+    /// What is known of the lists in the DNS.
+    pub lists: Arc<ListHealth>,
+}
+
+impl Services {
+    /// What `policy` may ask under `config`, with what there was `before`. The greylist is kept in the directory `state`.
+    /// What can't be opened is said in the log, and unsure. Blocks on the disk.
+    #[must_use]
+    pub fn of(config: &Config, policy: &Policy, state: &Path, before: Option<&Self>) -> Self {
+        let same_dns = before.filter(|before| before.dns_settings == config.dns && before.dns.is_ok());
+        let dns = same_dns.map_or_else(|| Dns::new(&config.dns).map(Arc::new), |before| before.dns.clone());
+        let same_geo = before.filter(|before| before.geo == config.geo);
+        let places = same_geo.map_or_else(|| open_places(&config.geo), |before| Arc::clone(&before.places));
+        let asks = |group: Group| {
+            policy
+                .can_ask()
+                .iter()
+                .any(|slot| policy.slots().get(slot.index()).is_some_and(|info| info.group == group))
+        };
+        let known = before.and_then(|before| before.greylist.clone());
+        let greylist = if known.is_none() && asks(Group::Greylist) { open_greylist(state) } else { known };
+        Self {
+            dns,
+            dns_settings: config.dns.clone(),
+            places,
+            geo: config.geo.clone(),
+            greylist,
+            lists: before.map(|before| Arc::clone(&before.lists)).unwrap_or_default(),
+        }
+    }
+
+    /// The DNS.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn dns(&self) -> Result<&Arc<Dns>, &str> {
+        self.dns.as_ref().map_err(String::as_str)
+    }
+
+    /// Where addresses are.
+    #[must_use]
+    pub fn places(&self) -> &Arc<Places> {
+        &self.places
+    }
+
+    /// The greylist, unless it can't be opened or nobody asks.
+    #[must_use]
+    pub fn greylist(&self) -> Option<&Arc<Greylist>> {
+        self.greylist.as_ref()
+    }
+
+    /// Reads the files again that have changed, and says in the log what can't be read. Blocks on the disk.
+    pub fn reload(&self) {
+        complain(&self.places.reload());
+    }
+}
+
+fn open_places(geo: &Geo) -> Arc<Places> {
+    let (places, problems) = Places::open(geo);
+    complain(&problems);
+    Arc::new(places)
+}
+
+fn complain(problems: &[String]) {
+    for problem in problems {
+        tracing::warn!("{problem}; the last good one stays in force");
+    }
+}
+
+fn open_greylist(state: &Path) -> Option<Arc<Greylist>> {
+    match Greylist::open(state) {
+        Ok(greylist) => Some(Arc::new(greylist)),
+        Err(why) => {
+            tracing::error!(%why, "the greylist can't be opened; nobody has to wait");
+            None
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Policies from disk: the file that the configuration names, with its lists and includes.
+//!
+//! Invariant: a policy with an error is never in force; its findings are problems like the configuration's own.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use policy::diagnostic::{Diagnostic, Severity};
+use policy::policy::{Files, Loaded, Policy, Refused};
+use policy::span::{SourceFile, Span};
+use smtp::server::Replacement;
+
+use crate::config::{Config, Place, Problem, Source};
+use crate::facts::rate::Rates;
+use crate::facts::table::Tables;
+use crate::journal::PolicyText;
+use crate::journal::texts::RuleText;
+
+/// Largest file of a policy or one of its lists, in octets (ours: a list of a million addresses is about 30 MB).
+const FILE_OCTETS_MAX: u64 = 256 * 1024 * 1024;
+
+/// A policy that can be put in force.
+#[derive(Debug)]
+pub struct Checked {
+    /// The policy.
+    pub policy: Policy,
+    /// What is hardly meant so.
+    pub warnings: Vec<Problem>,
+}
+
+/// A policy in force: with its tables, and with what its rates have counted.
+#[derive(Debug)]
+pub struct InForce {
+    /// The policy.
+    pub policy: Policy,
+    /// Its text and names, for the journal.
+    pub text: Arc<PolicyText>,
+    /// Its tables.
+    pub tables: Tables,
+    /// Its rates.
+    pub rates: Rates,
+}
+
+impl InForce {
+    /// Puts `policy` in force, with the counts and the tables of `before` where the same is declared; what is wrong with a
+    /// table comes beside. Relative paths of tables start at the directory of the policy's file. Blocks on the disk.
+    #[must_use]
+    pub fn new(policy: Policy, config: &Config, before: Option<&Self>) -> (Self, Vec<Problem>) {
+        let (no_tables, no_rates) = (Tables::default(), Rates::default());
+        let (old_tables, old_rates) =
+            before.map_or((&no_tables, &no_rates), |before| (&before.tables, &before.rates));
+        let folder = config.policy.file.as_ref().and_then(|(path, _)| path.parent());
+        let folder = folder.unwrap_or(Path::new(""));
+        let (tables, problems) = Tables::of(policy.sources(), folder, old_tables);
+        let rates = Rates::of(policy.sources(), policy.slots(), old_rates);
+        let text = Arc::new(text(&policy));
+        (Self { policy, text, tables, rates }, problems)
+    }
+
+    /// The site's own words for refusals of the session itself.
+    #[must_use]
+    pub fn replacements(&self) -> Vec<Replacement> {
+        let of_session = self.policy.replies().iter().filter(|reply| !reply.by_rule);
+        of_session
+            .map(|reply| Replacement {
+                entry: reply.entry.to_owned(),
+                code: reply.code,
+                enhanced: Some(reply.enhanced),
+                text: reply.text.clone(),
+            })
+            .collect()
+    }
+}
+
+/// What the journal keeps of a policy.
+fn text(policy: &Policy) -> PolicyText {
+    let rules = policy.rules().iter().map(|rule| RuleText {
+        name: Arc::clone(&rule.name),
+        observed: rule.observe,
+        fixed: rule.fixed,
+    });
+    PolicyText::new(
+        policy.fingerprint(),
+        [policy.files(), policy.material()],
+        policy.slots(),
+        rules.collect(),
+    )
+}
+
+/// Loads the policy that the configuration names, or the fixed refusals alone.
+///
+/// # Errors
+/// All problems of the policy.
+pub fn load(config: &Config) -> Result<Checked, Vec<Problem>> {
+    match &config.policy.file {
+        None => Ok(Checked { policy: Policy::builtin(), warnings: Vec::new() }),
+        Some((path, place)) => match read_text(path) {
+            Ok(text) => check(path, &text),
+            Err(why) => {
+                let title = format!("can't read the policy `{}`: {why}", path.display());
+                Err(vec![Problem::error(title, place.clone(), "named here")])
+            }
+        },
+    }
+}
+
+/// Checks the policy `text` of the file `path`.
+///
+/// # Errors
+/// All problems of the policy.
+pub fn check(path: &Path, text: &str) -> Result<Checked, Vec<Problem>> {
+    let mut files = Disk::beside(path);
+    match Policy::load(&path.to_string_lossy(), text, &mut files) {
+        Ok(Loaded { policy, warnings }) => {
+            let warnings = problems(policy.all_files(), warnings);
+            Ok(Checked { policy, warnings })
+        }
+        Err(Refused { files, findings }) => Err(problems(&files, findings)),
+    }
+}
+
+/// Findings as problems, which hold the text that they point into.
+fn problems(files: &[SourceFile], findings: Vec<Diagnostic>) -> Vec<Problem> {
+    let mut sources: HashMap<u16, Arc<Source>> = HashMap::new();
+    let mut place = |span: Span| {
+        let source = sources.entry(span.file).or_insert_with(|| {
+            let file = files.get(usize::from(span.file));
+            let name = file.map(|file| file.name.to_string()).unwrap_or_default();
+            Arc::new(Source { name, text: file.map(|file| file.text.to_string()).unwrap_or_default() })
+        });
+        Place::new(source, span.start as usize..span.end as usize)
+    };
+    findings
+        .into_iter()
+        .map(|finding| {
+            let Diagnostic { severity, title, span, label, also, help } = finding;
+            let mut problem = match severity {
+                Severity::Error => Problem::error(title, place(span), label),
+                Severity::Warning => Problem::warning(title, place(span), label),
+            };
+            if let Some((span, label)) = also {
+                problem = problem.also(place(span), label);
+            }
+            help.into_iter().fold(problem, |problem, advice| problem.help(advice))
+        })
+        .collect()
+}
+
+/// Files on the disk; relative paths start at the policy's directory.
+#[derive(Debug)]
+pub struct Disk {
+    folder: PathBuf,
+}
+
+impl Disk {
+    /// Files as the policy `path` names them.
+    #[must_use]
+    pub fn beside(path: &Path) -> Self {
+        Self { folder: path.parent().map(Path::to_owned).unwrap_or_default() }
+    }
+}
+
+impl Files for Disk {
+    fn read(&mut self, path: &str) -> Result<String, String> {
+        read_text(&self.folder.join(path))
+    }
+}
+
+/// The text of a file, or why it can't be had, in a few words.
+pub(crate) fn read_text(path: &Path) -> Result<String, String> {
+    let in_few_words = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::NotFound => String::from("no such file"),
+        std::io::ErrorKind::PermissionDenied => String::from("no permission to read it"),
+        std::io::ErrorKind::IsADirectory => String::from("it is a directory"),
+        _ => error.to_string(),
+    };
+    let mut octets = Vec::new();
+    let file = fs::File::open(path).map_err(in_few_words)?;
+    file.take(FILE_OCTETS_MAX + 1).read_to_end(&mut octets).map_err(in_few_words)?;
+    if octets.len() as u64 > FILE_OCTETS_MAX {
+        return Err(format!("the file is over {FILE_OCTETS_MAX} octets"));
+    }
+    String::from_utf8(octets).map_err(|error| {
+        let before = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
+        format!("line {} is not UTF-8", before.iter().filter(|octet| **octet == b'\n').count() + 1)
+    })
+}

@@ -1,0 +1,68 @@
+//! What is read of a message's content while it passes: facts for the policy, what signatures need, forged results.
+//!
+//! Invariant: nothing is read that the policy can't ask for, but for fields that others forged in this server's name.
+
+use std::sync::Arc;
+
+use policy::facts::Group;
+use policy::policy::Policy;
+
+use crate::facts::content::{Asked, Found, Reading};
+use crate::facts::forged_results::ForgedResults;
+use crate::net::mail_auth::message::{Passing, SignedMessage};
+
+/// A content that passes.
+#[derive(Debug)]
+pub(super) struct Inspection {
+    content: Option<Box<Reading>>,
+    signed: Option<Box<Passing>>,
+    forged: ForgedResults,
+}
+
+/// What was found in it.
+#[derive(Debug, Default)]
+pub(super) struct Inspected {
+    /// The facts of the content.
+    pub(super) content: Option<Found>,
+    /// What verifying the signatures needs.
+    pub(super) signed: Option<Arc<SignedMessage>>,
+}
+
+impl Inspection {
+    /// For a server of that name and what its policy can ask for.
+    pub(super) fn new(policy: &Policy, hostname: &str) -> Self {
+        let infos = || policy.can_ask().iter().filter_map(|slot| policy.slots().get(slot.index()));
+        let asked = Asked::of(infos());
+        let verifies = infos().any(|info| matches!(info.group, Group::Dkim | Group::Dmarc | Group::Arc));
+        Self {
+            content: (!asked.is_nothing()).then(|| Box::new(Reading::new(asked))),
+            signed: verifies.then(Box::default),
+            forged: ForgedResults::new(&[hostname]),
+        }
+    }
+
+    /// Reads the next octets and adds to `kept` what stays of them.
+    pub(super) fn pass(&mut self, octets: &[u8], kept: &mut Vec<u8>) {
+        if let Some(content) = &mut self.content {
+            content.read(octets);
+        }
+        if let Some(signed) = &mut self.signed {
+            signed.read(octets);
+        }
+        self.forged.pass(octets, kept);
+    }
+
+    /// What was found, at the end of the data; what was held back goes to `kept`.
+    pub(super) fn finish(&mut self, kept: &mut Vec<u8>) -> Inspected {
+        self.forged.finish(kept);
+        Inspected {
+            content: self.content.take().map(|content| content.finish()),
+            signed: self.signed.take().map(|signed| Arc::new(signed.finish())),
+        }
+    }
+
+    /// How many forged fields were taken out.
+    pub(super) const fn forged(&self) -> usize {
+        self.forged.removed()
+    }
+}

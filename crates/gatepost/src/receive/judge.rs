@@ -1,0 +1,330 @@
+//! A session's policy at work: facts are found out as its rules need them, side by side and within a deadline.
+//!
+//! Invariants: a decision is one policy's from its first fact to its answer; what can't be found out in time is unsure; a
+//! fact of one recipient or message never reaches the next.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use policy::decision::{Decision, Need, Step};
+use policy::facts::{Group, Scope};
+use policy::slot::{Facts, Slot, SlotInfo};
+use policy::source::{Counted, SourceKind};
+use policy::stage::Stage;
+use policy::value::{State, Type};
+use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
+
+use super::mailbox_facts;
+use super::session_facts::{self, View};
+use crate::clock;
+use crate::facts::{self, Found, Services, Subject, Verified};
+use crate::net::mail_auth::message::SignedMessage;
+use crate::policies::InForce;
+
+/// How many sources may need each other's facts as keys (ours).
+const KEY_DEPTH_MAX: usize = 8;
+
+/// What a session knows and is finding out.
+#[derive(Debug)]
+pub(super) struct Judge {
+    policy: Arc<InForce>,
+    facts: Facts,
+    tasks: JoinSet<Found>,
+    running: Vec<Running>,
+}
+
+/// A group of facts that is being found out.
+#[derive(Debug)]
+struct Running {
+    group: Group,
+    scope: Scope,
+    task: AbortHandle,
+}
+
+/// What a judge asks about.
+pub(super) struct Case<'a> {
+    pub(super) services: &'a Arc<Services>,
+    pub(super) view: View<'a>,
+    /// The message, once its data are all there.
+    pub(super) message: Option<Arc<SignedMessage>>,
+    /// What was verified for the transaction.
+    pub(super) verified: &'a Arc<Verified>,
+    /// Longest wait for the facts of a decision.
+    pub(super) deadline: Duration,
+    /// What the searches for facts are about; made when the first one starts.
+    subject: OnceLock<Arc<Subject>>,
+}
+
+impl<'a> Case<'a> {
+    pub(super) fn new(
+        services: &'a Arc<Services>,
+        view: View<'a>,
+        (message, verified): (Option<Arc<SignedMessage>>, &'a Arc<Verified>),
+    ) -> Self {
+        let deadline = view.site.config.policy.deadline;
+        Self { services, view, message, verified, deadline, subject: OnceLock::new() }
+    }
+
+    fn subject(&self) -> &Arc<Subject> {
+        self.subject.get_or_init(|| {
+            let view = &self.view;
+            let text = |name: &str| match session_facts::state(name, view) {
+                Some(State::Known(value)) => value.to_string(),
+                _ => String::new(),
+            };
+            let is_local = session_facts::state("recipient.local_domain", view);
+            let is_local = is_local == Some(State::yes_or_no(true));
+            Arc::new(Subject {
+                client: view.client.address,
+                helo: view.session.hello_name().unwrap_or_default().to_owned(),
+                hostname: view.site.settings.hostname.clone(),
+                sender: text("sender.address"),
+                sender_domain: text("sender.domain"),
+                recipient: text("recipient.address"),
+                recipient_domain: (text("recipient.domain"), is_local),
+                message: self.message.clone(),
+                verified: Arc::clone(self.verified),
+            })
+        })
+    }
+}
+
+impl Judge {
+    pub(super) fn new(policy: Arc<InForce>) -> Self {
+        let facts = Facts::new(policy.policy.slots().len());
+        Self { policy, facts, tasks: JoinSet::new(), running: Vec::new() }
+    }
+
+    pub(super) fn policy(&self) -> &Arc<InForce> {
+        &self.policy
+    }
+
+    pub(super) fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// Goes on under another policy, with what is known of the session.
+    pub(super) fn change_policy(&mut self, policy: Arc<InForce>) {
+        let slots = policy.policy.slots();
+        let mut facts = Facts::new(slots.len());
+        for (slot, info) in (0..).map(Slot).zip(slots) {
+            let Some(old) = self.policy.policy.slot(&info.name) else { continue };
+            // What is declared under the same name may be declared otherwise now.
+            let is_builtin = !matches!(info.group, Group::Source(_) | Group::ListScore);
+            if info.scope == Scope::Session && is_builtin {
+                facts.set(slot, self.facts.get(old).clone());
+            }
+        }
+        self.tasks.abort_all();
+        *self = Self { policy, facts, tasks: JoinSet::new(), running: Vec::new() };
+    }
+
+    /// Forgets what is known, and being found out, of `scope` and of shorter ones.
+    pub(super) fn clear(&mut self, scope: Scope) {
+        self.running.retain(|running| {
+            let stays = running.scope < scope;
+            if !stays {
+                running.task.abort();
+            }
+            stays
+        });
+        self.policy.policy.clear(&mut self.facts, scope);
+    }
+
+    /// What is known of the fact; `None` when the policy can't ask for it.
+    pub(super) fn state(&self, name: &str) -> Option<&State> {
+        self.policy.policy.slot(name).map(|slot| self.facts.get(slot))
+    }
+
+    /// Says what is known of the fact, if the policy can ask for it.
+    pub(super) fn tell(&mut self, name: &str, state: State) {
+        if let Some(slot) = self.policy.policy.slot(name) {
+            self.facts.set(slot, state);
+        }
+    }
+
+    /// Counts an event at the rates that count such events.
+    pub(super) fn count(&mut self, counted: Counted, case: &Case<'_>) {
+        let in_force = Arc::clone(&self.policy);
+        for place in in_force.rates.counting(counted) {
+            let Some(source) = in_force.policy.sources().get(usize::from(place)) else { continue };
+            let group = Group::Source(place);
+            facts::keys(&in_force.policy, group).iter().for_each(|key| self.find_out(*key, case, 1));
+            let count = in_force.rates.count(place, source, &self.facts, clock::monotonic());
+            let slots = (0..).map(Slot).zip(in_force.policy.slots());
+            if let Some((slot, _)) = slots.into_iter().find(|(_, info)| info.group == group) {
+                self.facts.set(slot, count);
+            }
+        }
+    }
+
+    /// Forgets the counts of what happens behind the rules that ask for it: they are looked at anew.
+    fn forget_counts(&mut self) {
+        let in_force = Arc::clone(&self.policy);
+        for (slot, info) in (0..).map(Slot).zip(in_force.policy.slots()) {
+            let Group::Source(place) = info.group else { continue };
+            let source = in_force.policy.sources().get(usize::from(place));
+            if let Some(SourceKind::Rate { counted: Counted::Refusals | Counted::Failures, .. }) =
+                source.map(|source| &source.kind)
+            {
+                self.facts.set(slot, State::NotAsked);
+            }
+        }
+    }
+
+    /// Decides the stage.
+    pub(super) async fn decide(&mut self, stage: Stage, case: &Case<'_>) -> Decision {
+        while let Some(found) = self.tasks.try_join_next_with_id() {
+            self.take(found);
+        }
+        if !self.policy.policy.sources().is_empty() {
+            self.forget_counts();
+            match stage {
+                Stage::Connect => self.count(Counted::Connections, case),
+                Stage::Mail => self.count(Counted::Messages, case),
+                Stage::Recipient => self.count(Counted::Recipients, case),
+                _ => {}
+            }
+        }
+        self.know(stage, case);
+        let mut timer = None;
+        loop {
+            let Need { now, soon } = match self.policy.policy.step(stage, &self.facts) {
+                Step::Decided(decision) => return decision,
+                Step::Need(need) => need,
+            };
+            for slot in now.iter().chain(&soon) {
+                if now.contains(slot) || self.info(*slot).is_some_and(|info| info.group.starts_early()) {
+                    self.find_out(*slot, case, 0);
+                }
+            }
+            let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(case.deadline)));
+            while now.iter().any(|slot| self.is_awaited(*slot)) {
+                tokio::select! {
+                    Some(found) = self.tasks.join_next_with_id() => {
+                        self.take(found);
+                        // What waited for a key may have it now.
+                        now.iter().chain(&soon).for_each(|slot| self.find_out(*slot, case, 0));
+                    }
+                    () = &mut *timer => self.give_up(&now),
+                }
+            }
+            for slot in now {
+                if *self.facts.get(slot) == State::NotAsked {
+                    self.facts.set(slot, State::unsure("cannot be found out"));
+                }
+            }
+        }
+    }
+
+    /// Fills in what the session knows by itself, and starts what the policy may ask for now or later and is worth
+    /// having early. Texts of the session wait until a rule asks: most are only for a refusal's words.
+    fn know(&mut self, stage: Stage, case: &Case<'_>) {
+        let in_force = Arc::clone(&self.policy);
+        let policy = &in_force.policy;
+        for slot in policy.can_ask() {
+            let Some(info) = policy.slots().get(slot.index()) else { continue };
+            if *self.facts.get(*slot) != State::NotAsked || !is_known_at(info, stage) {
+                continue;
+            }
+            let wanted = match info.group {
+                Group::Session => info.value_type != Type::Text && policy.needs(stage).contains(slot),
+                Group::Mailbox => false,
+                group => group.starts_early(),
+            };
+            if wanted {
+                self.find_out(*slot, case, 0);
+            }
+        }
+    }
+
+    /// Finds a fact out, at once or by a task. `depth` is how many sources ask for each other's keys.
+    fn find_out(&mut self, slot: Slot, case: &Case<'_>, depth: usize) {
+        let in_force = Arc::clone(&self.policy);
+        let policy = &in_force.policy;
+        let Some(info) = policy.slots().get(slot.index()) else { return };
+        if *self.facts.get(slot) != State::NotAsked || depth > KEY_DEPTH_MAX {
+            return;
+        }
+        match info.group {
+            Group::Session => {
+                if let Some(state) = session_facts::state(&info.name, &case.view) {
+                    self.facts.set(slot, state);
+                }
+            }
+            Group::Mailbox => {
+                if let Some(state) = mailbox_facts::state(&info.name, &case.view) {
+                    self.facts.set(slot, state);
+                }
+            }
+            group => {
+                let keys = facts::keys(policy, group);
+                keys.iter().for_each(|key| self.find_out(*key, case, depth + 1));
+                let known = keys.iter().all(|key| *self.facts.get(*key) != State::NotAsked);
+                if known && !self.running.iter().any(|running| running.group == group) {
+                    self.start(group, info.scope, case);
+                }
+            }
+        }
+    }
+
+    fn start(&mut self, group: Group, scope: Scope, case: &Case<'_>) {
+        let (services, subject) = (Arc::clone(case.services), Arc::clone(case.subject()));
+        let (in_force, facts) = (Arc::clone(&self.policy), self.facts.clone());
+        let search = async move { facts::find_out(&services, &in_force, group, &facts, &subject).await };
+        let task = self.tasks.spawn(search);
+        self.running.push(Running { group, scope, task });
+    }
+
+    /// Takes what a task has found.
+    fn take(&mut self, found: Result<(Id, Found), JoinError>) {
+        let (id, states) = match found {
+            Ok((id, states)) => (id, states),
+            Err(error) => {
+                if error.is_panic() {
+                    tracing::error!(%error, "a search for facts ended abnormally");
+                }
+                (error.id(), Vec::new())
+            }
+        };
+        let Some(place) = self.running.iter().position(|running| running.task.id() == id) else {
+            // What it was about has been forgotten meanwhile.
+            return;
+        };
+        self.running.swap_remove(place);
+        for (slot, state) in states {
+            self.facts.set(slot, state);
+        }
+    }
+
+    /// Whether the fact is not known and a task, its own or a key's, is under way for it.
+    fn is_awaited(&self, slot: Slot) -> bool {
+        let under_way = |group: Group| self.running.iter().any(|running| running.group == group);
+        let Some(info) = self.info(slot) else { return false };
+        *self.facts.get(slot) == State::NotAsked
+            && (under_way(info.group)
+                || facts::keys(&self.policy.policy, info.group).iter().any(|key| self.is_awaited(*key)))
+    }
+
+    /// The time is up: what is awaited is unsure.
+    fn give_up(&mut self, awaited: &[Slot]) {
+        for slot in awaited {
+            if *self.facts.get(*slot) == State::NotAsked {
+                self.facts.set(*slot, State::unsure("time-out"));
+            }
+        }
+    }
+
+    fn info(&self, slot: Slot) -> Option<&SlotInfo> {
+        self.policy.policy.slots().get(slot.index())
+    }
+}
+
+/// Whether a fact can be known at `stage`: what is one recipient's or one message's is not known for another.
+fn is_known_at(info: &SlotInfo, stage: Stage) -> bool {
+    match info.scope {
+        Scope::Recipient => stage == Stage::Recipient,
+        Scope::Inquiry => stage == Stage::Verify,
+        Scope::Session | Scope::Transaction | Scope::Message => info.since.reaches(stage),
+    }
+}

@@ -1,0 +1,247 @@
+//! A session's decisions: asked of its judge, carried out where they touch a message, and journalled.
+//!
+//! Invariants: every 4yz and 5yz that goes out has an id, and the journal has the id; a policy is changed between two
+//! transactions only.
+
+use std::sync::Arc;
+
+use policy::decision::{Decision as Judgement, Verdict};
+use policy::facts::Scope;
+use policy::source::Counted;
+use policy::stage::Stage;
+use queue::queue_id::QueueId;
+use queue::spool::Spool;
+use smtp::reply::{Refusal, Reply, Severity};
+use smtp::server::{Decision, Question, Session};
+
+use super::Reception;
+use super::decide::{self, Client};
+use super::effects::Effects;
+use super::incoming::Incoming;
+use super::judge::{Case, Judge};
+use super::results::{self, Asked};
+use super::session_facts::{View, address_text};
+use crate::clock;
+use crate::facts::Verified;
+use crate::journal::{About, Peer, SessionLog};
+use crate::site::Site;
+
+/// What decides in one session, and what it has decided.
+pub(super) struct Ruling {
+    judge: Judge,
+    log: SessionLog,
+    verified: Arc<Verified>,
+    pub(super) effects: Effects,
+    /// The mailboxes of the envelope, as the journal has them.
+    reverse_path: Option<String>,
+    recipient: Option<String>,
+    /// Whether the refusal that the session is about to say has its id already.
+    marked: bool,
+    heard: Vec<u8>,
+}
+
+impl Ruling {
+    /// For a session that begins under `site`.
+    pub(super) fn new<S: Spool>(reception: &Reception<S>, site: &Site, peer: Peer) -> Self {
+        let journal = &reception.journal;
+        Self {
+            judge: Judge::new(Arc::clone(&site.policy)),
+            log: journal.session(&site.policy.text, peer, clock::wall()),
+            verified: Arc::default(),
+            effects: Effects::default(),
+            reverse_path: None,
+            recipient: None,
+            marked: false,
+            heard: Vec::new(),
+        }
+    }
+
+    /// The policy in force for the session.
+    pub(super) fn policy(&self) -> &policy::policy::Policy {
+        &self.judge.policy().policy
+    }
+
+    /// Answers a question of the session.
+    pub(super) async fn decide<S: Spool>(
+        &mut self,
+        reception: &Reception<S>,
+        client: &Client,
+        session: &mut Session,
+        mut incoming: Option<&mut Incoming>,
+        question: &Question,
+    ) -> Decision {
+        self.hear(session);
+        let site = reception.sites.current();
+        let Some(stage) = decide::stage(question) else {
+            return Decision::AcceptWith(super::status::reply(reception, &site, client.address));
+        };
+        if let (Stage::Connect, Some(entry)) = (stage, client.refused) {
+            let values = [("hostname", site.settings.hostname.as_str()), ("client", client.name.as_str())];
+            return Decision::Refuse(entry.refuse(&values));
+        }
+        self.begin(stage, &site, session);
+        let message = incoming.as_deref_mut().filter(|_| stage == Stage::Message).map(|incoming| {
+            let inspected = incoming.inspected();
+            for (name, state) in inspected.content.into_iter().flat_map(|found| found.by_name()) {
+                self.judge.tell(&name, state);
+            }
+            inspected.signed
+        });
+        let view = View::new(&site, client, session, (reception, incoming.as_deref(), question));
+        let case = Case::new(&site.services, view, (message.flatten(), &self.verified));
+        let (judgement, decision) =
+            decide::decide(&mut self.judge, stage, &case, &*reception.spool, question).await;
+        if stage == Stage::Recipient && is_permanent(&judgement) {
+            self.judge.count(Counted::Refusals, &case);
+        }
+        drop(case);
+        let accepted = session.envelope().map_or(0, |envelope| envelope.recipients.len());
+        let wait = self.effects.add(stage, accepted, &judgement.effects);
+        if !wait.is_zero() {
+            tokio::time::sleep(wait).await;
+        }
+        if stage == Stage::Message && decision == Decision::Accept {
+            self.complete(&site, client, session, incoming);
+        }
+        self.record(reception, session, stage, (&judgement, decision))
+    }
+
+    /// Forgets what was known of the recipient, message or transaction before.
+    fn begin(&mut self, stage: Stage, site: &Site, session: &Session) {
+        match stage {
+            Stage::Mail => {
+                if !Arc::ptr_eq(self.judge.policy(), &site.policy) {
+                    self.judge.change_policy(Arc::clone(&site.policy));
+                    self.log.decided_by(&site.policy.text);
+                }
+                self.judge.clear(Scope::Transaction);
+                self.effects.clear();
+                self.verified = Arc::default();
+                self.recipient = None;
+                let path = session.envelope().map(|envelope| &envelope.reverse_path);
+                self.reverse_path = path.map(|path| path.mailbox().map(address_text).unwrap_or_default());
+            }
+            Stage::Recipient => {
+                self.judge.clear(Scope::Recipient);
+                self.recipient = session.candidate().map(|candidate| decide::plain(&candidate.forward_path));
+            }
+            Stage::Data => {
+                self.judge.clear(Scope::Message);
+                self.recipient = None;
+            }
+            Stage::Verify => self.judge.clear(Scope::Inquiry),
+            Stage::Connect | Stage::Helo | Stage::Auth | Stage::Message => {}
+        }
+    }
+
+    /// Notes what the client said.
+    fn hear(&mut self, session: &mut Session) {
+        session.take_heard(&mut self.heard);
+        if !self.heard.is_empty() {
+            self.log.heard(&self.heard);
+            self.heard.clear();
+        }
+    }
+
+    /// Journals a decision; a refusal of the policy gets its id.
+    fn record<S: Spool>(
+        &mut self,
+        reception: &Reception<S>,
+        session: &Session,
+        stage: Stage,
+        (judgement, decision): (&Judgement, Decision),
+    ) -> Decision {
+        let refuses = !matches!(judgement.verdict, Verdict::Accept { .. });
+        let id = refuses.then(|| reception.journal.id());
+        let about = About {
+            helo: session.hello_name(),
+            reverse_path: self.reverse_path.as_deref(),
+            recipient: self.recipient.as_deref(),
+        };
+        self.log.decision(clock::wall(), stage, about, (judgement, self.judge.facts()), id);
+        let Some(id) = id else { return decision };
+        self.marked = true;
+        let mark = |refusal: Refusal| {
+            if !reception.journal.shows_ids() {
+                return refusal;
+            }
+            Refusal::or_local_fault(refusal.into_reply().marked(&id.to_string()))
+        };
+        match decision {
+            Decision::Refuse(refusal) => Decision::Refuse(mark(refusal)),
+            Decision::Disconnect(refusal) => Decision::Disconnect(mark(refusal)),
+            other => other,
+        }
+    }
+
+    /// The reply as it goes out: a refusal that no decision of the policy brought gets an id of its own.
+    pub(super) fn mark<S: Spool>(
+        &mut self,
+        reception: &Reception<S>,
+        session: &mut Session,
+        reply: Reply,
+    ) -> Reply {
+        self.hear(session);
+        if matches!(reply.code().severity(), Severity::Completed | Severity::Intermediate)
+            || std::mem::take(&mut self.marked)
+        {
+            return reply;
+        }
+        let id = reception.journal.id();
+        let about = About {
+            helo: session.hello_name(),
+            reverse_path: self.reverse_path.as_deref(),
+            recipient: self.recipient.as_deref(),
+        };
+        self.log.refusal(clock::wall(), about, &reply, id);
+        if reception.journal.shows_ids() { reply.marked(&id.to_string()) } else { reply }
+    }
+
+    /// Notes what went out.
+    pub(super) fn said(&mut self, wire: &[u8]) {
+        self.log.said(wire);
+    }
+
+    /// Notes that the message is durable.
+    pub(super) fn stored(&mut self, session: &Session, queue_id: QueueId) {
+        let reverse_path = self.reverse_path.as_deref();
+        self.log.stored(
+            clock::wall(),
+            About { helo: session.hello_name(), reverse_path, recipient: None },
+            queue_id,
+        );
+        self.effects.clear();
+    }
+
+    /// Notes that a transaction ended without a message that was stored.
+    pub(super) fn abandoned(&mut self) {
+        self.log.transaction_ended();
+    }
+
+    /// Adds to an accepted message what the policy and the site want in its header section.
+    fn complete(&self, site: &Site, client: &Client, session: &Session, incoming: Option<&mut Incoming>) {
+        let Some(incoming) = incoming else { return };
+        if incoming.forged() > 0 {
+            tracing::warn!(
+                client = client.name,
+                fields = incoming.forged(),
+                "forged Authentication-Results were taken out"
+            );
+        }
+        if site.config.policy.authentication_results {
+            let asked = Asked { site, client, session, sender: self.reverse_path.as_deref() };
+            incoming.prepend(&results::fields(&asked, &self.verified, &self.judge));
+        }
+        incoming.prepend(&self.effects.fields());
+    }
+}
+
+/// Whether the recipient was refused for good.
+fn is_permanent(judgement: &Judgement) -> bool {
+    match &judgement.verdict {
+        Verdict::Refuse(refusal) | Verdict::Disconnect(refusal) => {
+            refusal.reply().code().severity() == Severity::Permanent
+        }
+        Verdict::Accept { .. } => false,
+    }
+}

@@ -1,0 +1,234 @@
+//! Facts that a session knows without asking anybody: client, names, envelope, sizes.
+//!
+//! Normal forms are made here, once: domains are A-labels in lower case, addresses never IPv4-mapped.
+
+use std::borrow::Cow;
+use std::io;
+use std::path::Path;
+use std::sync::OnceLock;
+
+use policy::value::{State, Value};
+use smtp::address::{Domain, ForwardPath, Mailbox, ReversePath};
+use smtp::server::{Question, Session};
+
+use super::Reception;
+use super::admission::Admission;
+use super::decide::Client;
+use super::incoming::Incoming;
+use crate::clock;
+use crate::mailboxes::{Meaning, QuotaUsage, Standing, domain_key};
+use crate::site::Site;
+
+/// What is looked at for a fact.
+pub(super) struct View<'a> {
+    pub(super) site: &'a Site,
+    pub(super) client: &'a Client,
+    pub(super) session: &'a Session,
+    /// Who is connected.
+    connections: &'a Admission,
+    /// Octets of mail data and Received fields in them, once they are all there.
+    message: Option<(u64, u32)>,
+    /// `vrfy` or `expn`, and what it asks for.
+    inquiry: Option<(&'static str, &'a str)>,
+    /// How full mailboxes are.
+    quota: &'a QuotaUsage,
+    /// What the recipient's address is here; found when it is first asked for.
+    address: OnceLock<Option<Address<'a>>>,
+}
+
+/// What a recipient's address is here.
+pub(super) struct Address<'a> {
+    pub(super) meaning: Meaning,
+    pub(super) standing: Option<Standing<'a>>,
+}
+
+impl<'a> View<'a> {
+    /// What is looked at for the facts of a question.
+    pub(super) fn new<S>(
+        site: &'a Site,
+        client: &'a Client,
+        session: &'a Session,
+        (reception, incoming, question): (&'a Reception<S>, Option<&Incoming>, &'a Question),
+    ) -> Self {
+        let message = match question {
+            Question::Message { size_octets } => {
+                Some((*size_octets, incoming.map_or(0, Incoming::received_fields)))
+            }
+            _ => None,
+        };
+        let inquiry = match question {
+            Question::Verify(text) => Some(("vrfy", text.as_str())),
+            Question::Expand(text) => Some(("expn", text.as_str())),
+            _ => None,
+        };
+        Self {
+            site,
+            client,
+            session,
+            connections: &reception.admission,
+            message,
+            inquiry,
+            quota: &reception.quota,
+            address: OnceLock::new(),
+        }
+    }
+
+    /// What the recipient's address is here; `None` where no recipient is decided upon.
+    pub(super) fn recipient(&self) -> Option<&Address<'_>> {
+        let find = || {
+            let path = &self.session.candidate()?.forward_path;
+            let directory = &self.site.directory;
+            Some(Address { meaning: directory.meaning(path), standing: directory.standing(path) })
+        };
+        self.address.get_or_init(find).as_ref()
+    }
+
+    /// Octets that a Maildir holds; only one that was not looked at lately costs a walk through it.
+    pub(super) fn used(&self, maildir: &Path) -> io::Result<u64> {
+        tokio::task::block_in_place(|| self.quota.used_octets(maildir, clock::monotonic()))
+    }
+}
+
+/// The state of the fact `name`; `None` when a session does not know such a fact by itself.
+pub(super) fn state(name: &str, view: &View<'_>) -> Option<State> {
+    let (group, _) = name.split_once('.')?;
+    match group {
+        "server" => Some(State::text(&view.site.settings.hostname)),
+        "client" => client(name, view),
+        "helo" | "auth" | "tls" => hello(name, view.session),
+        "sender" => sender(name, view),
+        "recipient" => recipient(name, view),
+        "message" => message(name, view),
+        "inquiry" => inquiry(name, view),
+        _ => None,
+    }
+}
+
+fn client(name: &str, view: &View<'_>) -> Option<State> {
+    let address = view.client.address;
+    let config = &view.site.config;
+    Some(match name {
+        "client.ip" => State::Known(Value::address(address)),
+        "client.port" => State::number(u64::from(view.client.port)),
+        "client.tls" => State::yes_or_no(view.session.is_tls()),
+        "client.connections" => State::number(u64::from(view.connections.connections_of(address))),
+        "client.trusted" => State::yes_or_no(config.is_trusted(address)),
+        "client.may_relay" => State::yes_or_no(config.may_relay(address)),
+        "client.refused" => match config.refused(address) {
+            None => State::Missing,
+            Some(refused) => State::text(&refused_text(refused.text.as_deref(), view)),
+        },
+        "client.early" => State::yes_or_no(view.client.early),
+        _ => return None,
+    })
+}
+
+/// What a refused client is told: the configuration's words, or the catalogue's.
+fn refused_text<'a>(own: Option<&'a str>, view: &View<'_>) -> Cow<'a, str> {
+    own.map_or_else(|| Cow::Owned(format!("no SMTP service for {} here", view.client.name)), Cow::Borrowed)
+}
+
+fn hello(name: &str, session: &Session) -> Option<State> {
+    Some(match name {
+        "helo.name" => State::text_or_missing(session.hello_name().map(fold).as_deref()),
+        "helo.kind" => State::Known(Value::Choice(match session.hello_name() {
+            Some(name) if name.starts_with('[') => "literal",
+            Some(name) if name.parse::<Domain>().is_ok() => "domain",
+            _ => "malformed",
+        })),
+        "helo.extended" => State::yes_or_no(session.is_extended()),
+        "auth.user" => State::text_or_missing(session.user()),
+        "auth.mechanism" => State::text_or_missing(session.mechanism()),
+        "tls.version" | "tls.cipher" | "tls.sni" | "tls.client_certificate" => State::Missing,
+        _ => return None,
+    })
+}
+
+fn sender(name: &str, view: &View<'_>) -> Option<State> {
+    let envelope = view.session.envelope();
+    let path = envelope.map(|envelope| &envelope.reverse_path);
+    let mailbox = path.and_then(ReversePath::mailbox);
+    let empty = || State::text("");
+    Some(match name {
+        "sender.address" => mailbox.map_or_else(empty, |mailbox| State::text(&address_text(mailbox))),
+        "sender.local" => mailbox.map_or_else(empty, |mailbox| State::text(mailbox.local_part.as_str())),
+        "sender.domain" => mailbox.map_or_else(empty, |mailbox| State::text(&domain_text(&mailbox.domain))),
+        "sender.null" => State::yes_or_no(mailbox.is_none()),
+        "sender.local_domain" => {
+            State::yes_or_no(mailbox.is_some_and(|mailbox| view.site.directory.is_local(&mailbox.domain)))
+        }
+        "sender.declared_size" => envelope
+            .and_then(|envelope| envelope.parameters.size_octets)
+            .map_or(State::Missing, State::number),
+        _ => return None,
+    })
+}
+
+fn recipient(name: &str, view: &View<'_>) -> Option<State> {
+    let path = view.session.candidate().map(|candidate| &candidate.forward_path);
+    // A postmaster without a domain is the one of the first domain (RFC 5321 §4.5.1).
+    let mailbox = match path {
+        Some(ForwardPath::Mailbox(mailbox)) => Some(Cow::Borrowed(mailbox)),
+        Some(ForwardPath::Postmaster) => view.site.directory.postmaster().map(Cow::Owned),
+        None => None,
+    };
+    let of = |text: fn(&Mailbox) -> String| {
+        mailbox.as_deref().map_or(State::Missing, |mailbox| State::text(&text(mailbox)))
+    };
+    Some(match name {
+        "recipient.address" if path == Some(&ForwardPath::Postmaster) => State::text("postmaster"),
+        "recipient.address" => of(address_text),
+        "recipient.local" => of(|mailbox| mailbox.local_part.as_str().to_owned()),
+        "recipient.domain" => of(|mailbox| domain_text(&mailbox.domain)),
+        "recipient.local_domain" => State::yes_or_no(
+            path == Some(&ForwardPath::Postmaster)
+                || mailbox.is_some_and(|mailbox| view.site.directory.is_local(&mailbox.domain)),
+        ),
+        "recipient.index" => State::number(u64::from(view.session.recipients_tried())),
+        "recipient.count" => State::number(accepted(view)),
+        _ => return None,
+    })
+}
+
+fn message(name: &str, view: &View<'_>) -> Option<State> {
+    Some(match (name, view.message) {
+        ("message.recipients", _) => State::number(accepted(view)),
+        ("message.size", Some((octets, _))) => State::number(octets),
+        ("message.received_count", Some((_, count))) => State::number(u64::from(count)),
+        _ => return None,
+    })
+}
+
+fn inquiry(name: &str, view: &View<'_>) -> Option<State> {
+    let (command, text) = view.inquiry?;
+    Some(match name {
+        "inquiry.command" => State::Known(Value::Choice(command)),
+        "inquiry.text" => State::text(text),
+        _ => return None,
+    })
+}
+
+fn accepted(view: &View<'_>) -> u64 {
+    view.session.envelope().map_or(0, |envelope| envelope.recipients.len() as u64)
+}
+
+/// A mailbox as policies compare it: its domain in normal form, its local part as it was given.
+pub(super) fn address_text(mailbox: &Mailbox) -> String {
+    let text = mailbox.to_string();
+    let domain = domain_text(&mailbox.domain);
+    // The domain's text has no @, so the last one divides.
+    text.rsplit_once('@').map_or_else(|| text.clone(), |(local_part, _)| format!("{local_part}@{domain}"))
+}
+
+/// A domain as policies compare it: A-labels in lower case; a literal stands with its brackets.
+pub(super) fn domain_text(domain: &Domain) -> String {
+    match domain {
+        Domain::Name(name) => fold(name.as_str()),
+        Domain::Literal(_) => domain.to_string(),
+    }
+}
+
+/// A name in lower case and A-labels; one that IDNA refuses stays as it is, in lower case.
+fn fold(name: &str) -> String {
+    domain_key(name).unwrap_or_else(|| name.to_lowercase())
+}
