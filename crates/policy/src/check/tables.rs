@@ -173,6 +173,8 @@ impl Checker<'_> {
 fn split(entry: &str, form: Form) -> Result<(&str, &str), &'static str> {
     let parted = if form == Form::Expressions {
         expression_and_value(entry).ok_or("an expression between slashes, and a value: /.../ value")?
+    } else if let Some(quoted) = entry.strip_prefix('"').filter(|_| form == Form::Keys) {
+        quoted_key(entry, quoted).ok_or("a key in quotes that end, and a value")?
     } else {
         entry.split_once([' ', '\t']).ok_or(match form {
             Form::Networks => "a network and a value",
@@ -181,6 +183,18 @@ fn split(entry: &str, form: Form) -> Result<(&str, &str), &'static str> {
     };
     let value = parted.1.trim();
     if value.is_empty() { Err("a value behind the key") } else { Ok((parted.0, value)) }
+}
+
+/// A key in quotes, with white space in it, and what stands behind.
+fn quoted_key<'e>(entry: &'e str, quoted: &str) -> Option<(&'e str, &'e str)> {
+    let mut escaped = false;
+    let end = quoted.char_indices().find_map(|(at, character)| {
+        let closes = character == '"' && !escaped;
+        escaped = character == '\\' && !escaped;
+        closes.then_some(at + 2)
+    })?;
+    let (key, rest) = entry.split_at_checked(end)?;
+    rest.starts_with([' ', '\t']).then_some((key, rest))
 }
 
 /// The expression with its slashes, and what stands behind it.
