@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Checker;
-use super::condition::said_of_expression;
 use super::lists::{lines, read_network, stretch};
+use super::text_tests::said_of_expression;
 use crate::diagnostic::Diagnostic;
 use crate::source::{Contents, Field};
 use crate::span::{Span, Spanned};
