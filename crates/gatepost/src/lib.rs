@@ -12,6 +12,7 @@ pub mod mailboxes;
 pub mod net;
 pub mod observe;
 pub mod policies;
+pub mod policy_files;
 pub mod receive;
 pub mod server;
 pub mod site;

@@ -3,13 +3,11 @@
 //! Invariant: a policy with an error is never in force; its findings are problems like the configuration's own.
 
 use std::collections::HashMap;
-use std::fs;
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use policy::diagnostic::{Diagnostic, Severity};
-use policy::policy::{Files, Loaded, Policy, Refused};
+use policy::policy::{Loaded, Policy, Refused};
 use policy::span::{SourceFile, Span};
 use smtp::server::Replacement;
 
@@ -18,9 +16,7 @@ use crate::facts::rate::Rates;
 use crate::facts::table::Tables;
 use crate::journal::PolicyText;
 use crate::journal::texts::RuleText;
-
-/// Largest file of a policy or one of its lists, in octets (ours: a list of a million addresses is about 30 MB).
-const FILE_OCTETS_MAX: u64 = 256 * 1024 * 1024;
+use crate::policy_files::{self, FilesBeside};
 
 /// A policy that can be put in force.
 #[derive(Debug)]
@@ -97,11 +93,10 @@ fn text(policy: &Policy) -> PolicyText {
 pub fn load(config: &Config) -> Result<Checked, Vec<Problem>> {
     match &config.policy.file {
         None => Ok(Checked { policy: Policy::builtin(), warnings: Vec::new() }),
-        Some((path, place)) => match read_text(path) {
+        Some((path, place)) => match policy_files::read(path) {
             Ok(text) => check(path, &text),
             Err(why) => {
-                let title = format!("can't read the policy `{}`: {why}", path.display());
-                Err(vec![Problem::error(title, place.clone(), "named here")])
+                Err(vec![Problem::error(format!("the policy: {why:#}"), place.clone(), "named here")])
             }
         },
     }
@@ -112,7 +107,7 @@ pub fn load(config: &Config) -> Result<Checked, Vec<Problem>> {
 /// # Errors
 /// All problems of the policy.
 pub fn check(path: &Path, text: &str) -> Result<Checked, Vec<Problem>> {
-    let mut files = Disk::beside(path);
+    let mut files = FilesBeside::of(path);
     match Policy::load(&path.to_string_lossy(), text, &mut files) {
         Ok(Loaded { policy, warnings }) => {
             let warnings = problems(policy.all_files(), warnings);
@@ -147,44 +142,4 @@ fn problems(files: &[SourceFile], findings: Vec<Diagnostic>) -> Vec<Problem> {
             help.into_iter().fold(problem, |problem, advice| problem.help(advice))
         })
         .collect()
-}
-
-/// Files on the disk; relative paths start at the policy's directory.
-#[derive(Debug)]
-pub struct Disk {
-    folder: PathBuf,
-}
-
-impl Disk {
-    /// Files as the policy `path` names them.
-    #[must_use]
-    pub fn beside(path: &Path) -> Self {
-        Self { folder: path.parent().map(Path::to_owned).unwrap_or_default() }
-    }
-}
-
-impl Files for Disk {
-    fn read(&mut self, path: &str) -> Result<String, String> {
-        read_text(&self.folder.join(path))
-    }
-}
-
-/// The text of a file, or why it can't be had, in a few words.
-pub(crate) fn read_text(path: &Path) -> Result<String, String> {
-    let in_few_words = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::NotFound => String::from("no such file"),
-        std::io::ErrorKind::PermissionDenied => String::from("no permission to read it"),
-        std::io::ErrorKind::IsADirectory => String::from("it is a directory"),
-        _ => error.to_string(),
-    };
-    let mut octets = Vec::new();
-    let file = fs::File::open(path).map_err(in_few_words)?;
-    file.take(FILE_OCTETS_MAX + 1).read_to_end(&mut octets).map_err(in_few_words)?;
-    if octets.len() as u64 > FILE_OCTETS_MAX {
-        return Err(format!("the file is over {FILE_OCTETS_MAX} octets"));
-    }
-    String::from_utf8(octets).map_err(|error| {
-        let before = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
-        format!("line {} is not UTF-8", before.iter().filter(|octet| **octet == b'\n').count() + 1)
-    })
 }

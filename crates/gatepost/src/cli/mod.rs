@@ -2,9 +2,14 @@
 
 pub mod check;
 pub mod codes;
+pub mod explain;
 pub mod policy;
 pub mod queue;
+mod recorded;
+#[cfg(test)]
+mod recorded_tests;
 pub mod reference;
+pub mod replay;
 pub mod run;
 
 use std::io::{IsTerminal as _, Write as _};
@@ -49,7 +54,11 @@ enum Command {
     Check(check::Args),
     /// Explain reply codes, or list those usable in a refusal.
     Codes(codes::Args),
-    /// Work on a policy's text.
+    /// Explain a refusal by its id, a message by its queue id, or search for refusals.
+    Explain(explain::Args),
+    /// Decide recorded mail again by another policy, and show what would change.
+    Replay(replay::Args),
+    /// Work on a policy's text, and see what its rules did.
     Policy(policy::Args),
     /// Look into the queue of a server that is not running.
     Queue(queue::Args),
@@ -66,7 +75,9 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args, &site),
         Command::Check(args) => check::run(&args, &site),
         Command::Codes(args) => codes::run(args),
-        Command::Policy(args) => policy::run(&args),
+        Command::Explain(args) => explain::run(&args, &site),
+        Command::Replay(args) => replay::run(&args, &site),
+        Command::Policy(args) => policy::run(&args, &site),
         Command::Queue(args) => queue::run(&args, &site),
         Command::Reference(args) => reference::run(&args),
     };

@@ -206,6 +206,9 @@ keys! {
     DNSSEC: Key<Flag> = "dnssec", Flag, "false", "true",
         "Whether answers are validated here (RFC 4035). One that ought to be signed and isn't counts as a look-up that \
          failed. The servers must pass signatures on.";
+    TRUST_ANCHORS: Key<Maybe<FileForm>> = "trust_anchors", Maybe(FileForm), "", "\"root.key\"",
+        "A file of DNSKEY records in which validating starts, in place of the root's keys that are built in. A relative \
+         path starts at the configuration's directory.";
 }
 
 keys! {

@@ -232,6 +232,8 @@ pub struct DnsSettings {
     pub cache_entries: u32,
     /// Whether answers are validated here (RFC 4035).
     pub dnssec: bool,
+    /// The file of keys in which validating starts; `None`: the root's.
+    pub trust_anchors: Option<PathBuf>,
 }
 
 /// The least grave that is logged.

@@ -118,8 +118,8 @@ fn read_site<'t>(
         policy: read_policy(top, problems),
         queue: read_queue(top, problems),
         smart_host: top.section("relay", &keys::RELAYING, problems).read(&keys::SMART_HOST, problems),
-        dns: read_dns(top, problems),
         geo: read_geo(top, files.base, problems),
+        dns: read_dns(top, files.base, problems),
         mailboxes,
         log_level: log.read(&keys::LEVEL, problems),
         journal: read_journal(top, problems),
@@ -198,7 +198,7 @@ fn read_queue(top: &Table<'_>, problems: &mut Vec<Problem>) -> RetrySchedule {
     }
 }
 
-fn read_dns(top: &Table<'_>, problems: &mut Vec<Problem>) -> DnsSettings {
+fn read_dns(top: &Table<'_>, base: Option<&Path>, problems: &mut Vec<Problem>) -> DnsSettings {
     let table = top.section("dns", &keys::DNS, problems);
     DnsSettings {
         servers: plain(table.read(&keys::DNS_SERVERS, problems)),
@@ -206,6 +206,9 @@ fn read_dns(top: &Table<'_>, problems: &mut Vec<Problem>) -> DnsSettings {
         attempts: table.read(&keys::DNS_ATTEMPTS, problems),
         cache_entries: table.read(&keys::CACHE_ENTRIES, problems),
         dnssec: table.read(&keys::DNSSEC, problems),
+        trust_anchors: table
+            .read(&keys::TRUST_ANCHORS, problems)
+            .map(|file| base.map_or_else(|| PathBuf::from(&file), |base| base.join(&file))),
     }
 }
 

@@ -116,7 +116,7 @@ async fn enqueue<S: Spool>(
     } else {
         Body::Memory(stored.read_body()?)
     };
-    let message = QueuedMessage { reverse_path, recipients, ..stored.message.clone() };
+    let message = QueuedMessage { reverse_path, recipients, hold: None, ..stored.message.clone() };
     tracing::info!(
         target: "gatepost::delivery",
         queue_id = %stored.id,

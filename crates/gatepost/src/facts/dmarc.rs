@@ -1,4 +1,4 @@
-//! DMARC: whether the domain in From stands behind the message (RFC 7489).
+//! DMARC: whether the domain in From stands behind the message (RFC 9989).
 
 use policy::value::{State, Value};
 
@@ -27,6 +27,7 @@ impl Dmarc {
         match &self.check.answer {
             DmarcAnswer::None => "none",
             DmarcAnswer::TempError(_) => "temperror",
+            DmarcAnswer::PermError => "permerror",
             DmarcAnswer::Record(verdict) if verdict.passes => "pass",
             DmarcAnswer::Record(_) => "fail",
         }
@@ -37,7 +38,7 @@ impl Dmarc {
     pub fn findings(&self) -> Findings {
         let result = State::Known(Value::Choice(self.word()));
         let (result, policy, domain) = match &self.check.answer {
-            DmarcAnswer::None => (result, State::Missing, State::Missing),
+            DmarcAnswer::None | DmarcAnswer::PermError => (result, State::Missing, State::Missing),
             DmarcAnswer::TempError(why) => {
                 let unsure = || State::unsure(&format!("temperror: {why}"));
                 (unsure(), unsure(), unsure())

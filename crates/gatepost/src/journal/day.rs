@@ -74,9 +74,57 @@ pub fn show_time(time: WallTime) -> String {
     )
 }
 
+/// The time that an operator means: `7d`, `12h`, `30min` or `90s` before `now`, or `2026-11-25`, with `T10:30` or
+/// `T10:30:05` behind it if wanted, in UTC.
+#[must_use]
+pub fn parse_time(text: &str, now: WallTime) -> Option<WallTime> {
+    let (date, clock) = text.split_once(['T', ' ']).unwrap_or((text, "00:00"));
+    if let Some(day) = Day::parse(date) {
+        let mut seconds = 0;
+        let parts: Vec<&str> = clock.trim_end_matches('Z').split(':').collect();
+        for (part, (limit, factor)) in parts.iter().zip([(24, 3_600), (60, 60), (60, 1)]) {
+            let plain = part.len() == 2 && part.bytes().all(|octet| octet.is_ascii_digit());
+            let number = plain.then(|| part.parse::<u64>().ok())?.filter(|number| *number < limit)?;
+            seconds += number * factor;
+        }
+        let start = day.start().as_unix_millis();
+        return (2..=3).contains(&parts.len()).then(|| WallTime::from_unix_millis(start + seconds * 1_000));
+    }
+    let end = text.find(|character: char| !character.is_ascii_digit())?;
+    let (digits, unit) = text.split_at_checked(end)?;
+    let millis = match unit.trim_start() {
+        "d" => DAY_MILLIS,
+        "h" => 3_600_000,
+        "min" | "m" => 60_000,
+        "s" => 1_000,
+        _ => return None,
+    };
+    let before = digits.parse::<u64>().ok()?.checked_mul(millis)?;
+    Some(WallTime::from_unix_millis(now.as_unix_millis().saturating_sub(before)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_are_given_back_from_now_or_as_dates() {
+        let now = WallTime::from_unix_millis(1_795_434_399_007);
+        let back = |millis: u64| Some(WallTime::from_unix_millis(1_795_434_399_007 - millis));
+        assert_eq!(parse_time("7d", now), back(7 * DAY_MILLIS));
+        assert_eq!(parse_time("30min", now), back(1_800_000));
+        assert_eq!(parse_time("90s", now), back(90_000));
+        assert_eq!(parse_time("99999d", now), Some(WallTime::default()));
+        let date = |text| parse_time(text, now).map(show_time);
+        assert_eq!(date("2026-11-25").as_deref(), Some("2026-11-25 00:00:00.000 UTC"));
+        assert_eq!(date("2026-11-25T10:30").as_deref(), Some("2026-11-25 10:30:00.000 UTC"));
+        assert_eq!(date("2026-11-25T10:30:05Z").as_deref(), Some("2026-11-25 10:30:05.000 UTC"));
+        for text in
+            ["", "7", "d", "7 weeks", "2026-11-31", "2026-11-25T24:00", "2026-11-25T1:00", "2026-11-25T10"]
+        {
+            assert_eq!(parse_time(text, now), None, "{text}");
+        }
+    }
 
     #[test]
     fn a_day_reads_back_and_nothing_else_is_one() {

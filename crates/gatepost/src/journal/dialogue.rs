@@ -1,55 +1,67 @@
 //! The last of a session's dialogue, for `gatepost explain`.
 //!
-//! Invariants: it holds at most [`DIALOGUE_OCTETS_MAX`]; it begins with a whole line; nothing is allocated before the
-//! first line.
+//! Invariants: what is kept is at most [`DIALOGUE_OCTETS_MAX`] and begins with a whole line, once the line that made it
+//! longer is in; nothing is allocated before the first line.
 
 /// Octets of a dialogue that are kept (ours): about the last twenty lines.
 pub const DIALOGUE_OCTETS_MAX: usize = 2048;
 
-/// Octets of one line that are kept (ours).
+/// Octets of one line of the client that are kept (ours).
 const LINE_OCTETS_MAX: usize = 512;
 
-/// What was said, in lines that begin with `C: ` or `S: `.
+/// How a line of the client begins; one of the server begins with its code.
+const CLIENT: &[u8] = b"C: ";
+const SERVER: &[u8] = b"S: ";
+
+/// What was said: lines of the client with their mark, replies as they go over the wire.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Dialogue(Vec<u8>);
 
 impl Dialogue {
     /// Lines of the client.
     pub(super) fn heard(&mut self, lines: &[u8]) {
-        for line in lines.split(|octet| *octet == b'\n') {
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
-            if !line.is_empty() {
-                self.push(b"C: ", line);
-            }
+        for line in self::lines(lines) {
+            self.0.extend_from_slice(CLIENT);
+            self.0.extend_from_slice(line.get(..LINE_OCTETS_MAX).unwrap_or(line));
+            self.0.push(b'\n');
+            self.shorten();
         }
     }
 
     /// A reply of the server, as it goes over the wire.
     pub(super) fn said(&mut self, wire: &[u8]) {
-        for line in wire.split(|octet| *octet == b'\n') {
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
-            if !line.is_empty() {
-                self.push(b"S: ", line);
-            }
-        }
+        self.0.extend_from_slice(wire);
+        self.shorten();
     }
 
-    fn push(&mut self, who: &[u8], line: &[u8]) {
-        let line = line.get(..LINE_OCTETS_MAX).unwrap_or(line);
-        let over = (self.0.len() + who.len() + line.len() + 1).saturating_sub(DIALOGUE_OCTETS_MAX);
+    /// Drops the oldest lines that are too much.
+    fn shorten(&mut self) {
+        let over = self.0.len().saturating_sub(DIALOGUE_OCTETS_MAX);
         if over > 0 {
             let rest = self.0.get(over - 1..).unwrap_or_default();
             let gone = rest.iter().position(|octet| *octet == b'\n').map_or(self.0.len(), |end| over + end);
             self.0.drain(..gone);
         }
-        self.0.extend_from_slice(who);
-        self.0.extend_from_slice(line);
-        self.0.push(b'\n');
     }
 
-    pub(super) fn octets(&self) -> &[u8] {
-        &self.0
+    /// The dialogue in lines that begin with `C: ` or `S: `.
+    pub(super) fn text(&self) -> Vec<u8> {
+        let mut text = Vec::with_capacity(self.0.len() + self.0.len() / 8);
+        for line in lines(&self.0) {
+            if !line.starts_with(CLIENT) {
+                text.extend_from_slice(SERVER);
+            }
+            text.extend_from_slice(line);
+            text.push(b'\n');
+        }
+        text
     }
+}
+
+/// The lines, without their ends; empty ones left out.
+fn lines(octets: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let lines = octets.split(|octet| *octet == b'\n');
+    lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line)).filter(|line| !line.is_empty())
 }
 
 #[cfg(test)]
@@ -61,9 +73,10 @@ mod tests {
         let mut dialogue = Dialogue::default();
         assert_eq!(dialogue.0.capacity(), 0);
         dialogue.heard(b"EHLO a.example\nMAIL FROM:<>\r\n");
-        dialogue.said(b"503 5.5.1 send EHLO or HELO first\r\n");
-        let expected = "C: EHLO a.example\nC: MAIL FROM:<>\nS: 503 5.5.1 send EHLO or HELO first\n";
-        assert_eq!(String::from_utf8_lossy(dialogue.octets()), expected);
+        dialogue.said(b"553-5.1.4 user ambiguous:\r\n553 5.1.4 a@b.example\r\n");
+        let expected =
+            "C: EHLO a.example\nC: MAIL FROM:<>\nS: 553-5.1.4 user ambiguous:\nS: 553 5.1.4 a@b.example\n";
+        assert_eq!(String::from_utf8_lossy(&dialogue.text()), expected);
     }
 
     #[test]
@@ -71,12 +84,16 @@ mod tests {
         let mut dialogue = Dialogue::default();
         for number in 0..1_000 {
             dialogue.heard(format!("NOOP {number}\n").as_bytes());
-            assert!(dialogue.octets().len() <= DIALOGUE_OCTETS_MAX);
+            dialogue.said(b"250 2.0.0 ok\r\n");
+            assert!(dialogue.0.len() <= DIALOGUE_OCTETS_MAX);
         }
-        let text = String::from_utf8(dialogue.octets().to_vec()).unwrap();
-        assert!(text.lines().all(|line| line.starts_with("C: NOOP ")), "{text}");
-        assert!(text.ends_with("C: NOOP 999\n") && text.len() > DIALOGUE_OCTETS_MAX - 20);
+        let text = String::from_utf8(dialogue.text()).unwrap();
+        assert!(
+            text.lines().all(|line| line.starts_with("C: NOOP ") || line.starts_with("S: 250 ")),
+            "{text}"
+        );
+        assert!(text.contains("C: NOOP 999\n") && dialogue.0.len() > DIALOGUE_OCTETS_MAX - 40);
         dialogue.heard(&[b'x'; 100_000]);
-        assert!(dialogue.octets().ends_with(b"x\n") && dialogue.octets().len() <= DIALOGUE_OCTETS_MAX);
+        assert!(dialogue.text().ends_with(b"x\n") && dialogue.0.len() <= DIALOGUE_OCTETS_MAX);
     }
 }

@@ -38,6 +38,12 @@ pub(super) struct Taken {
     octets: Vec<u8>,
     pub(super) no_room: u64,
     pub(super) closed: bool,
+    /// The last wish to have everything written.
+    wish: u64,
+    /// The last wish that was granted.
+    granted: u64,
+    /// Whether nobody grants any.
+    ended: bool,
 }
 
 impl Taken {
@@ -45,6 +51,11 @@ impl Taken {
     pub(super) fn chunks(&self) -> impl Iterator<Item = &[u8]> {
         let mut cursor = Cursor::new(&self.octets);
         std::iter::from_fn(move || cursor.octets())
+    }
+
+    /// The number of the last wish to have everything written.
+    pub(super) const fn wish(&self) -> u64 {
+        self.wish
     }
 
     pub(super) const fn is_empty(&self) -> bool {
@@ -57,12 +68,18 @@ impl Taken {
 pub(super) struct Inbox {
     waiting: Mutex<Taken>,
     wake: Condvar,
+    written: Condvar,
     octets_max: usize,
 }
 
 impl Inbox {
     pub(super) fn new(octets_max: usize) -> Self {
-        Self { waiting: Mutex::new(Taken::default()), wake: Condvar::new(), octets_max }
+        Self {
+            waiting: Mutex::new(Taken::default()),
+            wake: Condvar::new(),
+            written: Condvar::new(),
+            octets_max,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Taken> {
@@ -90,12 +107,33 @@ impl Inbox {
         std::mem::swap(&mut waiting.octets, &mut emptied.octets);
         emptied.no_room = std::mem::take(&mut waiting.no_room);
         emptied.closed = waiting.closed;
+        emptied.wish = waiting.wish;
+    }
+
+    /// Says that what `taken` held is written, or lost for good.
+    pub(super) fn done(&self, taken: &Taken) {
+        let mut waiting = self.lock();
+        waiting.granted = taken.wish;
+        waiting.ended = taken.closed;
+        self.written.notify_all();
+    }
+
+    /// Waits until what was put before is written, or lost for good; not at all once the inbox is closed.
+    pub(super) fn flush(&self) {
+        let mut waiting = self.lock();
+        waiting.wish += 1;
+        let wish = waiting.wish;
+        self.wake.notify_one();
+        let go_on = |waiting: &mut Taken| waiting.granted < wish && !waiting.ended && !waiting.closed;
+        drop(self.written.wait_while(waiting, go_on));
     }
 
     /// Waits until a block is full, `longest` has passed, or the inbox is closed.
     pub(super) fn wait(&self, longest: Duration) {
         let waiting = self.lock();
-        let go_on = |waiting: &mut Taken| waiting.octets.len() < BLOCK_OCTETS && !waiting.closed;
+        let go_on = |waiting: &mut Taken| {
+            waiting.octets.len() < BLOCK_OCTETS && !waiting.closed && waiting.wish == waiting.granted
+        };
         drop(self.wake.wait_timeout_while(waiting, longest, go_on));
     }
 
@@ -103,6 +141,7 @@ impl Inbox {
     pub(super) fn close(&self) {
         self.lock().closed = true;
         self.wake.notify_all();
+        self.written.notify_all();
     }
 }
 
@@ -142,7 +181,16 @@ mod tests {
         inbox.put(&[0; BLOCK_OCTETS]);
         inbox.wait(LONG);
         inbox.take(&mut Taken::default());
+        std::thread::scope(|scope| {
+            let flush = scope.spawn(|| inbox.flush());
+            inbox.wait(LONG);
+            let mut taken = Taken::default();
+            inbox.take(&mut taken);
+            inbox.done(&taken);
+            flush.join().unwrap();
+        });
         inbox.close();
         inbox.wait(LONG);
+        inbox.flush();
     }
 }

@@ -3,15 +3,18 @@
 //! Invariants: nothing that goes wrong here refuses mail; sessions never wait for the disk; memory and disk are bounded,
 //! and what had to be left out is counted and shown.
 
+pub mod again;
 mod block;
 mod codec;
 pub mod day;
 mod dialogue;
 pub mod effects;
+pub mod explanation;
 pub mod ids;
 mod inbox;
 mod mask;
 pub mod record;
+pub mod replay;
 mod session_log;
 mod settings;
 pub mod states;
@@ -24,6 +27,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use policy::Policy;
 use smtp::time::WallTime;
 
 pub use block::Block;
@@ -57,6 +61,20 @@ impl Journal {
     /// Opens the journal in the state directory. What fails is said in the log, and mail goes on without it.
     #[must_use]
     pub fn open(state: &Path, settings: Settings, now: WallTime) -> Self {
+        Self::open_with(state, settings, now, crate::clock::wall)
+    }
+
+    /// As [`Journal::open`], with a clock of the caller's: it says into which day's file is written.
+    #[must_use]
+    pub fn open_with(
+        state: &Path,
+        settings: Settings,
+        now: WallTime,
+        clock: impl Fn() -> WallTime + Send + 'static,
+    ) -> Self {
+        if !settings.enabled && !settings.ids {
+            return Self::new(settings, Ids::random(), now);
+        }
         let folder = store::folder(state);
         if let Err(error) = fs::create_dir_all(&folder) {
             tracing::warn!(folder = %folder.display(), %error, "the journal has no folder");
@@ -67,8 +85,7 @@ impl Journal {
         });
         let journal = Self::new(settings, ids, now);
         let writer = Writer::new(folder, settings, Arc::clone(&journal.shared), now);
-        match std::thread::Builder::new().name("journal".into()).spawn(move || writer.run(crate::clock::wall))
-        {
+        match std::thread::Builder::new().name("journal".into()).spawn(move || writer.run(clock)) {
             Ok(thread) => {
                 *journal.writer.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
             }
@@ -120,8 +137,12 @@ impl Journal {
         self.settings.ids
     }
 
-    /// Makes a policy known whose decisions will come: once, when it comes into force.
-    pub fn policy(&self, policy: PolicyText) -> Arc<PolicyText> {
+    /// Makes a policy known whose decisions will come: once, when it comes into force. Sessions name it.
+    pub fn policy(&self, policy: &Policy) -> Arc<PolicyText> {
+        self.register(PolicyText::of(policy))
+    }
+
+    fn register(&self, policy: PolicyText) -> Arc<PolicyText> {
         let policy = Arc::new(policy);
         let mut policies = self.shared.policies();
         if policies.len() >= POLICIES_MAX {
@@ -145,6 +166,14 @@ impl Journal {
     #[must_use]
     pub fn lost(&self) -> Lost {
         *self.shared.lost.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until what sessions have handed over is written, or lost. May wait for the disk.
+    pub fn flush(&self) {
+        let runs = self.writer.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        if runs {
+            self.shared.inbox.flush();
+        }
     }
 
     /// Writes what is there and ends the thread. Sessions that come later lose what they say. May wait for the disk.

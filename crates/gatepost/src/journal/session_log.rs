@@ -209,17 +209,15 @@ impl Drop for SessionLog {
 }
 
 impl Open {
-    fn put<'a>(&'a mut self, mut entry: Entry<'a>, facts: Option<(Stage, &Facts)>) {
+    fn put(&mut self, entry: Entry<'_>, facts: Option<(Stage, &Facts)>) {
         if self.chunk.is_empty() {
             self.chunk.reserve_exact(CHUNK_OCTETS_FIRST);
             put_head(&mut self.chunk, &self.head);
             self.written = Written { time: self.head.started, ..Written::default() };
         }
-        if entry.answer.words().is_some()
-            && let Some(dialogue) = &self.dialogue
-        {
-            entry.dialogue = Some(dialogue.octets());
-        }
+        let refused = entry.answer.words().is_some();
+        let dialogue = self.dialogue.as_ref().filter(|_| refused).map(Dialogue::text);
+        let entry = Entry { dialogue: dialogue.as_deref(), ..entry };
         let Self { chunk, written, policy, known, .. } = self;
         put_entry(chunk, written, &entry, |out| {
             if let Some((stage, facts)) = facts {

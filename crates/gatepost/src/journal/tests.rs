@@ -46,7 +46,7 @@ impl Bench {
         fs::create_dir_all(&folder).unwrap();
         let journal = Journal::new(settings, Ids::open(&folder).unwrap(), NOW);
         let writer = Writer::new(folder, settings, Arc::clone(&journal.shared), NOW);
-        let policy = journal.policy(policy());
+        let policy = journal.register(policy());
         Self { journal, writer, policy }
     }
 
@@ -373,6 +373,10 @@ fn a_session_without_decisions_holds_nothing_and_an_idle_journal_writes_nothing(
     bench.writer.turn(NOW);
     assert!(store::list(&store::folder(state.path())).unwrap().is_empty());
 
+    let off = tempfile::tempdir().unwrap();
+    drop(Journal::open(off.path(), Settings { enabled: false, ids: false, ..SETTINGS }, NOW));
+    assert_eq!(fs::read_dir(off.path()).unwrap().count(), 0);
+
     let disabled = Journal::disabled();
     let mut log = disabled.session(&bench.policy, Peer { client: addr(), listener: addr() }, NOW);
     assert!(!log.is_enabled() && !disabled.shows_ids());
@@ -388,7 +392,7 @@ fn addr() -> SocketAddr {
 fn the_thread_writes_all_before_it_ends() {
     let state = tempfile::tempdir().unwrap();
     let journal = Journal::open(state.path(), SETTINGS, NOW);
-    let policy = journal.policy(policy());
+    let policy = journal.register(policy());
     let mut ids = Vec::new();
     for _ in 0..100 {
         let mut log = journal.session(&policy, Peer { client: addr(), listener: addr() }, NOW);
@@ -413,7 +417,7 @@ fn another_policy_begins_another_chunk() {
     log.decision(NOW, Stage::Connect, About::default(), (&accepted(), &known), None);
     let mut other = policy();
     other.fingerprint = 9;
-    log.decided_by(&bench.journal.policy(other));
+    log.decided_by(&bench.journal.register(other));
     log.decision(NOW, Stage::Mail, ABOUT, (&accepted(), &known), None);
     drop(log);
     bench.writer.turn(NOW);

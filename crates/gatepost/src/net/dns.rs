@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,8 +14,8 @@ use hickory_resolver::config::{NameServerConfig, ResolveHosts, ResolverConfig, R
 use hickory_resolver::lookup::Lookup;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError, NoRecords};
-use hickory_resolver::proto::dnssec::Proof;
 use hickory_resolver::proto::dnssec::rdata::DNSSECRData;
+use hickory_resolver::proto::dnssec::{Proof, TrustAnchors};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::rdata::TLSA;
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
@@ -148,7 +149,7 @@ impl Dns {
     /// none, as resolv.conf(5) has it. Nothing is asked yet.
     ///
     /// # Errors
-    /// When the resolver can't be set up, in a few words.
+    /// When the trust anchors can't be read, or the resolver can't be set up, in a few words.
     pub fn new(settings: &DnsSettings) -> Result<Self, String> {
         let servers = if settings.servers.is_empty() { system_servers() } else { named(&settings.servers) };
         let config = ResolverConfig::from_parts(None, Vec::new(), servers);
@@ -161,10 +162,13 @@ impl Dns {
         options.max_active_requests = OPEN_QUESTIONS_MAX;
         // Answers are kept here, where absence can be kept also when it was validated.
         options.cache_size = 0;
-        let resolver = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
-            .with_options(options)
-            .build()
-            .map_err(|error| format!("the DNS resolver can't be set up: {error}"))?;
+        let mut builder =
+            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default()).with_options(options);
+        if let Some(file) = settings.trust_anchors.as_ref().filter(|_| settings.dnssec) {
+            builder = builder.with_trust_anchor(Arc::new(trust_anchors(file)?));
+        }
+        let resolver =
+            builder.build().map_err(|error| format!("the DNS resolver can't be set up: {error}"))?;
         let patience = settings.timeout.saturating_mul(settings.attempts.max(1));
         Ok(Self { resolver, answers: Answers::new(settings.cache_entries), patience })
     }
@@ -297,6 +301,11 @@ impl Dns {
         self.answers.keep(question, Arc::clone(&answer), time_to_live, clock::monotonic());
         Ok(answer)
     }
+}
+
+fn trust_anchors(file: &Path) -> Result<TrustAnchors, String> {
+    let anchors = TrustAnchors::from_file(file).map_err(|error| error.to_string());
+    anchors.map_err(|error| format!("the trust anchors of `{}` can't be read: {error}", file.display()))
 }
 
 /// The system's servers.

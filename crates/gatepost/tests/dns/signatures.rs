@@ -211,6 +211,8 @@ async fn who_is_named_in_from_stands_behind_the_message_or_not() {
          sub.example.org TXT v=spf1 ip4:192.0.2.1 -all
          example.org TXT v=spf1 ip4:192.0.2.2 -all
          other.example TXT v=spf1 +all
+         other.tld TXT v=spf1 +all
+         _dmarc.tld TXT v=DMARC1; p=reject; sp=reject; np=reject
          _dmarc.strict.example TXT v=DMARC1; p=quarantine; aspf=s; adkim=s
          mail.strict.example TXT v=spf1 +all
          _dmarc.twice.example TXT v=DMARC1; p=reject
@@ -238,8 +240,54 @@ async fn who_is_named_in_from_stands_behind_the_message_or_not() {
         (from("a@testing.example"), "192.0.2.1", "a@other.example", "fail | quarantine | testing.example"),
         (from("a@example.org, b@other.example"), "203.0.113.9", "", "none | (none) | (none)"),
         (from("nobody"), "203.0.113.9", "", "none | (none) | (none)"),
+        (from("a@Example.ORG."), "203.0.113.9", "", "fail | reject | example.org"),
+        (from("a@sub.tld"), "192.0.2.1", "a@other.tld", "pass | reject | tld"),
     ] {
         assert_eq!(dmarc(&dns, &message, client, sender).await, expected, "{client} <{sender}> {message}");
+    }
+}
+
+#[tokio::test]
+async fn a_message_with_too_much_is_not_let_off() {
+    let (server, dns) = server();
+    server.add("_dmarc.example.org TXT v=DMARC1; p=reject\nother.example TXT v=spf1 +all");
+    let fields = "x: y\r\n".repeat(5_001);
+    let signed = signed("plain relaxed/relaxed");
+    let many = format!("{fields}{signed}");
+    assert_eq!(dmarc(&dns, &many, "192.0.2.1", "a@other.example").await, "fail | reject | example.org");
+    assert_eq!(dkim(&dns, &many).await, "permerror | ");
+    assert_eq!(arc(&dns, &many).await, "permerror | (none)");
+    let early = format!("From: a@example.org\r\n{}\r\n", "x: y\r\n".repeat(500_000));
+    assert_eq!(dmarc(&dns, &early, "192.0.2.1", "a@other.example").await, "fail | reject | example.org");
+    let late = format!("x: {}\r\nFrom: a@example.org\r\n\r\n", "y".repeat(3_000_000));
+    assert_eq!(dmarc(&dns, &late, "192.0.2.1", "a@other.example").await, "permerror | (none) | (none)");
+}
+
+#[tokio::test]
+async fn no_signature_makes_a_failure_unsure() {
+    let (server, dns) = server();
+    server.add("_dmarc.example.org TXT v=DMARC1; p=reject\nother.example TXT v=spf1 +all");
+    for (selector, domain) in [
+        ("k", "example.org"),
+        ("k.", "example.org"),
+        ("K..K", "Example.org"),
+        ("\u{c4}", "example.org"),
+        ("\u{130}", "EXAMPLE.org"),
+        ("k", "example.org."),
+        ("k", "example.org.."),
+        ("k", "..example.org"),
+        ("k", "sub.example.org"),
+        ("k\\@", "b\u{fc}cher.example.org"),
+        (&"k".repeat(70), "example.org"),
+        (&"k.".repeat(130), "example.org"),
+    ] {
+        let message = format!(
+            "DKIM-Signature: v=1; a=rsa-sha256; d={domain}; s={selector}; h=from; c=relaxed/relaxed;\r\n \
+             bh=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=; b=aGVsbG8=\r\nFrom: a@example.org\r\n\r\n"
+        );
+        let found = dmarc(&dns, &message, "192.0.2.1", "a@other.example").await;
+        assert_eq!(found, "fail | reject | example.org", "{selector} {domain}");
+        assert!(!dkim(&dns, &message).await.contains("unsure"), "{selector} {domain}");
     }
 }
 
@@ -262,4 +310,28 @@ async fn what_dmarc_can_not_look_up_is_unsure() {
     );
     let signed = signed("plain relaxed/relaxed");
     assert_eq!(dmarc(&dns, &signed, "192.0.2.1", "a@other.example").await, unsure("SERVFAIL"));
+}
+
+#[tokio::test]
+async fn no_message_makes_the_verifiers_panic() {
+    let server = DnsServer::start();
+    let dns = Dns::new(&server.settings()).unwrap();
+    let material = material();
+    let chain = &material.sealed.last().unwrap().message;
+    let mut seen = 0;
+    for whole in [chain.as_str(), signed("RFC 8463 appendix A").as_str()] {
+        for at in (0..whole.len()).step_by(23).filter(|at| whole.is_char_boundary(*at)) {
+            let (start, end) = whole.split_at(at);
+            for message in
+                [start.to_owned(), end.to_owned(), format!("{start};{end}"), format!("{start}\r\n{end}")]
+            {
+                let message = SignedMessage::of(message.as_bytes());
+                let dkim = Dkim::verify(&dns, &message).await;
+                assert!(dkim.signatures.iter().all(|one| one.verification.word() != "pass"));
+                assert_ne!(Arc::verify(&dns, &message).await.word(), "pass");
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 500, "only {seen}");
 }

@@ -1,7 +1,10 @@
 //! SPF as facts: the reverse-path and the EHLO name, failures, explanations, limits.
 
+use std::time::Duration;
+
 use gatepost::facts::spf::{Envelope, Spf};
-use gatepost::net::dns::Dns;
+use gatepost::net::dns::{Dns, DnsFailure};
+use gatepost::net::mail_auth::spf::{SpfQuestion, SpfResult, check_within};
 use hickory_resolver::proto::rr::RecordType;
 
 use crate::harness::{DnsServer, Fault};
@@ -58,6 +61,27 @@ async fn what_can_not_be_looked_up_is_unsure() {
     }
     let helo = shown(&dns, "192.0.2.1", "broken.example", "a@open.example").await;
     assert_eq!(helo, "pass | open.example | (none) | unsure: temperror: SERVFAIL");
+}
+
+#[tokio::test]
+async fn a_check_that_takes_too_long_is_temporary() {
+    let server = DnsServer::with("slow.example TXT v=spf1 include:a.example include:b.example +all");
+    for name in ["a.example", "b.example"] {
+        server.add(&format!("{name} TXT v=spf1 ?all"));
+        server.spoil(name, Fault::Delay(Duration::from_millis(400)));
+    }
+    let dns = Dns::new(&server.settings()).unwrap();
+    let question = SpfQuestion {
+        client: "192.0.2.1".parse().unwrap(),
+        domain: "slow.example",
+        sender: "a@slow.example",
+        helo: "x.example",
+        receiver: "mx.here.example",
+    };
+    let late = check_within(&dns, &question, Duration::from_millis(600)).await;
+    assert_eq!(late.result, SpfResult::TempError(DnsFailure::Timeout));
+    let patient = check_within(&dns, &question, Duration::from_secs(60)).await;
+    assert_eq!(patient.result, SpfResult::Pass);
 }
 
 #[tokio::test]

@@ -16,6 +16,8 @@ use hickory_resolver::proto::op::{Message, OpCode, ResponseCode};
 use hickory_resolver::proto::rr::rdata::{A, AAAA, CNAME, MX, NS, PTR, SOA, TXT};
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 
+use super::dnssec::Signer;
+
 /// What a question gets instead of its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
@@ -56,6 +58,7 @@ struct Script {
     faults: Vec<(String, Option<RecordType>, Fault)>,
     questions: Vec<String>,
     time_to_live: u32,
+    signer: Option<Signer>,
 }
 
 impl DnsServer {
@@ -97,6 +100,7 @@ impl DnsServer {
             attempts: 1,
             cache_entries: 1_000,
             dnssec: false,
+            trust_anchors: None,
         }
     }
 
@@ -148,6 +152,14 @@ impl DnsServer {
     /// Spoils nothing any more.
     pub(crate) fn mend(&self) {
         self.script().faults.clear();
+    }
+
+    /// Signs every answer from now on, as one zone from the root down. The text is a file of trust anchors.
+    pub(crate) fn sign(&self) -> String {
+        let signer = Signer::new();
+        let anchors = signer.trust_anchors();
+        self.script().signer = Some(signer);
+        anchors
     }
 
     /// How long answers may be kept from now on, in seconds.
@@ -251,6 +263,10 @@ impl Script {
                     delay = wait;
                 }
                 self.answer(&mut message, query.name(), query.query_type());
+                if let Some(signer) = &self.signer {
+                    let types = self.records.get(&asked).map(Vec::as_slice).unwrap_or_default();
+                    signer.sign(&mut message, types.iter().map(RData::record_type).collect());
+                }
             }
         }
         let octets = message.to_vec().unwrap();

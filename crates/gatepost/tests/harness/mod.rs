@@ -6,6 +6,7 @@
 
 mod dialogue;
 mod dns;
+mod dnssec;
 mod maildir;
 mod programs;
 mod server;

@@ -13,6 +13,7 @@ use crate::slot::{Origin, Slot, SlotInfo};
 use crate::source::{Field, Source};
 use crate::span::Span;
 use crate::syntax::ast::{Define, FactPath, Given, Word};
+use crate::syntax::words::familiar_fact;
 
 /// A declared name.
 #[derive(Debug)]
@@ -283,7 +284,8 @@ impl<'a> Checker<'a> {
             .chain(self.names.definitions.keys().cloned())
             .collect();
         known.extend(declared.iter().map(String::as_str));
-        let near = nearest(&path.name, known.iter().copied()).map(str::to_owned);
+        let familiar = familiar_fact(&path.name).filter(|fact| known.contains(&fact.as_str()));
+        let near = familiar.or_else(|| nearest(&path.name, known.iter().copied()).map(str::to_owned));
         let undotted = !path.name.contains('.');
         let title = if undotted {
             format!("there is no definition, table or rate `{}`", path.name)

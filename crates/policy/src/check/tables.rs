@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Checker;
-use super::lists::{lines, read_network, stretch};
+use super::lists::{FILE_FINDINGS_MAX, lines, read_network, stretch};
 use super::text_tests::said_of_expression;
 use crate::diagnostic::Diagnostic;
 use crate::source::{Contents, Field};
@@ -85,7 +85,11 @@ impl Checker<'_> {
         let mut seen: HashMap<String, Span> = HashMap::new();
         let mut sound = true;
         let mut entries = 0_usize;
+        let findings = self.findings.len();
         for (start, line) in lines(&text) {
+            if self.findings.len() >= findings + FILE_FINDINGS_MAX {
+                break;
+            }
             let entry = line.trim();
             if entry.is_empty() || entry.starts_with('#') {
                 continue;
@@ -146,7 +150,8 @@ impl Checker<'_> {
     }
 
     fn note_value(&mut self, source: u16, value: &str, span: Span) {
-        if is_answer_like(value) {
+        let noted = self.answer_like.iter().filter(|(known, ..)| *known == source).take(FILE_FINDINGS_MAX);
+        if is_answer_like(value) && noted.count() < FILE_FINDINGS_MAX {
             self.answer_like.push((source, span, value.to_owned()));
         }
     }

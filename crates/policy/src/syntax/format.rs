@@ -113,13 +113,18 @@ impl Output {
     fn chunks(&mut self, statement: &Statement, indent: usize, further: usize) {
         let mut line = String::new();
         let mut at = indent;
+        let mut flows = false;
         for chunk in &statement.chunks {
             let long = at + line.chars().count() + 1 + chunk.text.chars().count() > WIDTH;
+            // Behind a line that was too long, the rest of a list flows anew.
             let breaks = match chunk.before {
                 Break::Always => true,
+                Break::Kept => long || !flows,
                 Break::WhenLong => long,
                 Break::Never => false,
             };
+            flows &= matches!(chunk.before, Break::Kept | Break::WhenLong);
+            flows |= long && chunk.before == Break::WhenLong;
             if breaks && !line.is_empty() {
                 self.line(at, &line);
                 line.clear();

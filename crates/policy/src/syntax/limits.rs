@@ -18,5 +18,8 @@ pub const NAME_OCTETS: usize = 64;
 /// Longest text in quotes, in octets: regular expressions are the longest.
 pub const TEXT_OCTETS: usize = 4_096;
 
+/// Longest piece of the text that advice repeats, in octets.
+pub const ADVICE_OCTETS: usize = 200;
+
 /// Most findings in one file; reading stops there.
 pub const FINDINGS: usize = 50;

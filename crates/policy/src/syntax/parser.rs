@@ -145,8 +145,7 @@ impl Parser<'_> {
                         .help(advice),
                 );
                 // Its own mistakes are found all the same.
-                let _ = self.entry();
-                return Ok(None);
+                return self.entry().map(|_| None);
             }
             _ => return Err(self.no_item()),
         }))
@@ -168,7 +167,6 @@ impl Parser<'_> {
             "macro" | "let" | "def" | "var" => Some("define"),
             "limit" | "ratelimit" => Some("rate"),
             "map" | "lookup" => Some("table"),
-            "global" => None,
             _ if written.len() > 2 => nearest(written, known()),
             _ => None,
         };
@@ -224,12 +222,29 @@ impl Parser<'_> {
         }
     }
 
+    /// Whether `at` opens a stage's block, and not an expectation of a test: a brace stands on its line, or a rule on
+    /// the next.
+    fn begins_stage(&self) -> bool {
+        /// The stages with their commas, and something to spare.
+        const AHEAD: usize = 20;
+        let line = self.tokens.iter().skip(self.at + 1).take(AHEAD);
+        for token in line {
+            if token.first {
+                return token.kind == Kind::Word && words::ENTRIES.contains(&self.letters(token.span));
+            }
+            if matches!(token.kind, Kind::LeftBrace | Kind::Colon) {
+                return true;
+            }
+        }
+        false
+    }
+
     /// Whether an item begins here; `at STAGE expect` of a test is none.
     fn begins_item(&self) -> bool {
         let Some(word) = self.word() else { return false };
         let ahead = |count| self.tokens.get(self.at + count);
         match word {
-            "at" => ahead(2).is_none_or(|token| self.letters(token.span) != "expect"),
+            "at" => self.begins_stage(),
             "test" => ahead(1).is_some_and(|token| matches!(token.kind, Kind::Text(_))),
             _ => words::ITEMS.contains(&word) || words::TRIALS.contains(&word),
         }

@@ -194,3 +194,42 @@ pub fn familiar_value(word: &str) -> Option<&'static str> {
         _ => return None,
     })
 }
+
+/// The fact that other servers and the protocol itself call `name`, when there is one.
+#[must_use]
+pub fn familiar_fact(name: &str) -> Option<String> {
+    let lower = name.to_ascii_lowercase();
+    let known = match lower.trim_start_matches('$') {
+        "client_address" | "client_addr" | "sender_host_address" | "remote_ip" | "src" | "client.address" => {
+            "client.ip"
+        }
+        "client_name" | "sender_host_name" | "fcrdns" | "client.hostname" => "client.name",
+        "reverse_client_name" | "rdns" | "client.rdns" | "client.reverse" => "client.ptr",
+        "helo_name" | "sender_helo_name" | "helo" | "ehlo" => "helo.name",
+        "sasl_username" | "authenticated_id" | "auth" | "user" | "auth.username" => "auth.user",
+        "sender" | "mail_from" | "mailfrom" | "sender_address" | "envelope_from" => "sender.address",
+        "sender_domain" | "sender_address_domain" => "sender.domain",
+        "recipient" | "rcpt" | "rcpt_to" | "envelope_to" => "recipient.address",
+        "recipient_domain" | "domain" => "recipient.domain",
+        "local_part" => "recipient.local",
+        "size" | "message_size" => "message.size",
+        "subject" => "message.subject",
+        "spf" => "spf.result",
+        "dkim" => "dkim.result",
+        "dmarc" => "dmarc.result",
+        _ => {
+            let (group, field) = lower.split_once('.')?;
+            let group = match group {
+                "rcpt" | "to" => "recipient",
+                "ehlo" => "helo",
+                "mail" | "from" | "mailfrom" => "sender",
+                "msg" | "email" => "message",
+                "sasl" => "auth",
+                "ip" | "host" | "remote" | "peer" => "client",
+                _ => return None,
+            };
+            return Some(format!("{group}.{field}"));
+        }
+    };
+    Some(known.to_owned())
+}

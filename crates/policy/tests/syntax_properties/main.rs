@@ -103,6 +103,7 @@ proptest! {
         prop_assert_eq!(findings, vec![], "{}", text);
         prop_assert_eq!(bare(&read), bare(&tree), "{}", text);
         read_any(&text);
+        read_any(&text.replace("\", \"", "\",\n\""));
     }
 
     #[test]
@@ -157,6 +158,24 @@ proptest! {
         prop_assert_eq!(comments(&laid_out), comments(&text));
         read_any(&text);
     }
+}
+
+/// Whatever word is left out, one mistake is nearly always one finding.
+#[test]
+fn a_missing_word_is_one_finding() {
+    let mut counts = Vec::new();
+    let mut at = 0;
+    for piece in EVERYTHING.split_inclusive(char::is_whitespace) {
+        let word = piece.trim_end();
+        let mut text = String::from(EVERYTHING);
+        text.replace_range(at..at + word.len(), "");
+        at += piece.len();
+        let (_, findings) = syntax::parse(0, &text);
+        assert!(findings.len() <= 3, "without {word:?} at {at}: {findings:#?}");
+        counts.extend((!findings.is_empty()).then_some(findings.len()));
+    }
+    let several = counts.iter().filter(|count| **count > 1).count();
+    assert!(counts.len() > 300 && several * 20 < counts.len(), "{several} of {}", counts.len());
 }
 
 #[test]

@@ -12,8 +12,10 @@ use anyhow::{Context as _, bail};
 use policy::span::SourceFile;
 use policy::syntax::{self, limits};
 
-/// Most lines of each side that `--check` shows of a file.
+/// Most lines of each side that `--check` shows of one place; behind as many lines, places are only counted.
 const LINES_SHOWN: usize = 12;
+/// How far `--check` looks for where a text goes on as it was, in lines of both sides together.
+const LINES_COMPARED: usize = 60;
 
 /// What `gatepost policy fmt` takes.
 #[derive(Debug, clap::Args)]
@@ -128,30 +130,63 @@ fn replace(file: &Path, text: &str) -> anyhow::Result<()> {
     Ok(written?)
 }
 
-/// What `--check` says of a text: the lines that would change, from the first to the last, or nothing.
+/// What `--check` says of a text: the lines that would change, stretch by stretch, or nothing.
 fn difference(name: &str, text: &str, laid_out: &str) -> String {
-    if text == laid_out {
-        return String::new();
-    }
     let old: Vec<&str> = text.split('\n').collect();
     let new: Vec<&str> = laid_out.split('\n').collect();
-    let same = |pairs: &mut dyn Iterator<Item = (&&str, &&str)>| {
-        pairs.take_while(|(one, other)| one == other).count()
-    };
-    let before = same(&mut old.iter().zip(&new));
-    let shorter = old.len().min(new.len()) - before;
-    let behind = same(&mut old.iter().rev().zip(new.iter().rev())).min(shorter);
-    let mut notice = format!("{name}:{}: not laid out as `gatepost policy fmt` would\n", before + 1);
-    for (sign, lines) in [('-', &old), ('+', &new)] {
-        let changed = lines.get(before..lines.len() - behind).unwrap_or_default();
-        for line in changed.iter().take(LINES_SHOWN) {
-            notice.push_str(&format!("{sign}{}\n", line.escape_debug().to_string().replace("\\\"", "\"")));
+    let (mut at_old, mut at_new) = (0, 0);
+    let mut notice = String::new();
+    let mut hidden = 0_usize;
+    while at_old < old.len() || at_new < new.len() {
+        let (rest_old, rest_new) =
+            (old.get(at_old..).unwrap_or_default(), new.get(at_new..).unwrap_or_default());
+        if let (Some(one), Some(other)) = (rest_old.first(), rest_new.first())
+            && one == other
+        {
+            at_old += 1;
+            at_new += 1;
+            continue;
         }
-        if changed.len() > LINES_SHOWN {
-            notice.push_str(&format!("{sign}... and {} lines more\n", changed.len() - LINES_SHOWN));
+        let (gone, come) = meet(rest_old, rest_new);
+        if notice.lines().count() > LINES_SHOWN {
+            hidden += 1;
+        } else {
+            notice.push_str(&format!("{name}:{}: not laid out as `gatepost policy fmt` would\n", at_old + 1));
+            show(&mut notice, '-', rest_old.get(..gone).unwrap_or_default());
+            show(&mut notice, '+', rest_new.get(..come).unwrap_or_default());
         }
+        at_old += gone;
+        at_new += come;
+    }
+    if hidden > 0 {
+        notice.push_str(&format!("{name}: ... and {hidden} places more\n"));
     }
     notice
+}
+
+/// How many lines of each side are passed over until both go on alike, with a line that is not empty.
+fn meet(old: &[&str], new: &[&str]) -> (usize, usize) {
+    for distance in 1..=LINES_COMPARED {
+        for gone in 0..=distance {
+            let come = distance - gone;
+            let alike = old.get(gone).is_some_and(|line| !line.is_empty() && Some(line) == new.get(come));
+            if alike || (gone == old.len() && come == new.len()) {
+                return (gone, come);
+            }
+        }
+    }
+    (old.len(), new.len())
+}
+
+fn show(notice: &mut String, sign: char, lines: &[&str]) {
+    for line in lines.iter().take(LINES_SHOWN) {
+        // What can't be seen is what changes: the end of a line of other systems, for one.
+        let line = line.replace('\r', "\\r").replace('\t', "\\t");
+        notice.push_str(&format!("{sign}{line}\n"));
+    }
+    if lines.len() > LINES_SHOWN {
+        notice.push_str(&format!("{sign}... and {} lines more\n", lines.len() - LINES_SHOWN));
+    }
 }
 
 #[cfg(test)]
@@ -243,6 +278,16 @@ mod tests {
         let notice = difference("x", &format!("same\n{old}end\n"), "same\nend\n");
         assert!(notice.starts_with("x:2: ") && notice.ends_with("-... and 18 lines more\n"), "{notice}");
         assert_eq!(difference("x", "a\r\n", "a\n").lines().nth(1), Some("-a\\r"));
-        assert_eq!(difference("x", "a", "a\n").lines().count(), 2);
+        assert_eq!(difference("x", "a", "a\n").lines().collect::<Vec<_>>().len(), 2);
+        let (wide, narrow) = ("  a\nb\nb\n".repeat(30), "a\nb\nb\n".repeat(30));
+        let notice = difference("x", &wide, &narrow);
+        assert!(notice.ends_with("x: ... and 25 places more\n"), "{notice}");
+    }
+
+    #[test]
+    fn each_place_that_changes_is_shown() {
+        let notice = difference("x", "a\n b\nc\nd\n e\n", "a\nb\nc\nd\n\ne\n");
+        let title = "not laid out as `gatepost policy fmt` would";
+        assert_eq!(notice, format!("x:2: {title}\n- b\n+b\nx:5: {title}\n- e\n+\n+e\n"));
     }
 }

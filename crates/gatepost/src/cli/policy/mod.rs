@@ -1,8 +1,9 @@
-//! `gatepost policy`: what can be done with a policy's text, one file a subcommand.
+//! `gatepost policy`: what can be done with a policy's text, and what its rules did; one file a subcommand.
 
 mod check;
 mod fmt;
 mod json;
+mod report;
 mod show;
 mod test;
 
@@ -14,7 +15,8 @@ use policy::diagnostic::Diagnostic;
 use policy::span::SourceFile;
 use policy::{Loaded, Policy, Refused};
 
-use crate::policies::{self, Disk};
+use super::SiteOptions;
+use crate::policy_files::FilesBeside;
 
 /// What `gatepost policy` takes.
 #[derive(Debug, clap::Args)]
@@ -33,18 +35,30 @@ enum Command {
     Show(show::Args),
     /// Lay a policy's text out well: blanks and ends of lines change, nothing else.
     Fmt(fmt::Args),
+    /// Say of each rule how often it answered, would have answered or could not be told, and for whom.
+    Report(report::Args),
 }
 
 /// Runs the subcommand.
 ///
 /// # Errors
-/// When a file can't be read or written, or standard output is gone.
-pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+/// What the subcommand says.
+pub fn run(args: &Args, options: &SiteOptions) -> anyhow::Result<ExitCode> {
     match &args.command {
         Command::Check(args) => check::run(args),
         Command::Test(args) => test::run(args),
         Command::Show(args) => show::run(args),
         Command::Fmt(args) => fmt::run(args),
+        Command::Report(args) => report::run(args, options),
+    }
+}
+
+/// The page of `policy report`.
+#[cfg(test)]
+pub(super) fn report_page(args: &Args, reader: &crate::journal::store::Reader) -> anyhow::Result<String> {
+    match &args.command {
+        Command::Report(args) => report::page(args, reader),
+        _ => anyhow::bail!("not a report"),
     }
 }
 
@@ -53,16 +67,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 /// # Errors
 /// When the file can't be read; one that can and is no policy is `Ok(Err(..))`.
 fn load(file: &Path) -> anyhow::Result<Result<Loaded, Refused>> {
-    let text = read(file)?;
-    Ok(Policy::load(&file.display().to_string(), &text, &mut Disk::beside(file)))
-}
-
-/// The text of a policy's main file.
-///
-/// # Errors
-/// Why it can't be read.
-fn read(file: &Path) -> anyhow::Result<String> {
-    policies::read_text(file).map_err(|why| anyhow::anyhow!("can't read {}: {why}", file.display()))
+    let text = crate::policy_files::read(file)?;
+    Ok(Policy::load(&file.display().to_string(), &text, &mut FilesBeside::of(file)))
 }
 
 /// Writes findings to standard error, in colour on a terminal.

@@ -10,7 +10,6 @@ use serde::Serialize;
 
 use super::check::counted;
 use super::json::{Finding, Place, SCHEMA};
-use crate::policies::Disk;
 
 /// What `gatepost policy test` takes.
 #[derive(Debug, clap::Args)]
@@ -55,9 +54,9 @@ struct Report {
 /// # Errors
 /// When the file can't be read, or standard output is gone.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let text = super::read(&args.file)?;
+    let text = crate::policy_files::read(&args.file)?;
     let name = args.file.display().to_string();
-    let mut files = Disk::beside(&args.file);
+    let mut files = crate::policy_files::FilesBeside::of(&args.file);
     let (results, sources) = match Policy::run_tests(&name, &text, &mut files) {
         Ok(run) => run,
         Err(refused) => {

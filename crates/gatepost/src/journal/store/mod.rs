@@ -12,7 +12,7 @@ pub(super) mod writer;
 
 use std::path::{Path, PathBuf};
 
-pub use counts::{Counts, RuleHour};
+pub use counts::{Counts, RuleHour, Top};
 pub use files::{DayFile, list};
 pub use reader::{Found, Hit, HitKind, LostRow, Reader, Search, StoredBlock};
 

@@ -15,11 +15,15 @@ use smtp::time::WallTime;
 use super::super::block::Block;
 use super::super::day::Day;
 use super::super::ids::DecisionId;
+use super::super::record::{Chunk, Head};
 use super::super::texts::{PolicyText, RuleText};
 use super::counts::{RuleHour, hour_of, start_of};
 use super::open_day::{OBSERVED, PASSED_OVER, counts_of};
 use super::{files, layout};
 use crate::config::Network;
+
+/// Blocks that are looked through for the earlier chunks of a session (ours): 64 MiB.
+const BLOCKS_BACK: i64 = 1_024;
 
 /// Why something was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -285,6 +289,42 @@ impl Reader {
         let body = self.body(hit.day, hit.block)?;
         let chunk = body.as_deref().and_then(Block::read).and_then(|block| block.chunk_at(hit.place));
         Ok(chunk.map(|chunk| Found { chunk: chunk.to_vec() }))
+    }
+
+    /// The chunks of the same session that came before the one of `hit`, whose head is given; those that are no longer
+    /// there, or lie further back than [`BLOCKS_BACK`], are left out.
+    ///
+    /// # Errors
+    /// When a file can't be read.
+    pub fn earlier(&self, hit: &Hit, head: &Head) -> rusqlite::Result<Vec<Vec<u8>>> {
+        let mut found: Vec<(u32, Vec<u8>)> = Vec::new();
+        let days = self.days.iter().filter(|file| file.day <= hit.day && file.day >= Day::of(head.started));
+        let mut left = BLOCKS_BACK;
+        for file in days {
+            let sql = "SELECT body FROM blocks WHERE id <= ?1 AND last_ms >= ?2 ORDER BY id DESC LIMIT ?3";
+            let last = if file.day == hit.day { hit.block } else { i64::MAX };
+            let mut statement = file.connection.prepare(sql)?;
+            let started = head.started.as_unix_millis().cast_signed();
+            let mut rows = statement.query(params![last, started, left])?;
+            while let Some(row) = rows.next()? {
+                left -= 1;
+                let body: Vec<u8> = row.get(0)?;
+                let Some(block) = Block::read(&body) else { continue };
+                for octets in block.chunks() {
+                    let other = Chunk::read(octets).map(|chunk| chunk.head);
+                    if let Some(other) =
+                        other.filter(|other| other.session == head.session && other.part < head.part)
+                    {
+                        found.push((other.part, octets.to_vec()));
+                    }
+                }
+                if found.len() >= head.part as usize {
+                    break;
+                }
+            }
+        }
+        found.sort_by_key(|(part, _)| *part);
+        Ok(found.into_iter().map(|(_, octets)| octets).collect())
     }
 
     /// The octets of a block.

@@ -77,6 +77,7 @@ pub(in super::super) struct Writer {
     mask_key: (Day, [u64; 2]),
     /// Not yet in the store: lost for want of room, and for a failure.
     unsaid: Lost,
+    granted: u64,
     counts: Rarely,
     tidied: Rarely,
     opened: Rarely,
@@ -100,6 +101,7 @@ impl Writer {
             pending: Pending::default(),
             mask_key: (Day::of(now), random_key()),
             unsaid: Lost::default(),
+            granted: 0,
             counts: Rarely::default(),
             tidied: Rarely::default(),
             opened: Rarely::default(),
@@ -122,21 +124,24 @@ impl Writer {
     /// Does what is to be done; `true` when the inbox is closed and everything is written.
     pub(in super::super) fn turn(&mut self, now: WallTime) -> bool {
         self.reserve_ids(now);
-        if !self.settings.enabled {
-            let mut taken = std::mem::take(&mut self.taken);
-            self.shared.inbox.take(&mut taken);
-            let closed = taken.closed;
-            self.taken = taken;
-            return closed;
-        }
         let mut taken = std::mem::take(&mut self.taken);
         self.shared.inbox.take(&mut taken);
+        let closed = taken.closed;
+        if self.settings.enabled {
+            self.work(now, &taken);
+        }
+        self.shared.inbox.done(&taken);
+        self.taken = taken;
+        closed
+    }
+
+    fn work(&mut self, now: WallTime, taken: &Taken) {
         let closed = taken.closed;
         if taken.no_room > 0 {
             self.unsaid.no_room += taken.no_room;
             self.shared.lose(|lost| lost.no_room += taken.no_room);
         }
-        if let Err(error) = self.write(now, &taken) {
+        if let Err(error) = self.write(now, taken) {
             let chunks = taken.chunks().count() as u64;
             self.unsaid.not_written += chunks;
             self.shared.lose(|lost| lost.not_written += chunks);
@@ -145,8 +150,9 @@ impl Writer {
         } else if self.unsaid.no_room > 0 {
             self.say(now, "the journal can't keep up");
         }
-        self.taken = taken;
-        if closed || self.counts.is_due(now, COUNTS_EVERY) {
+        let wished = taken.wish() != self.granted;
+        self.granted = taken.wish();
+        if closed || wished || self.counts.is_due(now, COUNTS_EVERY) {
             self.put_counts(now);
         }
         if self.tidied.is_due(now, TIDY_EVERY) {
@@ -156,7 +162,6 @@ impl Writer {
             // Closing the file folds the write-ahead log into it.
             self.open = None;
         }
-        closed
     }
 
     fn reserve_ids(&mut self, now: WallTime) {

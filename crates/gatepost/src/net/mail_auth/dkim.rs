@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use mail_auth::common::crypto::Algorithm;
 use mail_auth::common::headers::Header;
+use mail_auth::common::verify::VerifySignature as _;
 use mail_auth::dkim::{DkimError, Signature};
 use mail_auth::{AuthenticatedMessage, DkimOutput, DnsError, Error, Parameters};
 
@@ -97,8 +98,8 @@ pub async fn verify(dns: &Dns, message: &SignedMessage) -> Vec<DkimSignature> {
 /// The keys that the signatures of the message want.
 pub(super) async fn keys(dns: &Dns, message: &AuthenticatedMessage<'_>) -> Records {
     let mut records = Records::default();
-    let name = |header: &Header<'_, Signature>| format!("{}._domainkey.{}", header.header.s, header.header.d);
-    records.add_keys(dns, message.dkim_headers.iter().map(name).collect::<BTreeSet<_>>()).await;
+    let names = message.dkim_headers.iter().map(|header| header.header.domain_key());
+    records.add_keys(dns, names.collect::<BTreeSet<_>>()).await;
     records
 }
 

@@ -1,8 +1,8 @@
-//! DMARC: whether who is named in From stands behind the message, and what is to be done if not (RFC 7489, with the walk up
-//! the tree of RFC 9989 for the organisational domain).
+//! DMARC: whether who is named in From stands behind the message, and what is to be done if not (RFC 9989).
 
 use std::collections::BTreeSet;
 
+use mail_auth::common::to_a_label;
 use mail_auth::dmarc::Policy;
 use mail_auth::dmarc::verify::DmarcParameters;
 use mail_auth::{
@@ -14,6 +14,7 @@ use super::message::SignedMessage;
 use super::records::{Records, verifier};
 use super::spf::SpfResult;
 use crate::net::dns::Dns;
+use crate::net::dns_name::{absolute, to_text};
 
 /// Labels from which the walk up the tree goes on after its first step (RFC 9989 §4.10).
 const WALK_LABELS: usize = 7;
@@ -34,6 +35,8 @@ pub enum DmarcAnswer {
     None,
     /// It could not be told; why.
     TempError(String),
+    /// The header section is too large to find the domain in it.
+    PermError,
     /// A record counts.
     Record(DmarcVerdict),
 }
@@ -51,17 +54,19 @@ pub struct DmarcVerdict {
 
 /// Verifies the message's author domain by what SPF found for `spf_domain` and by the message's signatures.
 pub async fn verify(dns: &Dns, message: &SignedMessage, spf_domain: &str, spf: SpfResult) -> DmarcCheck {
-    let mut parsed = match message.parsed() {
-        Ok(Some(parsed)) => parsed,
-        Ok(None) => return DmarcCheck { author: None, answer: DmarcAnswer::None },
-        Err(too_much) => {
-            return DmarcCheck { author: None, answer: DmarcAnswer::TempError(too_much.why().into()) };
-        }
+    // Whatever a message has too much of, its author domain is asked.
+    let (parsed, whole) = match message.parsed() {
+        Ok(parsed) => (parsed, true),
+        Err(_) => (message.unsigned(), false),
     };
+    let nothing = if whole { DmarcAnswer::None } else { DmarcAnswer::PermError };
+    let Some(mut parsed) = parsed else { return DmarcCheck { author: None, answer: nothing } };
     refuse(&mut parsed);
     let Some(author) = author_domain(&parsed.from) else {
-        return DmarcCheck { author: None, answer: DmarcAnswer::None };
+        return DmarcCheck { author: None, answer: nothing };
     };
+    // So that the verifier's author domain is ours: without a dot at its end, in A-labels.
+    parsed.from = vec![format!("author@{author}")];
     let answer = answer(dns, &parsed, &author, spf_domain, spf).await;
     DmarcCheck { author: Some(author), answer }
 }
@@ -80,8 +85,11 @@ async fn answer(
     records.add_policies(dns, walk(author)).await;
     let keys = keys(dns, parsed).await;
     let signatures = verified(parsed, &keys).await;
-    let others = signers(&signatures).chain([spf_domain.to_owned()]);
-    let related = others.filter(|other| other != author && may_be_aligned(other, author));
+    let others = signers(&signatures).chain([to_a_label(spf_domain).into_owned()]);
+    // A top-level domain with a record of its own may be the organisational domain of all below it.
+    let top = author.rsplit('.').next().unwrap_or_default();
+    let labels = if records.has_policy(top) { 1 } else { 2 };
+    let related = others.filter(|other| other != author && may_be_aligned(other, author, labels));
     records.add_policies(dns, related.flat_map(|other| walk(&other)).collect()).await;
 
     let spf = SpfOutput::new(spf_domain.to_owned()).with_result(library_result(spf));
@@ -112,12 +120,15 @@ async fn answer(
 /// The domain of the From field's address; `None` without one, or when there are several different ones, to which DMARC does
 /// not apply (RFC 7489 §6.6.1).
 fn author_domain(addresses: &[String]) -> Option<String> {
-    let mut domains = addresses.iter().filter_map(|address| address.rsplit_once('@')).map(|(_, domain)| {
-        let domain = domain.trim_end_matches('.');
-        idna::domain_to_ascii(domain).unwrap_or_else(|_| domain.to_ascii_lowercase())
-    });
-    let first = domains.next()?;
-    domains.all(|other| other == first).then_some(first)
+    let mut domains = addresses.iter().filter_map(|address| address.rsplit_once('@'));
+    let mut next = || domains.next().map(|(_, domain)| absolute(domain).map(|name| to_text(&name)));
+    let first = next()??;
+    while let Some(other) = next() {
+        if other.as_ref() != Some(&first) {
+            return None;
+        }
+    }
+    Some(first)
 }
 
 /// The names at which a record for the domain may stand (RFC 9989 §4.10).
@@ -137,12 +148,16 @@ fn walk(domain: &str) -> BTreeSet<String> {
 fn signers(signatures: &[DkimOutput<'_>]) -> impl Iterator<Item = String> {
     let counts =
         |output: &&DkimOutput<'_>| matches!(output.result(), DkimResult::Pass | DkimResult::TempError(_));
-    signatures.iter().filter(counts).filter_map(|output| output.signature()).map(|one| one.d.clone())
+    signatures
+        .iter()
+        .filter(counts)
+        .filter_map(|output| output.signature())
+        .map(|one| to_a_label(&one.d).into_owned())
 }
 
-/// Whether two domains could be of one organisation at all: their last two labels agree.
-fn may_be_aligned(domain: &str, author: &str) -> bool {
-    let end = |name: &str| name.rsplit('.').take(2).map(str::to_ascii_lowercase).collect::<Vec<_>>();
+/// Whether two domains could be of one organisation at all: their last labels agree.
+fn may_be_aligned(domain: &str, author: &str, labels: usize) -> bool {
+    let end = |name: &str| name.rsplit('.').take(labels).map(str::to_ascii_lowercase).collect::<Vec<_>>();
     end(domain) == end(author)
 }
 
@@ -196,6 +211,9 @@ mod tests {
         assert_eq!(of(&["a@Example.org", "b@example.ORG"]).as_deref(), Some("example.org"));
         assert_eq!(of(&["a@bücher.example"]).as_deref(), Some("xn--bcher-kva.example"));
         assert_eq!(of(&["a@example.org", "b@example.net"]), None);
+        assert_eq!(of(&["a@example.org."]).as_deref(), Some("example.org"));
+        assert_eq!(of(&["a@example..org"]), None);
+        assert_eq!(of(&["a@example.org", "b@example..org"]), None);
         assert_eq!(of(&[]), None);
     }
 }

@@ -64,6 +64,7 @@ impl Passing {
             self.body = Some(hashes);
         } else if self.gathered.len() > HEADER_OCTETS_MAX {
             // It is over the limit already, and nothing more of it is needed.
+            self.gathered.truncate(HEADER_OCTETS_MAX + 1);
             self.body = Some(Body { simple: None, relaxed: None });
         }
     }
@@ -118,6 +119,15 @@ impl SignedMessage {
             };
         }
         Ok(Some(message))
+    }
+
+    /// The message as if it had no signatures, for one that has too much to verify them; what stands in the header section
+    /// beyond its limit isn't in it.
+    pub(super) fn unsigned(&self) -> Option<AuthenticatedMessage<'_>> {
+        let mut message = AuthenticatedMessage::parse(&self.header_section)?;
+        message.dkim_headers.clear();
+        message.errors.clear();
+        Some(message)
     }
 }
 

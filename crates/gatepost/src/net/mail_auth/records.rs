@@ -1,6 +1,7 @@
 //! Records that verifying wants, looked up before it starts.
 //!
-//! Invariants: what isn't here is a failure to the verifier, never absence: it has no server to ask.
+//! Invariants: what isn't here is a failure to the verifier, never absence: it has no server to ask. Names are made exactly
+//! as the verifier makes them, so that no message can have it look for a name that was not looked up.
 
 use std::borrow::Borrow;
 use std::collections::{BTreeSet, HashMap};
@@ -14,6 +15,7 @@ use hickory_resolver::config::{ResolverConfig, ResolverOpts};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::op::ResponseCode;
 use mail_auth::common::parse::TxtRecordParser;
+use mail_auth::common::resolver::ToFqdn as _;
 use mail_auth::common::verify::DomainKey;
 use mail_auth::dkim::DkimError;
 use mail_auth::dmarc::Dmarc;
@@ -47,7 +49,7 @@ pub(super) fn verifier() -> Option<&'static MessageAuthenticator> {
 pub(super) struct Records(HashMap<Box<str>, Txt>);
 
 impl Records {
-    /// Looks up keys: names as `selector._domainkey.example.org`.
+    /// Looks up keys: names as the verifier has them, `selector._domainkey.example.org.`.
     pub(super) async fn add_keys(&mut self, dns: &Dns, names: BTreeSet<String>) {
         self.add(dns, names, |texts| first(texts, key)).await;
     }
@@ -66,7 +68,7 @@ impl Records {
         T: Into<Txt>,
     {
         let missing: Vec<String> =
-            names.into_iter().filter(|name| !self.0.contains_key(&*full(name))).collect();
+            names.into_iter().filter(|name| !self.0.contains_key(&*name.to_fqdn())).collect();
         let answers = join_all(missing.iter().map(|name| dns.txt(name))).await;
         for (name, answer) in missing.iter().zip(answers) {
             let record = match answer {
@@ -77,8 +79,13 @@ impl Records {
                     Some(Absent::NoSuchRecord) => Err(not_found(ResponseCode::NoError)),
                 },
             };
-            self.0.insert(full(name), record.into());
+            self.0.insert(name.to_fqdn().into(), record.into());
         }
+    }
+
+    /// Whether there is a DMARC record at the name, given without `_dmarc.`.
+    pub(super) fn has_policy(&self, domain: &str) -> bool {
+        matches!(self.0.get(&*format!("_dmarc.{domain}").to_fqdn()), Some(Txt::Dmarc(_)))
     }
 
     /// The name, without `_dmarc.`, at which this DMARC record stands.
@@ -107,10 +114,6 @@ impl ResolverCache<Box<str>, Txt> for Records {
     }
 
     fn insert(&self, _: Box<str>, _: Txt, _: Instant) {}
-}
-
-fn full(name: &str) -> Box<str> {
-    format!("{}.", name.trim_end_matches('.').to_ascii_lowercase()).into_boxed_str()
 }
 
 fn not_found(code: ResponseCode) -> Error {

@@ -6,6 +6,7 @@
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
+use std::time::Duration;
 
 use mail_auth::spf::{Macro, Variables};
 
@@ -23,6 +24,9 @@ const VOID_LOOK_UPS_MAX: u32 = 2;
 
 /// Most MX or PTR records whose names are looked up (RFC 7208 §4.6.4).
 const NAMES_MAX: usize = 10;
+
+/// Longest time for one check (RFC 7208 §4.6.4).
+const CHECK_TIME: Duration = Duration::from_secs(20);
 
 /// Longest name that a macro may make; a longer one loses its first labels (RFC 7208 §7.3).
 const NAME_OCTETS_MAX: usize = 253;
@@ -89,8 +93,19 @@ pub struct SpfQuestion<'q> {
     pub receiver: &'q str,
 }
 
-/// Checks the client against the domain's record.
+/// Checks the client against the domain's record, for as long as RFC 7208 §4.6.4 wants it at least.
 pub async fn check(dns: &Dns, question: &SpfQuestion<'_>) -> SpfOutcome {
+    check_within(dns, question, CHECK_TIME).await
+}
+
+/// Checks the client against the domain's record; what takes longer than `limit` is `temperror`.
+pub async fn check_within(dns: &Dns, question: &SpfQuestion<'_>, limit: Duration) -> SpfOutcome {
+    tokio::time::timeout(limit, evaluate(dns, question))
+        .await
+        .unwrap_or(SpfOutcome { result: SpfResult::TempError(DnsFailure::Timeout), explanation: None })
+}
+
+async fn evaluate(dns: &Dns, question: &SpfQuestion<'_>) -> SpfOutcome {
     let client = question.client.to_canonical();
     let mut variables = Variables::new();
     variables.set_ip(&client);

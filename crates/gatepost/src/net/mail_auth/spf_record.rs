@@ -116,7 +116,8 @@ pub(super) fn is_spf(text: &[u8]) -> bool {
 /// Reads a record that [`is_spf`].
 pub(super) fn parse(text: &[u8]) -> Result<SpfRecord, RecordError> {
     let grammar = GRAMMAR.as_ref().ok_or(RecordError::Internal)?;
-    let text = str::from_utf8(text).map_err(|_| RecordError::Malformed)?;
+    // Also so that no letter beyond ASCII passes for one without regard to case.
+    let text = str::from_utf8(text).ok().filter(|text| text.is_ascii()).ok_or(RecordError::Malformed)?;
     let mut record = SpfRecord { directives: Vec::new(), redirect: None, explanation: None };
     for term in text.split(' ').skip(1).filter(|term| !term.is_empty()) {
         if let Some(captures) = grammar.directive.captures(term) {
@@ -289,6 +290,8 @@ mod tests {
             "x=%a",
             "a\texample",
             "a:\u{e9}.example",
+            "a\u{17f}ll",
+            "exi\u{17f}ts:a.example",
         ] {
             let parsed = parse(format!("v=spf1 {term}").as_bytes());
             assert_eq!(parsed.err(), Some(RecordError::Malformed), "{term}");

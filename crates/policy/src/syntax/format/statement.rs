@@ -42,6 +42,8 @@ pub(super) struct Chunk {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Break {
     Always,
+    /// Behind a comma, where the writer ended the line.
+    Kept,
     WhenLong,
     Never,
 }
@@ -187,7 +189,7 @@ impl<'t> Cutter<'t> {
             |token: &Token, words: &[&str]| token.kind == Kind::Word && words.contains(&self.letters(token));
         match (previous.kind, token.kind) {
             (Kind::Comma, Kind::Word) if matches!(kind, LineKind::Setting | LineKind::Block) => Break::Never,
-            (Kind::Comma, _) if token.first => Break::Always,
+            (Kind::Comma, _) if token.first => Break::Kept,
             (Kind::Comma, _) => Break::WhenLong,
             _ if word(token, &["and", "or"]) && matches!(kind, LineKind::Rule | LineKind::Declaration) => {
                 // A line that ended behind the word ends before it from now on.

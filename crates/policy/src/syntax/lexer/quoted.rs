@@ -25,7 +25,8 @@ impl Lexer<'_> {
             );
         } else if opening != '"' {
             let text = self.text.get(inner_start..inner.end as usize).unwrap_or_default();
-            let meant = format!("write \"{text}\"");
+            let short = text.len() <= limits::ADVICE_OCTETS;
+            let meant = short.then(|| format!("write \"{text}\""));
             let finding = Diagnostic::error("texts stand in straight double quotes", place, "expected `\"`");
             self.find(finding.help(meant));
         }
@@ -36,6 +37,10 @@ impl Lexer<'_> {
             self.check_characters(inner_start, inner.end as usize);
         }
         self.push(Kind::Text(Inner { start: inner.start, end: inner.end }), start);
+        if closing == 0 {
+            // What is missing behind it may be in it.
+            self.push(Kind::Broken, self.at);
+        }
     }
 
     /// Reports escapes that are none, and control characters: the first of each text.

@@ -6,7 +6,7 @@ use crate::diagnostic::Diagnostic;
 use crate::nearest::nearest;
 use crate::span::{Span, Spanned};
 use crate::syntax::ast::{Action, Answer};
-use crate::syntax::words;
+use crate::syntax::{limits, words};
 
 /// What a rule can do, for findings.
 const AN_ACTION: &str = "an action: accept, reject, defer, disconnect, tag, add header, quarantine, hold, redirect to, discard or tarpit";
@@ -71,7 +71,11 @@ impl Parser<'_> {
         }
         let meant = words::familiar_action(written)
             .or_else(|| if written.len() > 2 { nearest(written, words::ACTIONS) } else { None });
-        let Some(meant) = meant else { return Err(self.expected_to_begin(AN_ACTION, None)) };
+        let Some(meant) = meant else {
+            let fact = written.contains('.') && !token.first;
+            let advice = fact.then(|| String::from("tests are joined by `and` or `or`"));
+            return Err(self.expected_to_begin(AN_ACTION, advice));
+        };
         let with_reply = verb(meant).is_some();
         let title = format!("`{written}` is not part of the language");
         let finding = Diagnostic::error(title, token.span, format!("expected `{meant}`"));
@@ -184,13 +188,17 @@ impl Parser<'_> {
             place,
             format!("expected {what}"),
         );
-        self.find(finding.help(format!("write \"{}\"", written.replace('"', "\\\""))));
+        let short = written.len() <= limits::ADVICE_OCTETS;
+        self.find(finding.help(short.then(|| format!("write \"{}\"", written.replace('"', "\\\"")))));
         Err(Reported)
     }
 }
 
 /// Advice for a reply that stands in one pair of quotes, code and all.
 fn whole_reply(quoted: &str, word: &str) -> Option<String> {
+    if quoted.len() > limits::ADVICE_OCTETS {
+        return None;
+    }
     let inner = quoted.trim_matches(['"', '\'']);
     let (code, rest) = inner.split_at_checked(3)?;
     if !code.bytes().all(|octet| octet.is_ascii_digit()) {

@@ -332,6 +332,8 @@ impl Parser<'_> {
                 if closing.is_some_and(|closing| self.take(closing).is_none()) {
                     return Err(self.expected("`,` or `)`"));
                 }
+                // What opens may be missing alone.
+                self.take(Kind::RightParenthesis);
                 let inner = self.letters(start.to(end));
                 let finding = Diagnostic::error(
                     "values stand in parentheses",

@@ -31,6 +31,13 @@ impl<'t> Parser<'t> {
         self.word() == Some(word)
     }
 
+    /// Whether the token `ahead` of the next one is the word `word`, on the same line.
+    pub(super) fn is_word_ahead(&self, ahead: usize, word: &str) -> bool {
+        let token = self.tokens.get(self.at + ahead);
+        token
+            .is_some_and(|token| !token.first && token.kind == Kind::Word && self.letters(token.span) == word)
+    }
+
     /// What stands at a place of the text.
     pub(super) fn letters(&self, span: Span) -> &'t str {
         self.text.get(span.start as usize..span.end as usize).unwrap_or_default()
@@ -258,7 +265,12 @@ impl<'t> Parser<'t> {
 
     /// Passes over the rest of an element, up to a comma, a closing sign or the end of the line.
     fn pass_over_element(&mut self) {
-        let ends = |kind| matches!(kind, Kind::Comma | Kind::RightBrace | Kind::RightParenthesis | Kind::End);
+        let ends = |kind| {
+            matches!(
+                kind,
+                Kind::Comma | Kind::LeftBrace | Kind::RightBrace | Kind::RightParenthesis | Kind::End
+            )
+        };
         while !ends(self.kind()) && !self.token().first {
             self.bump();
         }
@@ -274,6 +286,10 @@ impl<'t> Parser<'t> {
             let finding = Diagnostic::error("a block stands in braces", colon.span, "expected `{`");
             self.find(finding.help(String::from("write `{`, and `}` behind the block")));
             return Ok(self.take(Kind::LeftBrace).map(|brace| brace.span));
+        }
+        if self.take(Kind::Broken).is_some() {
+            // A text without an end took the brace with it.
+            return Ok(None);
         }
         let goes_on = self.token().first && self.kind() != Kind::End;
         let reported = self.expected(&format!("`{{` behind {before}"));
@@ -293,10 +309,26 @@ impl<'t> Parser<'t> {
         }
     }
 
-    /// Passes over the rest of a line.
+    /// Passes over the rest of a line, up to a brace that closes what is open.
     pub(super) fn pass_over_line(&mut self) {
-        while self.kind() != Kind::End && !self.token().first && self.kind() != Kind::RightBrace {
+        let mut depth = 0_usize;
+        while self.kind() != Kind::End && !self.token().first {
+            match self.kind() {
+                Kind::LeftBrace => depth += 1,
+                Kind::RightBrace if depth == 0 => return,
+                Kind::RightBrace => depth -= 1,
+                _ => {}
+            }
             self.bump();
+        }
+    }
+
+    /// The same, and over lines that go on with a condition: one of its mistakes has been reported.
+    pub(super) fn pass_over_condition(&mut self) {
+        self.pass_over_line();
+        while self.token().first && matches!(self.word(), Some("and" | "or")) {
+            self.bump();
+            self.pass_over_line();
         }
     }
 }

@@ -173,7 +173,7 @@ impl Parser<'_> {
             Ok(None)
         };
         if condition.is_err() {
-            self.pass_over_line();
+            self.pass_over_condition();
             return (condition, false);
         }
         if let Some(brace) = self.take(Kind::LeftBrace) {
@@ -221,7 +221,7 @@ impl Parser<'_> {
                     if self.token().span == start {
                         self.bump();
                     }
-                    self.pass_over_line();
+                    self.pass_over_condition();
                 }
             }
         }
@@ -253,17 +253,15 @@ impl Parser<'_> {
 
     /// Whether the actions of a rule end here.
     fn rule_ends(&self) -> bool {
-        match self.kind() {
-            Kind::RightBrace | Kind::End => true,
-            Kind::Word => {
-                self.word().is_some_and(|word| {
-                    words::ENTRIES.contains(&word)
-                        || (self.token().first
-                            && (nearest(word, ["rule", "observe"]).is_some() || word == "if"))
-                }) || self.item_interrupts()
-            }
-            _ => false,
+        let Some(word) = self.word() else {
+            return matches!(self.kind(), Kind::RightBrace | Kind::End);
+        };
+        if words::ACTIONS.contains(&word) {
+            return false;
         }
+        let begins_rule =
+            || self.is_word_ahead(1, "when") || word == "if" || nearest(word, ["rule", "observe"]).is_some();
+        words::ENTRIES.contains(&word) || (self.token().first && begins_rule()) || self.item_interrupts()
     }
 
     /// Whether the action may stand behind those; reports it otherwise.
