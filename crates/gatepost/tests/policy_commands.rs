@@ -128,7 +128,7 @@ fn a_file_that_is_not_there_says_so() {
         let (code, _, errors) = gatepost(folder.path(), &["policy", command, "none.policy"]);
         assert_eq!(
             (code, errors.as_str()),
-            (1, "gatepost: can't read none.policy: no such file\n"),
+            (1, "gatepost: cannot read none.policy: no such file\n"),
             "{command}"
         );
     }
