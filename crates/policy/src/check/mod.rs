@@ -9,6 +9,7 @@ mod expectations;
 mod lints;
 mod lists;
 mod literals;
+mod membership;
 mod names;
 mod reach;
 mod relay;
@@ -17,6 +18,7 @@ mod rules;
 mod sources;
 mod tables;
 mod text;
+mod text_tests;
 mod texts;
 
 use std::collections::BTreeSet;
