@@ -137,6 +137,8 @@ impl Problem {
     pub fn render(&self, coloured: bool) -> String {
         let places: Vec<Excerpt<'_>> = std::iter::once((&self.place, &self.label))
             .chain(self.also.as_ref().map(|(place, label)| (place, label)))
+            // Of a file that could not be read there is no text to point into.
+            .filter(|(place, label)| !(label.is_empty() && place.source.text.is_empty()))
             .map(|(place, label)| Excerpt {
                 name: &place.source.name,
                 text: &place.source.text,
