@@ -278,13 +278,13 @@ impl Policy {
         &self.checked.replies
     }
 
-    /// Reads facts that are given beside it, as `given` and tests write them: `fact = value`, one a line, with comments.
-    /// Of a source with one fact given, the others are what a test takes them for.
+    /// Reads facts that are given beside it, as `given` and tests write them: `fact = value`, one a line, with comments. The
+    /// last value of each counts. Of a source with one fact given, the others are what a test takes them for.
     ///
     /// # Errors
-    /// Everything that is wrong with the text, which is called `name`.
-    pub fn given(&self, name: &str, text: &str) -> Result<Vec<Given>, Refused> {
-        check::read_given(&self.files, &self.checked.sources, (name, text))
+    /// Everything that is wrong with the texts, each of which has its name in front.
+    pub fn given(&self, texts: &[(&str, &str)]) -> Result<Vec<Given>, Refused> {
+        check::read_given(&self.files, &self.checked.sources, texts)
     }
 
     /// Runs its tests.

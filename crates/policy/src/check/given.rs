@@ -1,6 +1,6 @@
 //! Facts that are given beside a policy: read and checked as those of its tests.
 
-use super::names::{Declared, Names, Numbering};
+use super::names::{Declared, Names};
 use super::{Checker, beside};
 use crate::policy::{Given, NoFiles, Refused};
 use crate::slot::{Origin, SlotInfo};
@@ -12,32 +12,34 @@ use crate::value::State;
 /// Why a fact is unsure that was given so.
 const GIVEN_UNSURE: &str = "given as unsure";
 
-/// The facts of `text`, for a policy of these files and sources; the last value of each counts. A source of which one fact
-/// is given has its other facts, too, as in a test.
+/// The facts of `texts`, each with its name, for a policy of these files and sources; the last value of each counts. A source
+/// of which one fact is given has its other facts, too, as in a test.
 pub(crate) fn read(
     files: &[SourceFile],
     sources: &[Source],
-    (name, text): (&str, &str),
+    texts: &[(&str, &str)],
 ) -> Result<Vec<Given>, Refused> {
-    let place = u16::try_from(files.len()).unwrap_or(u16::MAX);
-    let (facts, findings) = syntax::parse_facts(place, text);
     let mut reader = NoFiles;
     let mut checker = Checker {
-        files: files.iter().cloned().chain([SourceFile { name: name.into(), text: text.into() }]).collect(),
-        findings,
+        files: files.to_vec(),
         names: names(sources),
-        facts: Numbering::default(),
         sources: sources.to_vec(),
         setting_facts: true,
         ..Checker::of(&mut reader)
     };
     let mut given: Vec<Given> = Vec::new();
-    for fact in &facts {
-        let Some((slot, state)) = checker.given_fact(fact) else { continue };
-        let Some(info) = checker.facts.info(slot).cloned() else { continue };
-        let state = if matches!(state, State::Unsure(_)) { State::unsure(GIVEN_UNSURE) } else { state };
-        given.retain(|known| known.fact.name != info.name);
-        given.push(Given { fact: info, state });
+    for (name, text) in texts {
+        let place = u16::try_from(checker.files.len()).unwrap_or(u16::MAX);
+        checker.files.push(SourceFile { name: (*name).into(), text: (*text).into() });
+        let (facts, findings) = syntax::parse_facts(place, text);
+        checker.findings.extend(findings);
+        for fact in &facts {
+            let Some((slot, state)) = checker.given_fact(fact) else { continue };
+            let Some(info) = checker.facts.info(slot).cloned() else { continue };
+            let state = if matches!(state, State::Unsure(_)) { State::unsure(GIVEN_UNSURE) } else { state };
+            given.retain(|known| known.fact.name != info.name);
+            given.push(Given { fact: info, state });
+        }
     }
     if checker.has_errors() {
         return Err(Refused { files: checker.files, findings: checker.findings });
@@ -95,7 +97,7 @@ at recipient {
 
     fn shown(text: &str) -> Result<Vec<String>, Vec<String>> {
         let line = |given: Given| format!("{} = {}", given.fact.name, given.state);
-        match policy().given("facts", text) {
+        match policy().given(&[("facts", text)]) {
             Ok(given) => Ok(given.into_iter().map(line).collect()),
             Err(refused) => Err(refused
                 .findings
@@ -123,7 +125,8 @@ at recipient {
                 "zen.codes = ",
             ]
         );
-        let known = policy().given("facts", "zen.reason = \"see there\"\nper_client = 4").unwrap();
+        let known =
+            policy().given(&[("facts", "zen.reason = \"see there\""), ("more", "per_client = 4")]).unwrap();
         assert_eq!(known[1].state, State::Known(Value::Number(4)));
         assert!(
             known.iter().all(|given| &*given.fact.name != "zen.listed"),
