@@ -41,14 +41,13 @@ pub struct InForce {
 
 impl InForce {
     /// Puts `policy` in force, with the counts and the tables of `before` where the same is declared; what is wrong with a
-    /// table comes beside. Relative paths of tables start at the directory of the policy's file. Blocks on the disk.
+    /// table comes beside. Relative paths of tables start at the directory of the policy's `file`. Blocks on the disk.
     #[must_use]
-    pub fn new(policy: Policy, config: &Config, before: Option<&Self>) -> (Self, Vec<Problem>) {
+    pub fn new(policy: Policy, file: Option<&Path>, before: Option<&Self>) -> (Self, Vec<Problem>) {
         let (no_tables, no_rates) = (Tables::default(), Rates::default());
         let (old_tables, old_rates) =
             before.map_or((&no_tables, &no_rates), |before| (&before.tables, &before.rates));
-        let folder = config.policy.file.as_ref().and_then(|(path, _)| path.parent());
-        let folder = folder.unwrap_or(Path::new(""));
+        let folder = file.and_then(Path::parent).unwrap_or(Path::new(""));
         let (tables, problems) = Tables::of(policy.sources(), folder, old_tables);
         let rates = Rates::of(policy.sources(), policy.slots(), old_rates);
         let text = Arc::new(PolicyText::of(&policy));

@@ -13,7 +13,7 @@ use crate::clock;
 use crate::config::{self, Config, EarlyTalkers, Loaded, Parsed, Problem, STILL, Tables};
 use crate::facts::Services;
 use crate::mailboxes::Directory;
-use crate::policies::{self, InForce};
+use crate::policies::{self, Checked, InForce};
 
 /// How often a reload reads tables that are being written (ours).
 const READ_AGAIN_MAX: u32 = 5;
@@ -38,9 +38,33 @@ impl Site {
     /// beside.
     fn new(config: Config, policy: Policy, state: &Path, before: Option<&Self>) -> (Self, Vec<Problem>) {
         let services = Services::of(&config, &policy, state, before.map(|before| &*before.services));
-        let (policy, problems) = InForce::new(policy, &config, before.map(|before| &*before.policy));
+        let file = config.policy.file.as_ref().map(|(path, _)| path.as_path());
+        let (policy, problems) = InForce::new(policy, file, before.map(|before| &*before.policy));
         let site = Self::under(config, Arc::new(policy), Arc::new(services), state);
         (site, problems)
+    }
+
+    /// A site for rehearsals: that of `config`, with the policy of another file and its text instead if there is one. Nothing
+    /// is written, and the DNS is asked only if `asks_dns`. The warnings come beside. Blocks on the disk.
+    ///
+    /// # Errors
+    /// All problems of the policy.
+    pub fn rehearsing(
+        config: Config,
+        other: Option<(&Path, &str)>,
+        state: &Path,
+        asks_dns: bool,
+    ) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
+        let named = config.policy.file.as_ref().map(|(path, _)| path.as_path());
+        let Checked { policy, mut warnings } = match other {
+            Some((file, text)) => policies::check(file, text)?,
+            None => policies::load(&config)?,
+        };
+        let file = other.map(|(file, _)| file).or(named);
+        let (policy, problems) = InForce::new(policy, file, None);
+        warnings.extend(problems);
+        let services = Services::rehearsing(&config, asks_dns);
+        Ok((Self::under(config, Arc::new(policy), Arc::new(services), state), warnings))
     }
 
     fn under(config: Config, policy: Arc<InForce>, services: Arc<Services>, state: &Path) -> Self {

@@ -29,5 +29,5 @@ mod trial;
 pub mod value;
 
 pub use plan::RuleInfo;
-pub use policy::{Files, Loaded, NoFiles, Policy, Refused, ReplyTemplate};
+pub use policy::{Files, Given, Loaded, NoFiles, Policy, Refused, ReplyTemplate};
 pub use trial::TestResult;

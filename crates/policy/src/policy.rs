@@ -89,6 +89,15 @@ pub struct ReplyTemplate {
     pub by_rule: bool,
 }
 
+/// A fact that is given beside a policy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Given {
+    /// The fact; one that the policy never asks for, too.
+    pub fact: SlotInfo,
+    /// What it is.
+    pub state: State,
+}
+
 impl Policy {
     /// Loads a site's policy, whose main file is called `name` and holds `text`.
     ///
@@ -267,6 +276,15 @@ impl Policy {
     #[must_use]
     pub fn replies(&self) -> &[ReplyTemplate] {
         &self.checked.replies
+    }
+
+    /// Reads facts that are given beside it, as `given` and tests write them: `fact = value`, one a line, with comments. The
+    /// last value of each counts. Of a source with one fact given, the others are what a test takes them for.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the texts, each of which has its name in front.
+    pub fn given(&self, texts: &[(&str, &str)]) -> Result<Vec<Given>, Refused> {
+        check::read_given(&self.files, &self.checked.sources, texts)
     }
 
     /// Runs its tests.

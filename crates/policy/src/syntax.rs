@@ -25,3 +25,10 @@ pub fn parse(file: u16, text: &str) -> (ast::File, Vec<Diagnostic>) {
     let parsed = parser::parse(file, text);
     (parsed.tree, parsed.findings)
 }
+
+/// Reads facts and their values, one a line, as they stand between the braces of `given`: what they are, and what is wrong
+/// with them, in the order of the text.
+#[must_use]
+pub fn parse_facts(file: u16, text: &str) -> (Vec<ast::GivenFact>, Vec<Diagnostic>) {
+    parser::parse_facts(file, text)
+}

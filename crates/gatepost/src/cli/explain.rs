@@ -13,10 +13,11 @@ use smtp::time::WallTime;
 
 use super::SiteOptions;
 use super::recorded::{self, Coverage};
+use super::tried::{placed, write_tried};
 use crate::config::{Network, NetworkError};
 use crate::journal::DecisionId;
 use crate::journal::day::show_time;
-use crate::journal::explanation::{Decider, Explanation, RulePlace, Tried};
+use crate::journal::explanation::{Decider, Explanation};
 use crate::journal::record::{Chunk, Point};
 use crate::journal::store::{Hit, Reader, Search};
 
@@ -340,23 +341,4 @@ fn write_about(text: &mut String, explanation: &Explanation, before: Option<&Exp
             let _ = writeln!(text, "  {label:<11}{value}");
         }
     }
-}
-
-fn write_tried(text: &mut String, tried: &Tried) {
-    let mark = match (tried.answered, tried.observed) {
-        (true, _) => format!("  <- {}", tried.does),
-        (false, true) => String::from("  (observed only)"),
-        _ => String::new(),
-    };
-    let _ = writeln!(text, "    {:<8} {}{mark}", tried.outcome, placed(&tried.rule));
-    if !tried.condition.is_empty() {
-        let _ = writeln!(text, "             when {}", tried.condition);
-    }
-    for seen in &tried.facts {
-        let _ = writeln!(text, "             {} = {}", seen.name, seen.state);
-    }
-}
-
-fn placed(rule: &RulePlace) -> String {
-    rule.place.as_ref().map_or_else(|| rule.name.clone(), |place| format!("{} ({place})", rule.name))
 }

@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod codes;
+pub mod dialogue;
 pub mod explain;
 pub mod policy;
 pub mod queue;
@@ -11,6 +12,7 @@ mod recorded_tests;
 pub mod reference;
 pub mod replay;
 pub mod run;
+mod tried;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
@@ -54,6 +56,8 @@ enum Command {
     Check(check::Args),
     /// Explain reply codes, or list those usable in a refusal.
     Codes(codes::Args),
+    /// Play a session against a policy: the dialogue, and what each rule saw; nothing is stored or sent.
+    Dialogue(Box<dialogue::Args>),
     /// Explain a refusal by its id, a message by its queue id, or search for refusals.
     Explain(explain::Args),
     /// Decide recorded mail again by another policy, and show what would change.
@@ -75,6 +79,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args, &site),
         Command::Check(args) => check::run(&args, &site),
         Command::Codes(args) => codes::run(args),
+        Command::Dialogue(args) => dialogue::run(&args, &site),
         Command::Explain(args) => explain::run(&args, &site),
         Command::Replay(args) => replay::run(&args, &site),
         Command::Policy(args) => policy::run(&args, &site),

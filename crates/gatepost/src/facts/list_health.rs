@@ -11,7 +11,7 @@ use smtp::time::{Timestamp, WallTime};
 
 use super::dns_list::{DnsList, Listed, Listing, Trouble};
 use crate::clock;
-use crate::net::dns::Dns;
+use crate::net::dns::{Dns, DnsFailure};
 
 /// Look-ups in a row that fail before a list is switched off (ours).
 const FAILURES_MAX: u32 = 10;
@@ -111,6 +111,8 @@ impl ListHealth {
             let mut lists = self.lists();
             let health = lists.entry(Arc::clone(&list.zone)).or_default();
             match trouble {
+                // Who asks nobody learns nothing of the list.
+                Some(Trouble::Failure(DnsFailure::NotGiven)) => None,
                 Some(trouble) => health.failed(&trouble.to_string(), clock::wall()),
                 None => {
                     health.answered();

@@ -54,6 +54,21 @@ impl Services {
         }
     }
 
+    /// What a rehearsal asks under `config`: a greylist that begins empty and ends with it, and the DNS only if `asks_dns`.
+    /// Blocks on the disk.
+    #[must_use]
+    pub fn rehearsing(config: &Config, asks_dns: bool) -> Self {
+        let dns = if asks_dns { Dns::new(&config.dns) } else { Ok(Dns::silent(&config.dns)) };
+        Self {
+            dns: dns.map(Arc::new),
+            dns_settings: config.dns.clone(),
+            places: open_places(&config.geo),
+            geo: config.geo.clone(),
+            greylist: Some(Arc::new(Greylist::in_memory())),
+            lists: Arc::default(),
+        }
+    }
+
     /// The DNS.
     ///
     /// # Errors

@@ -15,6 +15,8 @@ use super::day::show_time;
 use super::effects::in_words;
 use super::record::{Answer, Chunk, Entry, Point};
 use super::texts::PolicyText;
+pub use super::tried::{RulePlace, Seen, Tried};
+use super::tried::{instead, name_in, place, tried};
 
 /// One decision and how it came about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -67,15 +69,6 @@ pub struct Explanation {
     pub notes: Vec<String>,
 }
 
-/// A rule and where it stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct RulePlace {
-    /// Its name.
-    pub name: String,
-    /// `file:line:column`.
-    pub place: Option<String>,
-}
-
 /// What the catalogue says of a refusal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CatalogueEntry {
@@ -85,34 +78,6 @@ pub struct CatalogueEntry {
     pub condition: &'static str,
     /// Where the RFCs describe that.
     pub section: &'static str,
-}
-
-/// A rule that was tried.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Tried {
-    /// The rule.
-    pub rule: RulePlace,
-    /// `yes`, `no`, `unsure` or `not told`.
-    pub outcome: &'static str,
-    /// Whether it answered.
-    pub answered: bool,
-    /// Whether it only watches.
-    pub observed: bool,
-    /// Its condition.
-    pub condition: String,
-    /// What it does.
-    pub does: String,
-    /// The facts that it saw.
-    pub facts: Vec<Seen>,
-}
-
-/// A fact that a rule saw.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Seen {
-    /// Its name.
-    pub name: String,
-    /// What was known of it.
-    pub state: String,
 }
 
 /// A policy that decided, and whether it can decide once more.
@@ -216,29 +181,7 @@ impl Decider {
             explanation.notes.push(note.to_owned());
         }
         let trace = policy.trace(stage, facts);
-        explanation.tried = trace
-            .steps
-            .iter()
-            .map(|step| {
-                let info = policy.rules().get(usize::from(step.rule.0));
-                let seen = step.facts.iter().map(|slot| Seen {
-                    name: policy
-                        .slots()
-                        .get(slot.index())
-                        .map_or_else(String::new, |info| info.name.to_string()),
-                    state: facts.get(*slot).to_string(),
-                });
-                Tried {
-                    rule: place(policy, step.rule),
-                    outcome: outcome(step.outcome),
-                    answered: step.decided,
-                    observed: info.is_some_and(|info| info.observe),
-                    condition: info.map_or_else(String::new, |info| info.condition.to_string()),
-                    does: info.map_or_else(String::new, |info| info.answer.to_string()),
-                    facts: seen.collect(),
-                }
-            })
-            .collect();
+        explanation.tried = tried(policy, &trace, facts);
         match &trace.decision {
             None => explanation.notes.push(String::from("not every fact that decided was recorded")),
             Some(decision)
@@ -252,14 +195,7 @@ impl Decider {
             Some(_) => {}
         }
         explanation.then = match trace.then {
-            Some(rule) => {
-                let does = policy
-                    .rules()
-                    .get(usize::from(rule.0))
-                    .map_or_else(String::new, |info| info.answer.to_string());
-                let RulePlace { name, place } = place(policy, rule);
-                Some(format!("{name} ({}) would have answered: {does}", place.unwrap_or_default()))
-            }
+            Some(rule) => Some(instead(policy, rule)),
             None if entry.answer.words().is_some() && trace.decision.is_some() => {
                 Some(String::from("no other rule would have answered: the stage would have been passed"))
             }
@@ -283,20 +219,6 @@ impl Decider {
     }
 }
 
-fn name_in(policy: &Policy, rule: RuleId) -> String {
-    policy.rules().get(usize::from(rule.0)).map_or_else(String::new, |info| info.name.to_string())
-}
-
-fn place(policy: &Policy, rule: RuleId) -> RulePlace {
-    let info = policy.rules().get(usize::from(rule.0));
-    let place = info.and_then(|info| {
-        let file = policy.files().get(usize::from(info.span.file))?;
-        let (line, column) = file.line_and_column(info.span.start);
-        Some(format!("{}:{line}:{column}", file.name))
-    });
-    RulePlace { name: name_in(policy, rule), place }
-}
-
 fn answer(answer: &Answer<'_>) -> String {
     match answer {
         Answer::Accept { relay: false } => String::from("accept"),
@@ -305,14 +227,5 @@ fn answer(answer: &Answer<'_>) -> String {
         Answer::Disconnect(words) => {
             format!("{} {} (and closed)", words.codes(), words.text.replace('\n', " / "))
         }
-    }
-}
-
-const fn outcome(truth: policy::evaluate::Truth) -> &'static str {
-    match truth {
-        policy::evaluate::Truth::Yes => "yes",
-        policy::evaluate::Truth::No => "no",
-        policy::evaluate::Truth::Unsure => "unsure",
-        policy::evaluate::Truth::NotTold => "not told",
     }
 }

@@ -20,6 +20,7 @@ mod settings;
 pub mod states;
 pub mod store;
 pub mod texts;
+pub mod tried;
 
 use std::fs;
 use std::os::unix::fs::DirBuilderExt as _;

@@ -42,6 +42,8 @@ pub enum DnsFailure {
     Bogus,
     /// No server could be reached.
     Network,
+    /// Nobody is asked, in a rehearsal.
+    NotGiven,
 }
 
 /// How there is nothing.
@@ -130,6 +132,7 @@ impl fmt::Display for DnsFailure {
             Self::Refused => "REFUSED",
             Self::Bogus => "DNSSEC validation failed",
             Self::Network => "no DNS server can be reached",
+            Self::NotGiven => "not given",
         })
     }
 }
@@ -139,7 +142,8 @@ impl std::error::Error for DnsFailure {}
 /// The DNS, as the configuration wants it asked.
 #[derive(Debug)]
 pub struct Dns {
-    resolver: TokioResolver,
+    /// Nobody is asked without one.
+    resolver: Option<TokioResolver>,
     answers: Answers,
     patience: Duration,
 }
@@ -170,7 +174,13 @@ impl Dns {
         let resolver =
             builder.build().map_err(|error| format!("the DNS resolver can't be set up: {error}"))?;
         let patience = settings.timeout.saturating_mul(settings.attempts.max(1));
-        Ok(Self { resolver, answers: Answers::new(settings.cache_entries), patience })
+        Ok(Self { resolver: Some(resolver), answers: Answers::new(settings.cache_entries), patience })
+    }
+
+    /// A DNS of which nobody asks anything: each look-up fails with [`DnsFailure::NotGiven`].
+    #[must_use]
+    pub fn silent(settings: &DnsSettings) -> Self {
+        Self { resolver: None, answers: Answers::new(settings.cache_entries), patience: settings.timeout }
     }
 
     /// Longest wait for one answer.
@@ -294,7 +304,8 @@ impl Dns {
         if let Some(answer) = self.answers.get(&question, clock::monotonic()) {
             return Ok(answer);
         }
-        let look_up = self.resolver.lookup(question.0.clone(), record_type);
+        let Some(resolver) = &self.resolver else { return Err(DnsFailure::NotGiven) };
+        let look_up = resolver.lookup(question.0.clone(), record_type);
         let outcome = tokio::time::timeout(self.patience, look_up).await.unwrap_or(Err(NetError::Timeout));
         let (answer, time_to_live) = understood(outcome, record_type)?;
         let answer = Arc::new(answer);

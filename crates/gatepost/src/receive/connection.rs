@@ -286,7 +286,7 @@ impl<S: Spool> Connection<S> {
             &site,
             &self.client,
             &self.session,
-            (envelope, &self.ruling.effects),
+            (envelope, self.ruling.effects()),
             (inspection, clock::wall()),
         )));
     }
@@ -296,7 +296,7 @@ impl<S: Spool> Connection<S> {
             Some(incoming) => {
                 let helo = self.session.hello_name().unwrap_or_default();
                 let site = self.reception.sites.current();
-                let effects = &self.ruling.effects;
+                let effects = self.ruling.effects();
                 let spool = &*self.reception.spool;
                 incoming.commit(spool, (&self.client, helo), &site, (envelope, effects)).await
             }
@@ -312,7 +312,7 @@ impl<S: Spool> Connection<S> {
                     reverse_path = %envelope.reverse_path,
                     recipients = envelope.recipients.len(),
                     size_octets,
-                    tags = self.ruling.effects.tags(),
+                    tags = self.ruling.effects().tags(),
                     "accepted"
                 );
                 self.ruling.stored(&self.session, queue_id);

@@ -3,16 +3,19 @@
 //! Invariants: a decision is one policy's from its first fact to its answer; what can't be found out in time is unsure; a
 //! fact of one recipient or message never reaches the next.
 
+use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use policy::decision::{Decision, Need, Step};
 use policy::facts::{Group, Scope};
+use policy::policy::Policy;
 use policy::slot::{Facts, Slot, SlotInfo};
 use policy::source::{Counted, SourceKind};
 use policy::stage::Stage;
 use policy::value::{State, Type};
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
+use tokio::time::Sleep;
 
 use super::mailbox_facts;
 use super::session_facts::{self, View};
@@ -31,6 +34,10 @@ pub(super) struct Judge {
     facts: Facts,
     tasks: JoinSet<Found>,
     running: Vec<Running>,
+    /// What is taken for true without being found out, in a rehearsal.
+    given: Vec<(Arc<str>, State)>,
+    /// Whether it finds out, too, what the rules behind an answer would have seen.
+    is_thorough: bool,
 }
 
 /// A group of facts that is being found out.
@@ -92,7 +99,30 @@ impl<'a> Case<'a> {
 impl Judge {
     pub(super) fn new(policy: Arc<InForce>) -> Self {
         let facts = Facts::new(policy.policy.slots().len());
-        Self { policy, facts, tasks: JoinSet::new(), running: Vec::new() }
+        Self {
+            policy,
+            facts,
+            tasks: JoinSet::new(),
+            running: Vec::new(),
+            given: Vec::new(),
+            is_thorough: false,
+        }
+    }
+
+    /// The same, for a rehearsal: of each stage it finds everything out that its rules can ask for.
+    pub(super) fn thorough(policy: Arc<InForce>) -> Self {
+        Self { is_thorough: true, ..Self::new(policy) }
+    }
+
+    /// Takes the fact for what is said, whatever would be found out.
+    pub(super) fn give(&mut self, name: &str, state: State) {
+        self.given.retain(|(known, _)| **known != *name);
+        self.given.push((Arc::from(name), state));
+    }
+
+    /// What the fact is given as, if it is.
+    pub(super) fn given(&self, name: &str) -> Option<&State> {
+        self.given.iter().find(|(known, _)| **known == *name).map(|(_, state)| state)
     }
 
     pub(super) fn policy(&self) -> &Arc<InForce> {
@@ -116,7 +146,8 @@ impl Judge {
             }
         }
         self.tasks.abort_all();
-        *self = Self { policy, facts, tasks: JoinSet::new(), running: Vec::new() };
+        let given = std::mem::take(&mut self.given);
+        *self = Self { facts, given, is_thorough: self.is_thorough, ..Self::new(policy) };
     }
 
     /// Forgets what is known, and being found out, of `scope` and of shorter ones.
@@ -139,7 +170,40 @@ impl Judge {
     /// Says what is known of the fact, if the policy can ask for it.
     pub(super) fn tell(&mut self, name: &str, state: State) {
         if let Some(slot) = self.policy.policy.slot(name) {
-            self.facts.set(slot, state);
+            self.learn(slot, state);
+        }
+    }
+
+    /// Takes what was found out, unless the fact is given.
+    fn learn(&mut self, slot: Slot, state: State) {
+        let given = match self.info(slot) {
+            Some(info) if !self.given.is_empty() => self.given(&info.name).cloned(),
+            _ => None,
+        };
+        self.facts.set(slot, given.unwrap_or(state));
+    }
+
+    /// Forgets the session's facts whose names begin so, and all that was found out from them.
+    pub(super) fn forget(&mut self, beginnings: &[&str]) {
+        let in_force = Arc::clone(&self.policy);
+        let policy = &in_force.policy;
+        let begins = |info: &SlotInfo| beginnings.iter().any(|beginning| info.name.starts_with(beginning));
+        let known = |slot: Slot| *self.facts.get(slot) != State::NotAsked;
+        if !(0..).map(Slot).zip(policy.slots()).any(|(slot, info)| begins(info) && known(slot)) {
+            return;
+        }
+        let gone = following(policy, &begins);
+        self.running.retain(|running| {
+            let stays = !gone.contains(&running.group);
+            if !stays {
+                running.task.abort();
+            }
+            stays
+        });
+        for (slot, info) in (0..).map(Slot).zip(policy.slots()) {
+            if begins(info) || gone.contains(&info.group) {
+                self.facts.set(slot, State::NotAsked);
+            }
         }
     }
 
@@ -153,7 +217,7 @@ impl Judge {
             let count = in_force.rates.count(place, source, &self.facts, clock::monotonic());
             let slots = (0..).map(Slot).zip(in_force.policy.slots());
             if let Some((slot, _)) = slots.into_iter().find(|(_, info)| info.group == group) {
-                self.facts.set(slot, count);
+                self.learn(slot, count);
             }
         }
     }
@@ -188,9 +252,9 @@ impl Judge {
         }
         self.know(stage, case);
         let mut timer = None;
-        loop {
+        let decision = loop {
             let Need { now, soon } = match self.policy.policy.step(stage, &self.facts) {
-                Step::Decided(decision) => return decision,
+                Step::Decided(decision) => break decision,
                 Step::Need(need) => need,
             };
             for slot in now.iter().chain(&soon) {
@@ -199,20 +263,32 @@ impl Judge {
                 }
             }
             let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(case.deadline)));
-            while now.iter().any(|slot| self.is_awaited(*slot)) {
-                tokio::select! {
-                    Some(found) = self.tasks.join_next_with_id() => {
-                        self.take(found);
-                        // What waited for a key may have it now.
-                        now.iter().chain(&soon).for_each(|slot| self.find_out(*slot, case, 0));
-                    }
-                    () = &mut *timer => self.give_up(&now),
+            self.gather(&now, &soon, case, timer.as_mut()).await;
+        };
+        if self.is_thorough {
+            let all = self.policy.policy.needs(stage).to_vec();
+            all.iter().for_each(|slot| self.find_out(*slot, case, 0));
+            let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(case.deadline)));
+            self.gather(&all, &[], case, timer.as_mut()).await;
+        }
+        decision
+    }
+
+    /// Waits until it is known what is asked for `now`, or the time is up: then it is unsure.
+    async fn gather(&mut self, now: &[Slot], soon: &[Slot], case: &Case<'_>, mut timer: Pin<&mut Sleep>) {
+        while now.iter().any(|slot| self.is_awaited(*slot)) {
+            tokio::select! {
+                Some(found) = self.tasks.join_next_with_id() => {
+                    self.take(found);
+                    // What waited for a key may have it now.
+                    now.iter().chain(soon).for_each(|slot| self.find_out(*slot, case, 0));
                 }
+                () = &mut timer => self.give_up(now),
             }
-            for slot in now {
-                if *self.facts.get(slot) == State::NotAsked {
-                    self.facts.set(slot, State::unsure("cannot be found out"));
-                }
+        }
+        for slot in now {
+            if *self.facts.get(*slot) == State::NotAsked {
+                self.facts.set(*slot, State::unsure("cannot be found out"));
             }
         }
     }
@@ -244,6 +320,10 @@ impl Judge {
         let policy = &in_force.policy;
         let Some(info) = policy.slots().get(slot.index()) else { return };
         if *self.facts.get(slot) != State::NotAsked || depth > KEY_DEPTH_MAX {
+            return;
+        }
+        if let Some(given) = self.given(&info.name) {
+            self.facts.set(slot, given.clone());
             return;
         }
         match info.group {
@@ -293,7 +373,7 @@ impl Judge {
         };
         self.running.swap_remove(place);
         for (slot, state) in states {
-            self.facts.set(slot, state);
+            self.learn(slot, state);
         }
     }
 
@@ -317,6 +397,29 @@ impl Judge {
 
     fn info(&self, slot: Slot) -> Option<&SlotInfo> {
         self.policy.policy.slots().get(slot.index())
+    }
+}
+
+/// The groups of the facts that begin so, and those that are found out from them: a source may have another's fact as its
+/// key, and the score has those of all lists.
+fn following(policy: &Policy, begins: &impl Fn(&SlotInfo) -> bool) -> Vec<Group> {
+    let mut gone: Vec<Group> = Vec::new();
+    loop {
+        let before = gone.len();
+        for info in policy.slots() {
+            let follows = |key: &Slot| {
+                let key = policy.slots().get(key.index());
+                key.is_some_and(|key| begins(key) || gone.contains(&key.group))
+            };
+            let goes = info.group != Group::Session
+                && (begins(info) || facts::keys(policy, info.group).iter().any(follows));
+            if goes && !gone.contains(&info.group) {
+                gone.push(info.group);
+            }
+        }
+        if gone.len() == before {
+            return gone;
+        }
     }
 }
 

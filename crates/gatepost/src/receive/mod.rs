@@ -5,6 +5,7 @@
 mod admission;
 mod connection;
 mod decide;
+mod deliberation;
 mod effects;
 mod incoming;
 mod inspection;
@@ -12,6 +13,7 @@ mod judge;
 mod listener;
 mod mailbox_facts;
 mod output;
+pub mod rehearsal;
 mod results;
 mod ruling;
 mod session_facts;

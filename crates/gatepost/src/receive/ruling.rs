@@ -1,13 +1,10 @@
 //! A session's decisions: asked of its judge, carried out where they touch a message, and journalled.
 //!
-//! Invariants: every 4yz and 5yz that goes out has an id, and the journal has the id; a policy is changed between two
-//! transactions only.
+//! Invariants: every 4yz and 5yz that goes out has an id, and the journal has the id.
 
 use std::sync::Arc;
 
 use policy::decision::{Decision as Judgement, Verdict};
-use policy::facts::Scope;
-use policy::source::Counted;
 use policy::stage::Stage;
 use queue::queue_id::QueueId;
 use queue::spool::Spool;
@@ -16,22 +13,20 @@ use smtp::server::{Decision, Question, Session};
 
 use super::Reception;
 use super::decide::{self, Client};
+use super::deliberation::{Decided, Deliberation};
 use super::effects::Effects;
 use super::incoming::Incoming;
-use super::judge::{Case, Judge};
+use super::judge::Judge;
 use super::results::{self, Asked};
-use super::session_facts::{View, address_text};
+use super::session_facts::{Around, address_text};
 use crate::clock;
-use crate::facts::Verified;
 use crate::journal::{About, Peer, SessionLog};
 use crate::site::Site;
 
 /// What decides in one session, and what it has decided.
 pub(super) struct Ruling {
-    judge: Judge,
+    deliberation: Deliberation,
     log: SessionLog,
-    verified: Arc<Verified>,
-    pub(super) effects: Effects,
     /// The mailboxes of the envelope, as the journal has them.
     reverse_path: Option<String>,
     recipient: Option<String>,
@@ -45,10 +40,8 @@ impl Ruling {
     pub(super) fn new<S: Spool>(reception: &Reception<S>, site: &Site, peer: Peer) -> Self {
         let journal = &reception.journal;
         Self {
-            judge: Judge::new(Arc::clone(&site.policy)),
+            deliberation: Deliberation::new(Judge::new(Arc::clone(&site.policy))),
             log: journal.session(&site.policy.text, peer, clock::wall()),
-            verified: Arc::default(),
-            effects: Effects::default(),
             reverse_path: None,
             recipient: None,
             marked: false,
@@ -58,7 +51,12 @@ impl Ruling {
 
     /// The policy in force for the session.
     pub(super) fn policy(&self) -> &policy::policy::Policy {
-        &self.judge.policy().policy
+        &self.deliberation.judge.policy().policy
+    }
+
+    /// What the policy does with the message besides answering.
+    pub(super) const fn effects(&self) -> &Effects {
+        &self.deliberation.effects
     }
 
     /// Answers a question of the session.
@@ -80,23 +78,12 @@ impl Ruling {
             return Decision::Refuse(entry.refuse(&values));
         }
         self.begin(stage, &site, session);
-        let message = incoming.as_deref_mut().filter(|_| stage == Stage::Message).map(|incoming| {
-            let inspected = incoming.inspected();
-            for (name, state) in inspected.content.into_iter().flat_map(|found| found.by_name()) {
-                self.judge.tell(&name, state);
-            }
-            inspected.signed
-        });
-        let view = View::new(&site, client, session, (reception, incoming.as_deref(), question));
-        let case = Case::new(&site.services, view, (message.flatten(), &self.verified));
-        let (judgement, decision) =
-            decide::decide(&mut self.judge, stage, &case, &*reception.spool, question).await;
-        if stage == Stage::Recipient && is_permanent(&judgement) {
-            self.judge.count(Counted::Refusals, &case);
-        }
-        drop(case);
-        let accepted = session.envelope().map_or(0, |envelope| envelope.recipients.len());
-        let wait = self.effects.add(stage, accepted, &judgement.effects);
+        let around =
+            Around { site: &site, client, connections: &reception.admission, quota: &reception.quota };
+        let spool = &*reception.spool;
+        let deciding =
+            self.deliberation.decide(stage, (around, spool), session, incoming.as_deref_mut(), question);
+        let Decided { judgement, decision, wait } = deciding.await;
         if !wait.is_zero() {
             tokio::time::sleep(wait).await;
         }
@@ -106,31 +93,22 @@ impl Ruling {
         self.record(reception, session, stage, (&judgement, decision))
     }
 
-    /// Forgets what was known of the recipient, message or transaction before.
+    /// Forgets what was known before, and notes whom the stage is about.
     fn begin(&mut self, stage: Stage, site: &Site, session: &Session) {
+        if self.deliberation.begin(stage, &site.policy) {
+            self.log.decided_by(&site.policy.text);
+        }
         match stage {
             Stage::Mail => {
-                if !Arc::ptr_eq(self.judge.policy(), &site.policy) {
-                    self.judge.change_policy(Arc::clone(&site.policy));
-                    self.log.decided_by(&site.policy.text);
-                }
-                self.judge.clear(Scope::Transaction);
-                self.effects.clear();
-                self.verified = Arc::default();
                 self.recipient = None;
                 let path = session.envelope().map(|envelope| &envelope.reverse_path);
                 self.reverse_path = path.map(|path| path.mailbox().map(address_text).unwrap_or_default());
             }
             Stage::Recipient => {
-                self.judge.clear(Scope::Recipient);
                 self.recipient = session.candidate().map(|candidate| decide::plain(&candidate.forward_path));
             }
-            Stage::Data => {
-                self.judge.clear(Scope::Message);
-                self.recipient = None;
-            }
-            Stage::Verify => self.judge.clear(Scope::Inquiry),
-            Stage::Connect | Stage::Helo | Stage::Auth | Stage::Message => {}
+            Stage::Data => self.recipient = None,
+            Stage::Connect | Stage::Helo | Stage::Auth | Stage::Message | Stage::Verify => {}
         }
     }
 
@@ -158,7 +136,7 @@ impl Ruling {
             reverse_path: self.reverse_path.as_deref(),
             recipient: self.recipient.as_deref(),
         };
-        self.log.decision(clock::wall(), stage, about, (judgement, self.judge.facts()), id);
+        self.log.decision(clock::wall(), stage, about, (judgement, self.deliberation.judge.facts()), id);
         let Some(id) = id else { return decision };
         self.marked = true;
         let mark = |refusal: Refusal| {
@@ -210,7 +188,7 @@ impl Ruling {
             About { helo: session.hello_name(), reverse_path, recipient: None },
             queue_id,
         );
-        self.effects.clear();
+        self.deliberation.effects.clear();
     }
 
     /// Notes that a transaction ended without a message that was stored.
@@ -230,18 +208,8 @@ impl Ruling {
         }
         if site.config.policy.authentication_results {
             let asked = Asked { site, client, session, sender: self.reverse_path.as_deref() };
-            incoming.prepend(&results::fields(&asked, &self.verified, &self.judge));
+            incoming.prepend(&results::fields(&asked, &self.deliberation.verified, &self.deliberation.judge));
         }
-        incoming.prepend(&self.effects.fields());
-    }
-}
-
-/// Whether the recipient was refused for good.
-fn is_permanent(judgement: &Judgement) -> bool {
-    match &judgement.verdict {
-        Verdict::Refuse(refusal) | Verdict::Disconnect(refusal) => {
-            refusal.reply().code().severity() == Severity::Permanent
-        }
-        Verdict::Accept { .. } => false,
+        incoming.prepend(&self.effects().fields());
     }
 }

@@ -11,13 +11,22 @@ use policy::value::{State, Value};
 use smtp::address::{Domain, ForwardPath, Mailbox, ReversePath};
 use smtp::server::{Question, Session};
 
-use super::Reception;
 use super::admission::Admission;
 use super::decide::Client;
-use super::incoming::Incoming;
 use crate::clock;
 use crate::mailboxes::{Meaning, QuotaUsage, Standing, domain_key};
 use crate::site::Site;
+
+/// The server around a session.
+#[derive(Clone, Copy)]
+pub(super) struct Around<'a> {
+    pub(super) site: &'a Site,
+    pub(super) client: &'a Client,
+    /// Who is connected.
+    pub(super) connections: &'a Admission,
+    /// How full mailboxes are.
+    pub(super) quota: &'a QuotaUsage,
+}
 
 /// What is looked at for a fact.
 pub(super) struct View<'a> {
@@ -34,6 +43,8 @@ pub(super) struct View<'a> {
     quota: &'a QuotaUsage,
     /// What the recipient's address is here; found when it is first asked for.
     address: OnceLock<Option<Address<'a>>>,
+    /// Whether the recipient's domain is taken for one that is served here.
+    is_local: bool,
 }
 
 /// What a recipient's address is here.
@@ -43,17 +54,15 @@ pub(super) struct Address<'a> {
 }
 
 impl<'a> View<'a> {
-    /// What is looked at for the facts of a question.
-    pub(super) fn new<S>(
-        site: &'a Site,
-        client: &'a Client,
+    /// What is looked at for the facts of a question; of a message that is there, how many Received fields it has.
+    pub(super) fn new(
+        Around { site, client, connections, quota }: Around<'a>,
         session: &'a Session,
-        (reception, incoming, question): (&'a Reception<S>, Option<&Incoming>, &'a Question),
+        received_fields: u32,
+        question: &'a Question,
     ) -> Self {
         let message = match question {
-            Question::Message { size_octets } => {
-                Some((*size_octets, incoming.map_or(0, Incoming::received_fields)))
-            }
+            Question::Message { size_octets } => Some((*size_octets, received_fields)),
             _ => None,
         };
         let inquiry = match question {
@@ -65,12 +74,18 @@ impl<'a> View<'a> {
             site,
             client,
             session,
-            connections: &reception.admission,
+            connections,
             message,
             inquiry,
-            quota: &reception.quota,
+            quota,
             address: OnceLock::new(),
+            is_local: false,
         }
+    }
+
+    /// The same, with the recipient's domain taken for one that is served here if `is_local`.
+    pub(super) fn taking_for_local(self, is_local: bool) -> Self {
+        Self { is_local, ..self }
     }
 
     /// What the recipient's address is here; `None` where no recipient is decided upon.
@@ -78,7 +93,11 @@ impl<'a> View<'a> {
         let find = || {
             let path = &self.session.candidate()?.forward_path;
             let directory = &self.site.directory;
-            Some(Address { meaning: directory.meaning(path), standing: directory.standing(path) })
+            let meaning = match directory.meaning(path) {
+                Meaning::NotLocal if self.is_local => Meaning::Unknown,
+                meaning => meaning,
+            };
+            Some(Address { meaning, standing: directory.standing(path) })
         };
         self.address.get_or_init(find).as_ref()
     }

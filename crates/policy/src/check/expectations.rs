@@ -126,7 +126,7 @@ impl<'a> Checker<'a> {
     }
 
     /// The fact and what a test says of it.
-    fn given_fact(&mut self, fact: &GivenFact) -> Option<(Slot, State)> {
+    pub(super) fn given_fact(&mut self, fact: &GivenFact) -> Option<(Slot, State)> {
         let slot = self.fact(&fact.fact)?;
         let info = self.facts.info(slot)?.clone();
         let several = matches!(info.value_type, Type::Texts | Type::Addresses);

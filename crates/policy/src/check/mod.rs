@@ -6,6 +6,7 @@
 mod answers;
 mod condition;
 mod expectations;
+mod given;
 mod lints;
 mod lists;
 mod literals;
@@ -24,6 +25,7 @@ mod texts;
 use std::collections::BTreeSet;
 
 pub(crate) use expectations::beside;
+pub(crate) use given::read as read_given;
 use names::{Declared, Definition, Names, Numbering};
 pub(crate) use sources::keys;
 
@@ -101,27 +103,38 @@ pub(crate) fn check(site: Option<(&str, &str)>, reader: &mut dyn Files) -> Outco
     let policy_files = read.files.len();
     let mut checker = Checker {
         files: read.files,
-        reader,
         findings: read.findings,
-        names: Names::default(),
-        facts: Numbering::default(),
-        sources: Vec::new(),
-        greylist: None,
-        plan: Plan::default(),
-        infos: Vec::new(),
-        replies: Vec::new(),
-        compared: Vec::new(),
-        answer_like: Vec::new(),
         incomplete: !read.spoilt.is_empty(),
         spoilt: read.spoilt,
-        setting_facts: false,
-        in_builtin: false,
+        ..Checker::of(reader)
     };
     let trials = checker.run(&read.builtin, &read.site);
     checker.finish(policy_files, trials)
 }
 
 impl<'a> Checker<'a> {
+    /// A checker that has seen nothing yet.
+    fn of(reader: &'a mut dyn Files) -> Self {
+        Self {
+            files: Vec::new(),
+            reader,
+            findings: Vec::new(),
+            names: Names::default(),
+            facts: Numbering::default(),
+            sources: Vec::new(),
+            greylist: None,
+            plan: Plan::default(),
+            infos: Vec::new(),
+            replies: Vec::new(),
+            compared: Vec::new(),
+            answer_like: Vec::new(),
+            spoilt: BTreeSet::new(),
+            incomplete: false,
+            setting_facts: false,
+            in_builtin: false,
+        }
+    }
+
     fn run(&mut self, builtin: &'a [Item], site: &'a [Item]) -> Vec<Trial> {
         self.declare(builtin);
         self.declare(site);

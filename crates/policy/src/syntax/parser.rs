@@ -11,7 +11,7 @@ mod literal;
 mod stage;
 mod trial;
 
-use super::ast::{File, Item};
+use super::ast::{File, GivenFact, Item};
 use super::lexer::{self, Comment, Kind, Token};
 use super::{limits, words};
 use crate::diagnostic::Diagnostic;
@@ -93,7 +93,28 @@ pub(super) fn parse(file: u16, text: &str) -> Parsed {
             parser.at += 1;
         }
     }
-    let mut findings = parser.findings;
+    let findings = bounded(parser.findings);
+    Parsed { tree, findings, tokens: parser.tokens, comments, lines: parser.lines }
+}
+
+/// Reads facts and their values alone, as they stand in the block of `given`.
+pub(super) fn parse_facts(file: u16, text: &str) -> (Vec<GivenFact>, Vec<Diagnostic>) {
+    if text.len() > limits::FILE_OCTETS {
+        let label = format!("expected at most {} octets, here are {}", limits::FILE_OCTETS, text.len());
+        let span = Span { file, start: 0, end: 0 };
+        return (Vec::new(), vec![Diagnostic::error("the file is too long", span, label)]);
+    }
+    let lexer::Tokens { tokens, findings, .. } = lexer::tokens(file, text);
+    let mut parser = Parser { text, tokens, at: 0, findings, nesting: 0, lines: Vec::new() };
+    let mut facts = Vec::new();
+    while parser.kind() != Kind::End && parser.findings.len() <= limits::FINDINGS {
+        facts.extend(parser.lone_fact());
+    }
+    (facts, bounded(parser.findings))
+}
+
+/// At most [`limits::FINDINGS`], in the order of the text.
+fn bounded(mut findings: Vec<Diagnostic>) -> Vec<Diagnostic> {
     if findings.len() > limits::FINDINGS {
         findings.truncate(limits::FINDINGS);
         if let Some(last) = findings.last_mut() {
@@ -101,7 +122,7 @@ pub(super) fn parse(file: u16, text: &str) -> Parsed {
         }
     }
     findings.sort_by_key(|finding| finding.span.start);
-    Parsed { tree, findings, tokens: parser.tokens, comments, lines: parser.lines }
+    findings
 }
 
 impl Parser<'_> {

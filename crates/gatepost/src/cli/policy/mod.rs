@@ -72,7 +72,7 @@ fn load(file: &Path) -> anyhow::Result<Result<Loaded, Refused>> {
 }
 
 /// Writes findings to standard error, in colour on a terminal.
-fn tell(findings: &[Diagnostic], files: &[SourceFile]) {
+pub(super) fn tell(findings: &[Diagnostic], files: &[SourceFile]) {
     let mut stderr = std::io::stderr();
     let coloured = stderr.is_terminal();
     for finding in findings {

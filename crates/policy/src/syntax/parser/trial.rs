@@ -63,6 +63,16 @@ impl Parser<'_> {
         }
     }
 
+    /// A fact where nothing but facts stands; behind a mistake, nothing, and the next line is next.
+    pub(super) fn lone_fact(&mut self) -> Option<GivenFact> {
+        let before = self.at;
+        let fact = self.given_fact();
+        if fact.is_err() {
+            self.pass_over_step(before);
+        }
+        fact.ok()
+    }
+
     fn given_fact(&mut self) -> Outcome<GivenFact> {
         if self.is_word("expect") {
             let advice = String::from("say the stage first: at recipient expect accept");

@@ -1,0 +1,111 @@
+//! What is decided in one session: each question by the policy, with what it had done to the message beside.
+//!
+//! Invariants: a policy is changed between two transactions only; nothing here writes, waits for the client or is kept
+//! beyond the session, so that a session can be rehearsed by the same code that serves one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use policy::decision::{Decision as Judgement, Verdict};
+use policy::facts::Scope;
+use policy::source::Counted;
+use policy::stage::Stage;
+use policy::value::State;
+use queue::spool::Spool;
+use smtp::reply::Severity;
+use smtp::server::{Decision, Question, Session};
+
+use super::decide;
+use super::effects::Effects;
+use super::incoming::Incoming;
+use super::judge::{Case, Judge};
+use super::session_facts::{Around, View};
+use crate::facts::Verified;
+use crate::policies::InForce;
+
+/// What decides in one session, and what has come of it so far.
+pub(super) struct Deliberation {
+    pub(super) judge: Judge,
+    pub(super) verified: Arc<Verified>,
+    pub(super) effects: Effects,
+}
+
+/// What came of a question.
+pub(super) struct Decided {
+    /// What the policy said.
+    pub(super) judgement: Judgement,
+    /// What the session is told.
+    pub(super) decision: Decision,
+    /// How long the reply is to wait.
+    pub(super) wait: Duration,
+}
+
+impl Deliberation {
+    pub(super) fn new(judge: Judge) -> Self {
+        Self { judge, verified: Arc::default(), effects: Effects::default() }
+    }
+
+    /// Forgets what was known of the hello, recipient, message or transaction before; says whether `policy` is another
+    /// one from here on.
+    pub(super) fn begin(&mut self, stage: Stage, policy: &Arc<InForce>) -> bool {
+        match stage {
+            Stage::Helo => self.judge.forget(&["helo."]),
+            Stage::Mail => {
+                let changes = !Arc::ptr_eq(self.judge.policy(), policy);
+                if changes {
+                    self.judge.change_policy(Arc::clone(policy));
+                }
+                self.judge.clear(Scope::Transaction);
+                self.effects.clear();
+                self.verified = Arc::default();
+                return changes;
+            }
+            Stage::Recipient => self.judge.clear(Scope::Recipient),
+            Stage::Data => self.judge.clear(Scope::Message),
+            Stage::Verify => self.judge.clear(Scope::Inquiry),
+            Stage::Connect | Stage::Auth | Stage::Message => {}
+        }
+        false
+    }
+
+    /// Decides a question of `stage`.
+    pub(super) async fn decide<S: Spool>(
+        &mut self,
+        stage: Stage,
+        (around, spool): (Around<'_>, &S),
+        session: &Session,
+        incoming: Option<&mut Incoming>,
+        question: &Question,
+    ) -> Decided {
+        let received_fields = incoming.as_deref().map_or(0, Incoming::received_fields);
+        let message = incoming.filter(|_| stage == Stage::Message).and_then(|incoming| {
+            let inspected = incoming.inspected();
+            for (name, state) in inspected.content.into_iter().flat_map(|found| found.by_name()) {
+                self.judge.tell(&name, state);
+            }
+            inspected.signed
+        });
+        let services = &around.site.services;
+        let is_local = self.judge.given("recipient.local_domain") == Some(&State::yes_or_no(true));
+        let view = View::new(around, session, received_fields, question).taking_for_local(is_local);
+        let case = Case::new(services, view, (message, &self.verified));
+        let (judgement, decision) = decide::decide(&mut self.judge, stage, &case, spool, question).await;
+        if stage == Stage::Recipient && is_permanent(&judgement) {
+            self.judge.count(Counted::Refusals, &case);
+        }
+        drop(case);
+        let accepted = session.envelope().map_or(0, |envelope| envelope.recipients.len());
+        let wait = self.effects.add(stage, accepted, &judgement.effects);
+        Decided { judgement, decision, wait }
+    }
+}
+
+/// Whether the recipient was refused for good.
+fn is_permanent(judgement: &Judgement) -> bool {
+    match &judgement.verdict {
+        Verdict::Refuse(refusal) | Verdict::Disconnect(refusal) => {
+            refusal.reply().code().severity() == Severity::Permanent
+        }
+        Verdict::Accept { .. } => false,
+    }
+}
