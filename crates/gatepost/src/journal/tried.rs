@@ -4,6 +4,7 @@ use policy::Policy;
 use policy::decision::RuleId;
 use policy::slot::Facts;
 use policy::trace::Trace;
+use policy::value::State;
 use serde::Serialize;
 
 /// A rule and where it stands.
@@ -53,7 +54,7 @@ pub fn tried(policy: &Policy, trace: &Trace, facts: &Facts) -> Vec<Tried> {
             let info = policy.rules().get(usize::from(step.rule.0));
             let seen = step.facts.iter().map(|slot| Seen {
                 name: policy.slots().get(slot.index()).map_or_else(String::new, |info| info.name.to_string()),
-                state: facts.get(*slot).to_string(),
+                state: shown(facts.get(*slot)),
             });
             Tried {
                 rule: place(policy, step.rule),
@@ -66,6 +67,12 @@ pub fn tried(policy: &Policy, trace: &Trace, facts: &Facts) -> Vec<Tried> {
             }
         })
         .collect()
+}
+
+/// What is known of a fact; no text and no value at all can be seen, too.
+fn shown(state: &State) -> String {
+    let text = state.to_string();
+    if text.is_empty() { String::from("(empty)") } else { text }
 }
 
 /// What the rule would have done instead of the one that answered.

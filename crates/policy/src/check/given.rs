@@ -42,6 +42,7 @@ pub(crate) fn read(
         }
     }
     if checker.has_errors() {
+        checker.findings.sort_by_key(|finding| (finding.span.file, finding.span.start));
         return Err(Refused { files: checker.files, findings: checker.findings });
     }
     let others = siblings(&mut checker, &given);

@@ -64,7 +64,7 @@ pub(super) fn folded(text: &str) -> Option<String> {
 }
 
 /// How a value of the wrong kind would be written for the fact.
-fn advice(info: &SlotInfo, literal: &LiteralValue) -> Option<String> {
+fn advice(info: &SlotInfo, literal: &LiteralValue, is_given: bool) -> Option<String> {
     match (one_of(info.value_type), literal) {
         (Type::Number, LiteralValue::Text(text)) => {
             text.trim().parse::<i64>().ok().map(|number| format!("without the quotes: {number}"))
@@ -89,6 +89,7 @@ fn advice(info: &SlotInfo, literal: &LiteralValue) -> Option<String> {
         (Type::Text, LiteralValue::Network(Network { address, .. })) => {
             Some(format!("in quotes: \"{address}\""))
         }
+        (Type::Boolean, _) if is_given => Some(format!("write `{} = yes` or `{0} = no`", info.name)),
         (Type::Boolean, _) => Some(format!("write `{} is yes` or `{0} is no`", info.name)),
         (Type::Choice(words), LiteralValue::Text(text)) => words
             .iter()
@@ -128,11 +129,11 @@ impl Checker<'_> {
                 }
                 _ => format!("`{}` is {wanted}, this is {found}", info.name),
             };
-            self.report(
-                Diagnostic::error(title, literal.span, found)
-                    .also(subject, wanted)
-                    .help(advice(&info, &literal.node)),
-            );
+            self.report(Diagnostic::error(title, literal.span, found).also(subject, wanted).help(advice(
+                &info,
+                &literal.node,
+                self.setting_facts,
+            )));
         }
         value
     }

@@ -17,7 +17,7 @@ use crate::policy_files;
 const HELO: &str = "client.example";
 
 /// The address that it has where none is given (RFC 5737).
-const CLIENT: &str = "192.0.2.1";
+const CLIENT: &str = "203.0.113.1";
 
 /// What stands in for a message of which facts are given.
 const STAND_IN: &[u8] = b"Subject: a stand-in\r\n\r\n.\r\n";

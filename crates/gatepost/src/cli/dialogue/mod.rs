@@ -5,8 +5,6 @@ mod facts;
 mod page;
 mod report;
 mod script;
-#[cfg(test)]
-mod tests;
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr};
@@ -56,7 +54,7 @@ pub struct Args {
     /// The policy; without it that of the configuration, or the built-in one.
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
-    /// The client's address, with its port if that matters. [default: 192.0.2.1]
+    /// The client's address, with its port if that matters. [default: 203.0.113.1]
     #[arg(long, value_name = "IP[:PORT]", value_parser = parse_client)]
     client: Option<SocketAddr>,
     /// The name in EHLO. [default: client.example]

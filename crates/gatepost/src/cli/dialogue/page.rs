@@ -28,7 +28,8 @@ pub(super) fn page(report: &Report) -> String {
             }
             Step::Server(said) => {
                 for line in &said.lines {
-                    let _ = writeln!(text, "S: {line}");
+                    // A 334 without a challenge ends in a blank.
+                    let _ = writeln!(text, "S: {}", line.trim_end());
                 }
                 text.push('\n');
             }

@@ -208,7 +208,8 @@ impl Report {
             ));
         }
         if unplayed > 0 {
-            notes.push(format!("the server closed, and {unplayed} lines were not played"));
+            let lines = if unplayed == 1 { "line was" } else { "lines were" };
+            notes.push(format!("the server closed, and {unplayed} {lines} not played"));
         }
         if about.auth_rules {
             notes.push(String::from("rules at auth were not tried: the server decides nothing there"));
