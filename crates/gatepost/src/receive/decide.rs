@@ -53,7 +53,7 @@ pub(super) const fn stage(question: &Question) -> Option<Stage> {
         Question::Recipient => Stage::Recipient,
         Question::Data => Stage::Data,
         Question::Message { .. } => Stage::Message,
-        Question::Verify(_) | Question::Expand(_) => Stage::Verify,
+        Question::Verify(_) | Question::VerifyConcealed(_) | Question::Expand(_) => Stage::Verify,
         Question::Status => return None,
     })
 }
@@ -94,7 +94,11 @@ fn accepted(case: &Case<'_>, relay: bool, spool: &impl Spool, question: &Questio
         Question::Message { size_octets } => room(spool, Some(*size_octets)),
         Question::Verify(text) => verify(view.site, view.client, text),
         Question::Expand(text) => expand(view.site, text),
-        Question::Client { .. } | Question::Hello | Question::Data | Question::Status => Decision::Accept,
+        Question::Client { .. }
+        | Question::Hello
+        | Question::Data
+        | Question::Status
+        | Question::VerifyConcealed(_) => Decision::Accept,
     }
 }
 

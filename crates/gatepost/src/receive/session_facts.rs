@@ -66,7 +66,7 @@ impl<'a> View<'a> {
             _ => None,
         };
         let inquiry = match question {
-            Question::Verify(text) => Some(("vrfy", text.as_str())),
+            Question::Verify(text) | Question::VerifyConcealed(text) => Some(("vrfy", text.as_str())),
             Question::Expand(text) => Some(("expn", text.as_str())),
             _ => None,
         };

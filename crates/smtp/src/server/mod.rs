@@ -96,6 +96,8 @@ pub enum Question {
     },
     /// What is known of this user or mailbox (VRFY)? Answered by `AcceptWith` 250, 251 or 252, or by a refusal.
     Verify(String),
+    /// May this client ask by VRFY, although it is told nothing? A refusal must not depend on the user.
+    VerifyConcealed(String),
     /// Who is on this list (EXPN)? Answered by `AcceptWith` 250, or by a refusal.
     Expand(String),
     /// How is the server? Answered by `AcceptWith` 211.

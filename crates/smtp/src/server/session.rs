@@ -49,6 +49,8 @@ pub(super) enum Awaited {
     Data(Option<Chunk>),
     Message,
     Inquiry,
+    /// VRFY from a client that may not be told.
+    ConcealedInquiry,
     Status,
     Authentication,
     Commit,
@@ -331,6 +333,7 @@ impl Session {
             Awaited::Data(chunk) => self.data_decided(chunk, decision, actions),
             Awaited::Message => self.message_decided(decision, actions),
             Awaited::Inquiry | Awaited::Status => self.inquiry_decided(decision, actions),
+            Awaited::ConcealedInquiry => self.concealed_inquiry_decided(decision, actions),
             // Not questions: the answer comes as another event.
             awaited @ (Awaited::Authentication | Awaited::Commit | Awaited::Tls) => {
                 self.phase = Phase::Awaiting(awaited);

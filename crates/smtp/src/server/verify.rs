@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use super::session::{Awaited, Session};
 use super::settings::Verification;
-use super::{Action, Question};
+use super::{Action, Decision, Question};
 use crate::catalogue;
 use crate::command::{Fault, Verb};
 use crate::reply::Reply;
@@ -24,7 +24,9 @@ impl Session {
         };
         match self.rights.verification {
             Verification::Tell => self.ask(Awaited::Inquiry, Question::Verify(subject), actions),
-            Verification::Conceal | Verification::Off => self.send(catalogue::CANNOT_VERIFY.reply(), actions),
+            Verification::Conceal | Verification::Off => {
+                self.ask(Awaited::ConcealedInquiry, Question::VerifyConcealed(subject), actions);
+            }
         }
     }
 
@@ -43,6 +45,16 @@ impl Session {
 }
 
 impl Session {
+    /// Whatever is known of the user, a client that may not be told hears 252, or a refusal of the inquiry itself.
+    pub(super) fn concealed_inquiry_decided(&mut self, decision: Decision, actions: &mut Vec<Action>) {
+        match decision {
+            Decision::Accept | Decision::AcceptWith(_) => {
+                self.send(catalogue::CANNOT_VERIFY.reply(), actions);
+            }
+            refused => self.inquiry_decided(refused, actions),
+        }
+    }
+
     /// The answer to RCPT, or to an inquiry, as the client can read it: where the answer's address is beyond ASCII and
     /// the client did not say SMTPUTF8, it hears that instead (RFC 6531 §3.7.4.2).
     pub(super) fn readable(&self, reply: Reply, inquiry: bool) -> Reply {
