@@ -398,14 +398,24 @@ fn meant(code: u16, stage: Option<&catalogue::Stage>) -> Option<String> {
     ))
 }
 
+/// Enhanced codes that are named as advice (ours: what a line has room for).
+const COMPANIONS_NAMED: usize = 8;
+
 /// Advice that names the enhanced codes that go with a code.
 fn goes_with(code: u16) -> Option<String> {
     let class = code / 100;
-    let all: Vec<String> = replies::companions(code)
-        .take(8)
-        .map(|detail| format!("{class}.{}.{}", detail.code.subject, detail.code.detail))
-        .collect();
-    (!all.is_empty()).then(|| format!("{code} goes with {}", all.join(", ")))
+    // What the server itself says with it comes first: it is what is mostly meant.
+    let own =
+        catalogue::ALL.iter().filter(|entry| entry.code.value() == code).filter_map(|entry| entry.enhanced);
+    let all = own.chain(replies::companions(code).map(|detail| detail.code));
+    let mut named: Vec<String> = Vec::new();
+    for detail in all {
+        let detail = format!("{class}.{}.{}", detail.subject, detail.detail);
+        if named.len() < COMPANIONS_NAMED && !named.contains(&detail) {
+            named.push(detail);
+        }
+    }
+    (!named.is_empty()).then(|| format!("{code} goes with {}", named.join(", ")))
 }
 
 /// A code that is listed at the stage and says about the same.

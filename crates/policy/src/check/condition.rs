@@ -11,7 +11,7 @@ use crate::plan::{self, Form, Relation, Test, Values};
 use crate::slot::{Slot, SlotInfo};
 use crate::span::{Span, Spanned};
 use crate::syntax::ast::{
-    Comparison, Condition, FactPath, LiteralValue, Operand, Operator, Quantifier, TestOf, Word,
+    Comparison, Condition, FactPath, LiteralValue, Operand, Operator, Quantifier, Set, TestOf, Word,
 };
 use crate::value::{Type, Value};
 
@@ -117,6 +117,12 @@ impl<'a> Checker<'a> {
         let subject = &comparison.subject;
         if self.names.definitions.contains_key(&subject.name) {
             return self.use_of_definition(comparison, uses);
+        }
+        // Before anything is complained of: a list beside a fact that there isn't is used, too.
+        if let Some(TestOf::In { set: Set::Named(name), .. }) = &comparison.test
+            && let Some(list) = self.names.lists.get_mut(&name.node)
+        {
+            list.used = true;
         }
         let slot = self.fact(subject)?;
         let info = self.facts.info(slot)?.clone();
@@ -336,7 +342,7 @@ impl<'a> Checker<'a> {
         relation: Relation,
         uses: &mut Vec<Use>,
     ) -> Option<Form> {
-        let slot = self.fact(other)?;
+        let slot = self.fact_as_value(other)?;
         let right = self.facts.info(slot)?.clone();
         if one_of(info.value_type) != right.value_type {
             let title = format!(

@@ -171,6 +171,23 @@ impl<'a> Checker<'a> {
         }
     }
 
+    /// The slot of what stands where a value is expected, which may be a text without its quotes.
+    pub(super) fn fact_as_value(&mut self, path: &FactPath) -> Option<Slot> {
+        match self.find_fact(path) {
+            Ok(slot) => slot,
+            Err(mut finding) => {
+                let (group, _) = path.name.split_once('.').unwrap_or((&path.name, ""));
+                let is_text =
+                    !is_group(group) && !finding.help.iter().any(|help| help.starts_with("did you"));
+                if is_text && path.argument.is_none() {
+                    finding.help.insert(0, format!("a text stands in quotes: \"{}\"", path.name));
+                }
+                self.report(*finding);
+                None
+            }
+        }
+    }
+
     /// The slot, `None` for one that was complained of before, or what is wrong with the name.
     fn find_fact(&mut self, path: &FactPath) -> Result<Option<Slot>, Box<Diagnostic>> {
         if let Some(fact) = facts::named(&path.name) {
