@@ -94,8 +94,9 @@ impl Deliberation {
             self.judge.count(Counted::Refusals, &case);
         }
         drop(case);
+        let is_refused = matches!(decision, Decision::Refuse(_) | Decision::Disconnect(_));
         let accepted = session.envelope().map_or(0, |envelope| envelope.recipients.len());
-        let wait = self.effects.add(stage, accepted, &judgement.effects);
+        let wait = self.effects.add((stage, is_refused), accepted, &judgement.effects);
         Decided { judgement, decision, wait }
     }
 }

@@ -1,14 +1,15 @@
 //! What a policy does with a message besides answering: gathered over the stages, carried out when the message is stored.
 //!
-//! Invariants: what a rule says at connect or EHLO holds for every message of the session, at RCPT for that recipient, and
-//! otherwise for the message.
+//! Invariants: what a rule says at connect or EHLO holds for every message of the session, at EHLO until the next one; at
+//! RCPT for that recipient, and otherwise for the message. Where the stage is refused nothing of it holds but the wait.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use policy::decision::{Effect, RuleId};
 use policy::stage::Stage;
 use queue::message::Hold;
+
+use super::header_field;
 
 /// Longest wait before a reply (ours: a client gives up after minutes, RFC 5321 §4.5.3.2).
 const TARPIT_MAX: Duration = Duration::from_secs(60);
@@ -16,7 +17,7 @@ const TARPIT_MAX: Duration = Duration::from_secs(60);
 /// What was decided to be done.
 #[derive(Debug, Default)]
 pub(super) struct Effects {
-    session: Vec<Effect>,
+    session: Vec<(Stage, Effect)>,
     message: Vec<Effect>,
     /// What becomes of recipients otherwise than they asked, by their place among the accepted ones.
     recipients: Vec<(usize, Fate)>,
@@ -32,21 +33,40 @@ pub(super) enum Fate {
 }
 
 impl Effects {
-    /// Adds what was decided at `stage`, with `accepted` recipients before; gives how long the reply is to wait.
-    pub(super) fn add(&mut self, stage: Stage, accepted: usize, effects: &[(RuleId, Effect)]) -> Duration {
+    /// Adds what was decided at `stage`, with `accepted` recipients before, unless that is refused; gives how long the
+    /// reply is to wait.
+    pub(super) fn add(
+        &mut self,
+        (stage, is_refused): (Stage, bool),
+        accepted: usize,
+        effects: &[(RuleId, Effect)],
+    ) -> Duration {
         let mut wait = Duration::ZERO;
+        if !is_refused {
+            self.session.retain(|(of, _)| *of != stage);
+        }
         for (_, effect) in effects {
             match (stage, effect) {
                 (_, Effect::Tarpit(duration)) => wait = wait.max(*duration),
+                _ if is_refused => {}
                 (Stage::Recipient, Effect::Redirect(address)) => {
-                    self.recipients.push((accepted, Fate::Redirected(address.to_string())));
+                    self.destine(accepted, Fate::Redirected(address.to_string()));
                 }
-                (Stage::Recipient, Effect::Discard) => self.recipients.push((accepted, Fate::Discarded)),
-                (Stage::Connect | Stage::Helo | Stage::Auth, effect) => self.session.push(effect.clone()),
+                (Stage::Recipient, Effect::Discard) => self.destine(accepted, Fate::Discarded),
+                (Stage::Connect | Stage::Helo | Stage::Auth, effect) => {
+                    self.session.push((stage, effect.clone()));
+                }
                 (_, effect) => self.message.push(effect.clone()),
             }
         }
         wait.min(TARPIT_MAX)
+    }
+
+    /// The first fate of a recipient is its fate.
+    fn destine(&mut self, place: usize, fate: Fate) {
+        if self.fate(place).is_none() {
+            self.recipients.push((place, fate));
+        }
     }
 
     /// Forgets what the transaction brought.
@@ -84,16 +104,12 @@ impl Effects {
         }
     }
 
-    /// The header fields to add, each ended by CRLF. Names and values come from the policy, checked when it was loaded;
-    /// what a placeholder brought may not end the line.
+    /// The header fields to add, each ended by CRLF.
     pub(super) fn fields(&self) -> String {
         let mut fields = String::new();
         for effect in self.all() {
             if let Effect::AddHeader { name, value } = effect {
-                let value: String =
-                    value.chars().map(|one| if one.is_control() { ' ' } else { one }).collect();
-                // Writing to a string cannot fail.
-                let _ = write!(fields, "{name}: {value}\r\n");
+                fields.push_str(&header_field::field(name, value));
             }
         }
         fields
@@ -112,7 +128,7 @@ impl Effects {
     }
 
     fn all(&self) -> impl Iterator<Item = &Effect> {
-        self.session.iter().chain(&self.message)
+        self.session.iter().map(|(_, effect)| effect).chain(&self.message)
     }
 }
 
@@ -121,7 +137,7 @@ mod tests {
     use super::*;
 
     fn add(effects: &mut Effects, stage: Stage, accepted: usize, effect: Effect) -> Duration {
-        effects.add(stage, accepted, &[(RuleId(0), effect)])
+        effects.add((stage, false), accepted, &[(RuleId(0), effect)])
     }
 
     #[test]
@@ -136,6 +152,27 @@ mod tests {
         assert_eq!((effects.hold(), effects.of_message()), (Some(Hold::Held), None));
         effects.clear();
         assert_eq!((effects.tags().as_deref(), effects.hold()), (Some("dialup"), None));
+    }
+
+    #[test]
+    fn what_is_refused_leaves_nothing_behind_and_a_new_ehlo_nothing_of_the_one_before() {
+        let mut effects = Effects::default();
+        let refused = [(RuleId(0), Effect::Discard), (RuleId(1), Effect::Tarpit(Duration::from_secs(2)))];
+        let wait = effects.add((Stage::Recipient, true), 0, &refused);
+        assert_eq!((wait, effects.fate(0), effects.discarded()), (Duration::from_secs(2), None, 0));
+        add(&mut effects, Stage::Recipient, 0, Effect::Redirect("a@b.example".into()));
+        add(&mut effects, Stage::Recipient, 0, Effect::Discard);
+        assert_eq!(effects.discarded(), 0, "the first rule decides");
+        add(&mut effects, Stage::Connect, 0, Effect::Tag("first".into()));
+        add(&mut effects, Stage::Helo, 0, Effect::Tag("odd".into()));
+        effects.add((Stage::Helo, true), 0, &[(RuleId(0), Effect::Tag("bad".into()))]);
+        assert_eq!(
+            effects.tags().as_deref(),
+            Some("first,odd"),
+            "the old name stays when the new one is refused"
+        );
+        effects.add((Stage::Helo, false), 0, &[]);
+        assert_eq!(effects.tags().as_deref(), Some("first"));
     }
 
     #[test]

@@ -139,9 +139,10 @@ impl Judge {
         let mut facts = Facts::new(slots.len());
         for (slot, info) in (0..).map(Slot).zip(slots) {
             let Some(old) = self.policy.policy.slot(&info.name) else { continue };
-            // What is declared under the same name may be declared otherwise now.
-            let is_builtin = !matches!(info.group, Group::Source(_) | Group::ListScore);
-            if info.scope == Scope::Session && is_builtin {
+            // What is declared under the same name may be declared otherwise now, and what the session knows by itself
+            // may be another thing under the new configuration: whether the client may relay, say.
+            let stays = !matches!(info.group, Group::Source(_) | Group::ListScore | Group::Session);
+            if info.scope == Scope::Session && stays {
                 facts.set(slot, self.facts.get(old).clone());
             }
         }

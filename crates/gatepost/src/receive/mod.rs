@@ -7,6 +7,7 @@ mod connection;
 mod decide;
 mod deliberation;
 mod effects;
+mod header_field;
 mod incoming;
 mod inspection;
 mod judge;
