@@ -89,6 +89,15 @@ impl Dialogue {
         self.reply_or_close().expect("the server closed the connection instead of replying")
     }
 
+    /// Whether the server has sent something that was not read yet.
+    pub(crate) fn has_input(&self) -> bool {
+        let stream = self.reader.get_ref();
+        stream.set_nonblocking(true).unwrap();
+        let peeked = stream.peek(&mut [0]);
+        stream.set_nonblocking(false).unwrap();
+        !self.reader.buffer().is_empty() || peeked.is_ok()
+    }
+
     /// Sends octets as they are.
     pub(crate) fn send(&mut self, octets: &[u8]) {
         self.reader.get_mut().write_all(octets).unwrap();
