@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 
 use gatepost::journal::replay::in_parallel;
 use gatepost::journal::store::{self, Reader};
-use gatepost::journal::{About, Journal, Mask, Peer, Settings};
+use gatepost::journal::{About, Journal, Mask, Peer, PolicyText, Settings};
 use policy::decision::{Decision, Verdict};
 use policy::slot::Facts;
 use policy::stage::Stage;
-use policy::value::State;
+use policy::value::{State, Type, Value};
 use policy::{NoFiles, Policy};
 use smtp::time::WallTime;
 use traffic::{Chance, Traffic};
@@ -55,7 +55,7 @@ fn main() {
     encode(&recorded);
 
     let journal = Journal::open_with(state.path(), SETTINGS, NOW, || NOW);
-    let text = journal.policy(&recorded);
+    let text = Arc::new(PolicyText::of(&recorded));
     let mut traffic = Traffic {
         journal: &journal,
         policy: &recorded,
@@ -94,6 +94,7 @@ fn main() {
         in_parallel(&reader, &new, (WallTime::default(), None), threads, &|| ()).ok()
     });
     let Some(summary) = summary else { return println!("the journal can't be read") };
+    assert_eq!((summary.without_policy, summary.unreadable), (0, 0));
     println!(
         "replayed {} recipients, {} decisions with {threads} threads in {:.2} s: {} change, {} not reached, {} untold",
         summary.recipients,
@@ -108,9 +109,11 @@ fn main() {
 /// What the decisions of an accepted message cost the session that journals them.
 #[allow(clippy::print_stdout, reason = "the benchmark's result")]
 fn encode(policy: &Policy) {
-    const MESSAGES: u32 = 200_000;
-    let journal = Journal::open(std::path::Path::new("/nonexistent"), SETTINGS, NOW);
-    let text = journal.policy(policy);
+    const RUNS: u32 = 200;
+    const MESSAGES: u32 = 100;
+    let Ok(state) = tempfile::tempdir() else { return println!("no folder for the journal") };
+    let journal = Journal::open_with(state.path(), SETTINGS, NOW, || NOW);
+    let text = Arc::new(PolicyText::of(policy));
     let accepted = Decision {
         verdict: Verdict::Accept { relay: false },
         rule: None,
@@ -121,8 +124,19 @@ fn encode(policy: &Policy) {
     };
     let mut facts = Facts::new(policy.slots().len());
     let mut asked = 0;
-    for slot in policy.can_ask().iter().step_by(2) {
-        facts.set(*slot, State::text("mail.example.net"));
+    for slot in policy.can_ask() {
+        let value_type = policy.slots().get(slot.index()).map(|info| info.value_type);
+        facts.set(
+            *slot,
+            match value_type {
+                Some(Type::Boolean) => State::yes_or_no(false),
+                Some(Type::Number | Type::Octets) => State::number(4_711),
+                Some(Type::Choice(words)) => {
+                    words.first().map_or(State::Missing, |word| State::Known(Value::Choice(word)))
+                }
+                _ => State::text("mail.example.net"),
+            },
+        );
         asked += 1;
     }
     let about = About {
@@ -132,17 +146,18 @@ fn encode(policy: &Policy) {
     };
     let address = std::net::SocketAddr::from(([192, 0, 2, 1], 4_711));
     let peer = Peer { client: address, listener: address };
-    let ((), spent) = timed(|| {
-        let mut log = journal.session(&Arc::clone(&text), peer, NOW);
-        for _ in 0..MESSAGES {
-            for stage in [Stage::Mail, Stage::Recipient, Stage::Data, Stage::Message] {
-                log.decision(NOW, stage, about, (&accepted, &facts), None);
-            }
-            log.transaction_ended();
+    let mut log = journal.session(&text, peer, NOW);
+    let mut message = || {
+        for stage in [Stage::Mail, Stage::Recipient, Stage::Data, Stage::Message] {
+            log.decision(NOW, stage, about, (&accepted, &facts), None);
         }
-    });
+        log.transaction_ended();
+    };
+    // The best of many short runs: what else the machine does comes between some of them.
+    let runs = (0..RUNS).map(|_| timed(|| (0..MESSAGES).for_each(|_| message())).1);
+    let best = runs.min().unwrap_or_default();
     println!(
         "a message's four decisions with {asked} facts: {} ns in the session",
-        spent.as_nanos() / u128::from(MESSAGES)
+        best.as_nanos() / u128::from(MESSAGES)
     );
 }

@@ -15,7 +15,6 @@ use crate::config::{Config, Place, Problem, Source};
 use crate::facts::rate::Rates;
 use crate::facts::table::Tables;
 use crate::journal::PolicyText;
-use crate::journal::texts::RuleText;
 use crate::policy_files::{self, FilesBeside};
 
 /// A policy that can be put in force.
@@ -51,7 +50,7 @@ impl InForce {
         let folder = file.and_then(Path::parent).unwrap_or(Path::new(""));
         let (tables, problems) = Tables::of(policy.sources(), folder, old_tables);
         let rates = Rates::of(policy.sources(), policy.slots(), old_rates);
-        let text = Arc::new(text(&policy));
+        let text = Arc::new(PolicyText::of(&policy));
         (Self { policy, text, tables, rates }, problems)
     }
 
@@ -68,21 +67,6 @@ impl InForce {
             })
             .collect()
     }
-}
-
-/// What the journal keeps of a policy.
-fn text(policy: &Policy) -> PolicyText {
-    let rules = policy.rules().iter().map(|rule| RuleText {
-        name: Arc::clone(&rule.name),
-        observed: rule.observe,
-        fixed: rule.fixed,
-    });
-    PolicyText::new(
-        policy.fingerprint(),
-        [policy.files(), policy.material()],
-        policy.slots(),
-        rules.collect(),
-    )
 }
 
 /// Loads the policy that the configuration names, or the fixed refusals alone.

@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 
 use crate::config::Problem;
 use crate::deliver;
+use crate::facts::list_watch::ListWatch;
 use crate::journal::Journal;
 use crate::mailboxes::QuotaUsage;
 use crate::receive::{self, Listener, Reception};
@@ -239,6 +240,7 @@ impl Signals {
     /// Waits for SIGTERM or SIGINT; reloads at SIGHUP and looks after tables and room meanwhile. Gives the time that
     /// open transactions may take.
     async fn until_end(&mut self, start: &Start, sites: &Sites, spool: &LogSpool<KernelDisk>) -> Duration {
+        let mut lists = ListWatch::default();
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -254,6 +256,8 @@ impl Signals {
                     if let Some(reloaded) = sites.reload_tables() {
                         report(&reloaded, "tables");
                     }
+                    reload_facts(&sites.current());
+                    lists.follow(&sites.current());
                 }),
             }
         }
@@ -290,6 +294,14 @@ fn reload(start: &Start, sites: &Sites, spool: &LogSpool<KernelDisk>) {
     }
     if start.listen.is_empty() && site.config.listen.mx != before.config.listen.mx {
         tracing::warn!("`listen.mx` has changed: restart the server to listen there");
+    }
+}
+
+/// Reads the files again that facts come from and that have changed.
+fn reload_facts(site: &Site) {
+    site.services.reload();
+    for problem in site.policy.tables.reload() {
+        tracing::error!("a table of the policy keeps its last good entries: {problem}");
     }
 }
 

@@ -13,11 +13,12 @@ mod traffic;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
+use std::sync::Arc;
 
 use gatepost::journal::again::Gap;
 use gatepost::journal::replay::{Outcome, Share, Summary, in_parallel, replay};
 use gatepost::journal::store::{self, Reader};
-use gatepost::journal::{Journal, Mask, Settings};
+use gatepost::journal::{Journal, Mask, PolicyText, Settings};
 use policy::decision::Step;
 use policy::slot::Facts;
 use policy::stage::Stage;
@@ -52,7 +53,7 @@ fn load(name: &str) -> Policy {
 /// Sessions, and what was decided in them; the journal lies in `state`.
 fn record(state: &Path, recorded: &Policy, settings: Settings, sessions: u32) -> Vec<Vec<Made>> {
     let journal = Journal::open_with(state, settings, NOW, || NOW);
-    let text = journal.policy(recorded);
+    let text = Arc::new(PolicyText::of(recorded));
     let mut traffic = Traffic {
         journal: &journal,
         policy: recorded,

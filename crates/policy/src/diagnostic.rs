@@ -1,5 +1,7 @@
 //! What is wrong with a policy: a place, what was expected there, and what may have been meant.
 
+use std::ops::Range;
+
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
 use crate::span::{SourceFile, Span};
@@ -73,45 +75,69 @@ impl Diagnostic {
     /// The finding as a terminal shows it: title, `file:line:column`, the line, a caret and advice; coloured on demand.
     #[must_use]
     pub fn render(&self, files: &[SourceFile], coloured: bool) -> String {
-        let level = match self.severity {
-            Severity::Error => Level::ERROR,
-            Severity::Warning => Level::WARNING,
-        };
-        let mut report = Group::with_title(level.primary_title(self.title.as_str()));
-        let primary = |range| AnnotationKind::Primary.span(range).label(self.label.as_str());
-        if let Some((file, range)) = stretch(files, self.span) {
-            let mut snippet = snippet(file).annotation(primary(range));
-            let mut elsewhere = None;
-            if let Some((span, label)) = &self.also
-                && let Some((other, range)) = stretch(files, *span)
-            {
-                let context = AnnotationKind::Context.span(range).label(label.as_str());
-                if span.file == self.span.file {
-                    snippet = snippet.annotation(context);
-                } else {
-                    elsewhere = Some(self::snippet(other).annotation(context));
-                }
-            }
-            report = report.element(snippet);
-            if let Some(elsewhere) = elsewhere {
-                report = report.element(elsewhere);
-            }
-        }
-        for advice in &self.help {
-            report = report.element(Level::HELP.message(advice.as_str()));
-        }
-        if coloured { Renderer::styled().render(&[report]) } else { Renderer::plain().render(&[report]) }
+        let also = self.also.as_ref().and_then(|(span, label)| excerpt(files, *span, label));
+        let places: Vec<Excerpt<'_>> =
+            excerpt(files, self.span, &self.label).into_iter().chain(also).collect();
+        render((self.severity, &self.title), &places, &self.help, coloured)
     }
 }
 
-/// The file of a span, and the span cut to the file's text at the edges of characters.
-fn stretch(files: &[SourceFile], span: Span) -> Option<(&SourceFile, std::ops::Range<usize>)> {
-    let file = files.get(usize::from(span.file))?;
-    let edge = |at: u32| file.text.floor_char_boundary(at as usize);
-    let start = edge(span.start);
-    Some((file, start..edge(span.end).max(start)))
+/// A stretch of a text, and what is to be said of it.
+#[derive(Debug, Clone)]
+pub struct Excerpt<'a> {
+    /// The name of the text's file.
+    pub name: &'a str,
+    /// The whole text.
+    pub text: &'a str,
+    /// The stretch, in octets.
+    pub range: Range<usize>,
+    /// What is to be said of it.
+    pub label: &'a str,
 }
 
-fn snippet(file: &SourceFile) -> Snippet<'_, annotate_snippets::Annotation<'_>> {
-    Snippet::source(&*file.text).path(&*file.name)
+/// A finding as a terminal shows it. The first of `places` is where it is; a second one explains it.
+#[must_use]
+pub fn render(
+    (severity, title): (Severity, &str),
+    places: &[Excerpt<'_>],
+    help: &[String],
+    coloured: bool,
+) -> String {
+    let level = match severity {
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARNING,
+    };
+    let mut report = Group::with_title(level.primary_title(title));
+    let snippet = |place: &Excerpt<'_>| Snippet::source(place.text.to_owned()).path(place.name.to_owned());
+    let mark = |kind: AnnotationKind, place: &Excerpt<'_>| {
+        let edge = |at: usize| place.text.floor_char_boundary(at);
+        let start = edge(place.range.start);
+        kind.span(start..edge(place.range.end).max(start)).label(place.label.to_owned())
+    };
+    if let Some(place) = places.first() {
+        let mut first = snippet(place).annotation(mark(AnnotationKind::Primary, place));
+        let mut elsewhere = None;
+        if let Some(other) = places.get(1) {
+            let context = mark(AnnotationKind::Context, other);
+            if std::ptr::eq(other.text, place.text) {
+                first = first.annotation(context);
+            } else {
+                elsewhere = Some(snippet(other).annotation(context));
+            }
+        }
+        report = report.element(first);
+        if let Some(elsewhere) = elsewhere {
+            report = report.element(elsewhere);
+        }
+    }
+    for advice in help {
+        report = report.element(Level::HELP.message(advice.as_str()));
+    }
+    if coloured { Renderer::styled().render(&[report]) } else { Renderer::plain().render(&[report]) }
+}
+
+/// What stands at a span.
+fn excerpt<'a>(files: &'a [SourceFile], span: Span, label: &'a str) -> Option<Excerpt<'a>> {
+    let file = files.get(usize::from(span.file))?;
+    Some(Excerpt { name: &file.name, text: &file.text, range: span.start as usize..span.end as usize, label })
 }

@@ -18,7 +18,8 @@ and its rule is passed over unless it has an `unsure` arm.\n
 - *from*: the stage from which it is known; *holds*: for how long.
 - *missing*: there may be none. *unsure*: finding it out may fail.
 - *remembers*: it depends on what this server did before, so a replay can't tell it anew.
-- *in tests*: what a test takes it to be when it doesn't say; without one, a test that needs the fact has to say it.\n";
+- *in tests*: what a test takes it to be when it doesn't say; without one, a test that needs the fact has to say it. A test
+  that says an address says its local part and its domain.\n";
 
 /// What stands above the facts of sources.
 const SOURCES_PREFACE: &str = "\n## Facts of what a policy declares\n

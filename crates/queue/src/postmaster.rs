@@ -7,7 +7,7 @@ use smtp::address::{Mailbox, ReversePath};
 use smtp::time::WallTime;
 
 use crate::delivery::{Phase, RecipientState};
-use crate::message::{Destination, QueuedMessage};
+use crate::message::{Destination, Hold, QueuedMessage};
 use crate::queue_id::QueueId;
 
 /// Which recipients of which messages are meant; every part that is given must match, an empty query matches all.
@@ -126,6 +126,8 @@ pub struct Entry {
     pub reverse_path: ReversePath,
     /// Octets of its body.
     pub size_octets: u64,
+    /// Whether it waited for the postmaster from its first moment on, and why.
+    pub hold: Option<Hold>,
     /// The recipients that match and are not finished.
     pub recipients: Vec<(Mailbox, RecipientState)>,
 }
@@ -225,7 +227,8 @@ pub(crate) fn entry(
         return None;
     }
     let reverse_path = message.reverse_path.clone();
-    Some(Entry { id, received: message.received, reverse_path, size_octets, recipients })
+    let (received, hold) = (message.received, message.hold);
+    Some(Entry { id, received, reverse_path, size_octets, hold, recipients })
 }
 
 #[cfg(test)]

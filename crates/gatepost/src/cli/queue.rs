@@ -1,4 +1,4 @@
-//! `gatepost queue`: list, print and check the queue of a server that is not running.
+//! `gatepost queue`: list, print, release, drop and check the queue of a server that is not running.
 
 use std::future::Future;
 use std::io::Write as _;
@@ -8,12 +8,14 @@ use std::process::ExitCode;
 use std::task::{Context, Poll, Waker};
 
 use anyhow::bail;
-use queue::delivery::RecipientState;
+use queue::delivery::{Phase, RecipientState};
 use queue::kernel_disk::KernelDisk;
 use queue::log_spool::{LogSpool, Options, fsck};
-use queue::postmaster::Query;
+use queue::message::Hold;
+use queue::postmaster::{Order, Query};
 use queue::queue_id::QueueId;
 use queue::spool::Spool as _;
+use queue::wait::block_on;
 use smtp::address::Mailbox;
 
 use super::SiteOptions;
@@ -32,6 +34,16 @@ enum Command {
     List,
     /// Print a message as it stands in the spool.
     Cat {
+        /// The queue id, as the reply and the log have it.
+        id: QueueId,
+    },
+    /// End the hold of a message, a quarantine's too: it is delivered once the server runs.
+    Release {
+        /// The queue id, as the reply and the log have it.
+        id: QueueId,
+    },
+    /// Throw a message away; nobody is told.
+    Drop {
         /// The queue id, as the reply and the log have it.
         id: QueueId,
     },
@@ -57,6 +69,8 @@ pub fn run(args: &Args, options: &SiteOptions) -> anyhow::Result<ExitCode> {
     match &args.command {
         Command::List => list(&folder),
         Command::Cat { id } => cat(&folder, *id),
+        Command::Release { id } => order(&folder, *id, Order::Release, "released"),
+        Command::Drop { id } => order(&folder, *id, Order::Drop, "dropped"),
         Command::Fsck => check(&folder),
     }
 }
@@ -85,11 +99,16 @@ fn list(folder: &Path) -> anyhow::Result<ExitCode> {
         for entry in &entries {
             writeln!(
                 out,
-                "{}  {}  {} octets  from {}",
+                "{}  {}  {} octets  from {}{}",
                 entry.id,
                 entry.received.to_date_time(),
                 entry.size_octets,
-                entry.reverse_path
+                entry.reverse_path,
+                match entry.hold {
+                    None => "",
+                    Some(Hold::Held) => ", held by the policy",
+                    Some(Hold::Quarantined) => ", quarantined by the policy",
+                }
             )?;
             for (mailbox, state) in &entry.recipients {
                 writeln!(out, "    {}", recipient_line(mailbox, state))?;
@@ -101,12 +120,23 @@ fn list(folder: &Path) -> anyhow::Result<ExitCode> {
 /// One recipient: its address, where it goes, its attempts, when the next one is, and what the last one met.
 fn recipient_line(mailbox: &Mailbox, state: &RecipientState) -> String {
     let last = state.last_reply.as_deref().unwrap_or("not tried yet");
-    format!(
-        "<{mailbox}> to {}, {} attempts, next {}: {last}",
-        state.destination,
-        state.attempts,
-        state.due.to_date_time()
-    )
+    let next = match state.phase {
+        Phase::Held => "held".to_owned(),
+        _ => format!("next {}", state.due.to_date_time()),
+    };
+    format!("<{mailbox}> to {}, {} attempts, {next}: {last}", state.destination, state.attempts)
+}
+
+/// Gives an order on every recipient of a message.
+fn order(folder: &Path, id: QueueId, order: Order, done: &str) -> anyhow::Result<ExitCode> {
+    let spool = open(folder)?;
+    let only = Query { ids: vec![id], ..Query::default() };
+    let met = block_on(spool.order(&only, order))?;
+    if met == 0 {
+        bail!("no recipient of {id} was {done}: `gatepost queue list` shows what is there");
+    }
+    writeln!(std::io::stdout(), "{id}: {met} recipients {done}")?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn cat(folder: &Path, id: QueueId) -> anyhow::Result<ExitCode> {

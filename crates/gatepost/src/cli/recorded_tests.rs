@@ -4,6 +4,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser;
 use policy::decision::{Decision, Step, Verdict};
@@ -17,7 +18,7 @@ use smtp::time::WallTime;
 
 use super::{Cli, Command, SiteOptions, explain, policy as policy_command, replay};
 use crate::journal::store::{self, Reader};
-use crate::journal::{About, DecisionId, Journal, Mask, Peer, SessionLog, Settings};
+use crate::journal::{About, DecisionId, Journal, Mask, Peer, PolicyText, SessionLog, Settings};
 
 /// 2026-11-25, ten o'clock.
 const NOW: WallTime = WallTime::from_unix_millis(1_795_600_800_000);
@@ -66,7 +67,7 @@ impl Fixture {
         let state = tempfile::tempdir().unwrap();
         let journal = Journal::open_with(state.path(), SETTINGS, NOW, || NOW);
         let policy = load(POLICY);
-        let text = journal.policy(&policy);
+        let text = Arc::new(PolicyText::of(&policy));
         let session = |client: &str| {
             let peer =
                 Peer { client: client.parse().unwrap(), listener: SocketAddr::from(([198, 51, 100, 1], 25)) };

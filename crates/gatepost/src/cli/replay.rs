@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread;
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use indicatif::{ProgressBar, ProgressStyle};
-use policy::{Files, Policy};
+use policy::Policy;
 use serde::Serialize;
 use smtp::time::WallTime;
 
@@ -19,6 +19,7 @@ use super::recorded::{self, Coverage};
 use crate::journal::day::show_time;
 use crate::journal::replay::{self, Group, Key, Sample, Summary};
 use crate::journal::store::Reader;
+use crate::policies;
 
 /// Without `--since`.
 const SINCE_DEFAULT: Duration = Duration::from_secs(7 * 86_400);
@@ -90,27 +91,12 @@ pub(super) fn answer(args: &Args, reader: &Reader) -> anyhow::Result<(String, u6
 /// Loads a policy from its file, and says what is wrong with it.
 fn load(path: &Path) -> anyhow::Result<Policy> {
     let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let folder = path.parent().unwrap_or(Path::new(""));
-    let loaded = Policy::load(&path.display().to_string(), &text, &mut Beside(folder));
-    match loaded {
-        Ok(loaded) => Ok(loaded.policy),
-        Err(refused) => {
-            let mut stderr = std::io::stderr();
-            let coloured = stderr.is_terminal();
-            for finding in &refused.findings {
-                writeln!(stderr, "{}\n", finding.render(&refused.files, coloured))?;
-            }
+    match policies::check(path, &text) {
+        Ok(checked) => Ok(checked.policy),
+        Err(problems) => {
+            super::show(&problems);
             bail!("{} is refused", path.display())
         }
-    }
-}
-
-/// Files beside the policy: relative paths start at its directory.
-struct Beside<'p>(&'p Path);
-
-impl Files for Beside<'_> {
-    fn read(&mut self, path: &str) -> Result<String, String> {
-        fs::read_to_string(self.0.join(path)).map_err(|error| error.to_string())
     }
 }
 

@@ -6,7 +6,8 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+pub use policy::diagnostic::Severity;
+use policy::diagnostic::{self, Excerpt};
 
 /// A file that was read: its name as the operator knows it, and its text.
 #[derive(Debug, PartialEq, Eq)]
@@ -69,15 +70,6 @@ impl fmt::Display for Place {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}:{}:{}", self.file(), self.line(), self.column())
     }
-}
-
-/// Whether a configuration with the problem can be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
-    /// The configuration is refused.
-    Error,
-    /// The configuration works, but hardly as meant.
-    Warning,
 }
 
 /// One finding in a configuration or a table.
@@ -143,37 +135,18 @@ impl Problem {
     /// The problem as a terminal shows it: title, `file:line:column`, the line, a caret and advice; coloured on demand.
     #[must_use]
     pub fn render(&self, coloured: bool) -> String {
-        let level = match self.severity {
-            Severity::Error => Level::ERROR,
-            Severity::Warning => Level::WARNING,
-        };
-        let title = level.primary_title(self.title.as_str());
-        let advice = self.help.iter().map(|advice| Level::HELP.message(advice.as_str()));
-        let renderer = if coloured { Renderer::styled() } else { Renderer::plain() };
-        if self.is_about_the_file() {
-            return renderer.render(&[title.elements(advice)]);
-        }
-        let primary = AnnotationKind::Primary.span(self.place.span.clone()).label(self.label.as_str());
-        let mut snippet = snippet(&self.place).annotation(primary);
-        let mut elsewhere = None;
-        if let Some((place, label)) = &self.also {
-            let context = AnnotationKind::Context.span(place.span.clone()).label(label.as_str());
-            if Arc::ptr_eq(&place.source, &self.place.source) {
-                snippet = snippet.annotation(context);
-            } else {
-                elsewhere = Some(self::snippet(place).annotation(context));
-            }
-        }
-        let mut report = title.element(snippet);
-        if let Some(elsewhere) = elsewhere {
-            report = report.element(elsewhere);
-        }
-        renderer.render(&[report.elements(advice)])
-    }
-
-    /// Whether there is no text to point into, as the file could not be read.
-    fn is_about_the_file(&self) -> bool {
-        self.label.is_empty() && self.place.source.text.is_empty()
+        let places: Vec<Excerpt<'_>> = std::iter::once((&self.place, &self.label))
+            .chain(self.also.as_ref().map(|(place, label)| (place, label)))
+            // Of a file that could not be read there is no text to point into.
+            .filter(|(place, label)| !(label.is_empty() && place.source.text.is_empty()))
+            .map(|(place, label)| Excerpt {
+                name: &place.source.name,
+                text: &place.source.text,
+                range: place.span.clone(),
+                label,
+            })
+            .collect();
+        diagnostic::render((self.severity, &self.title), &places, &self.help, coloured)
     }
 }
 
@@ -188,10 +161,6 @@ pub(super) fn in_order(mut problems: Vec<Problem>) -> Vec<Problem> {
     problems.sort_by(|one, other| one.place.order().cmp(&other.place.order()));
     problems.dedup();
     problems
-}
-
-fn snippet(place: &Place) -> Snippet<'_, annotate_snippets::Annotation<'_>> {
-    Snippet::source(place.source.text.as_str()).path(place.source.name.as_str())
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ pub mod forged_results;
 pub mod greylist;
 pub mod helo_name;
 pub mod list_health;
+pub mod list_watch;
 pub mod place;
 pub mod rate;
 pub mod recipient_domain;

@@ -28,7 +28,7 @@ impl Dialogue {
         }
     }
 
-    /// A reply of the server, as it goes over the wire.
+    /// Replies of the server, as they go over the wire.
     pub(super) fn said(&mut self, wire: &[u8]) {
         self.0.extend_from_slice(wire);
         self.shorten();

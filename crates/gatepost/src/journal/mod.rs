@@ -23,12 +23,12 @@ pub mod texts;
 pub mod tried;
 
 use std::fs;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use policy::Policy;
 use smtp::time::WallTime;
 
 pub use block::Block;
@@ -42,9 +42,6 @@ pub use texts::PolicyText;
 use ids::Ids;
 use inbox::{Inbox, WAITING_OCTETS_MAX};
 use store::writer::{Shared, Writer};
-
-/// Policies that are remembered for sessions that began under them (ours).
-const POLICIES_MAX: usize = 64;
 
 /// Sessions of one millisecond before their numbers run ahead of the clock, as a power of two.
 const SESSIONS_PER_MILLISECOND_BITS: u32 = 16;
@@ -77,7 +74,8 @@ impl Journal {
             return Self::new(settings, Ids::random(), now);
         }
         let folder = store::folder(state);
-        if let Err(error) = fs::create_dir_all(&folder) {
+        // What is in it is for nobody else to read.
+        if let Err(error) = fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder) {
             tracing::warn!(folder = %folder.display(), %error, "the journal has no folder");
         }
         let ids = Ids::open(&folder).unwrap_or_else(|error| {
@@ -138,29 +136,15 @@ impl Journal {
         self.settings.ids
     }
 
-    /// Makes a policy known whose decisions will come: once, when it comes into force. Sessions name it.
-    pub fn policy(&self, policy: &Policy) -> Arc<PolicyText> {
-        self.register(PolicyText::of(policy))
-    }
-
-    fn register(&self, policy: PolicyText) -> Arc<PolicyText> {
-        let policy = Arc::new(policy);
-        let mut policies = self.shared.policies();
-        if policies.len() >= POLICIES_MAX {
-            policies.retain(|_, known| Arc::strong_count(known) > 1);
-        }
-        Arc::clone(policies.entry(policy.fingerprint).or_insert(policy))
-    }
-
-    /// The log of a session that begins.
+    /// The log of a session that begins under this policy.
     #[must_use]
     pub fn session(&self, policy: &Arc<PolicyText>, peer: Peer, now: WallTime) -> SessionLog {
         if !self.settings.enabled {
             return SessionLog::disabled();
         }
         let number = self.sessions.fetch_add(1, Ordering::Relaxed);
-        let inbox = Arc::clone(&self.shared.inbox);
-        SessionLog::new(inbox, Arc::clone(policy), (number, peer, now), self.settings.dialogue)
+        let shared = Arc::clone(&self.shared);
+        SessionLog::new(shared, Arc::clone(policy), (number, peer, now), self.settings.dialogue)
     }
 
     /// What was lost since the start.

@@ -1,7 +1,7 @@
 //! What one session writes into the journal: its decisions, gathered into chunks.
 //!
-//! Invariants: a session that has decided nothing since its last chunk holds no buffer but its dialogue's; a chunk is
-//! handed over at a refusal, at the end of a transaction and at the session's end; nothing here waits.
+//! Invariants: a session that has decided nothing since its last chunk holds no buffer but its dialogue's and an octet a
+//! fact; a chunk is handed over at a refusal, at the end of a transaction and at the session's end; nothing here waits.
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -17,18 +17,18 @@ use smtp::time::WallTime;
 use super::codec::put_number;
 use super::dialogue::Dialogue;
 use super::ids::DecisionId;
-use super::inbox::Inbox;
 use super::record::{
     Answer, Changes, Entry, Head, Point, Words, Written, put_entry, put_head, set_continues,
 };
 use super::states::put_state;
+use super::store::writer::Shared;
 use super::texts::{Kind, PolicyText};
 
 /// Octets of a chunk after which the next begins, so that a session of many messages stays bounded (ours).
 const CHUNK_OCTETS: usize = 64 * 1024;
 
 /// Octets that a chunk is given room for at first (ours).
-const CHUNK_OCTETS_FIRST: usize = 512;
+const CHUNK_OCTETS_FIRST: usize = 1024;
 
 /// Who is asked about, at the time of a decision.
 #[derive(Debug, Clone, Copy, Default)]
@@ -59,7 +59,7 @@ pub struct SessionLog {
 
 #[derive(Debug)]
 struct Open {
-    inbox: Arc<Inbox>,
+    shared: Arc<Shared>,
     policy: Arc<PolicyText>,
     head: Head,
     chunk: Vec<u8>,
@@ -77,11 +77,12 @@ impl SessionLog {
     }
 
     pub(super) fn new(
-        inbox: Arc<Inbox>,
+        shared: Arc<Shared>,
         policy: Arc<PolicyText>,
         (session, peer, started): (u64, Peer, WallTime),
         keeps_dialogue: bool,
     ) -> Self {
+        shared.know(&policy);
         let head = Head {
             session,
             part: 0,
@@ -95,7 +96,7 @@ impl SessionLog {
         let dialogue = keeps_dialogue.then(Dialogue::default);
         let (chunk, written, known) = (Vec::new(), Written::default(), Vec::new());
         Self {
-            open: Some(Open { inbox, policy, head, chunk, written, known, in_transaction: false, dialogue }),
+            open: Some(Open { shared, policy, head, chunk, written, known, in_transaction: false, dialogue }),
         }
     }
 
@@ -111,6 +112,7 @@ impl SessionLog {
             && open.policy.fingerprint != policy.fingerprint
         {
             open.hand_over();
+            open.shared.know(policy);
             open.policy = Arc::clone(policy);
             open.head.policy = policy.fingerprint;
         }
@@ -234,11 +236,11 @@ impl Open {
             return;
         }
         let mut chunk = std::mem::take(&mut self.chunk);
-        self.known = Vec::new();
+        self.known.fill(Kind::NotAsked);
         if self.in_transaction {
             set_continues(&mut chunk);
         }
-        self.inbox.put(&chunk);
+        self.shared.inbox.put(&chunk);
         self.head.part = self.head.part.wrapping_add(1);
     }
 }

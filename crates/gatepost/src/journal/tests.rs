@@ -46,7 +46,7 @@ impl Bench {
         fs::create_dir_all(&folder).unwrap();
         let journal = Journal::new(settings, Ids::open(&folder).unwrap(), NOW);
         let writer = Writer::new(folder, settings, Arc::clone(&journal.shared), NOW);
-        let policy = journal.register(policy());
+        let policy = Arc::new(policy());
         Self { journal, writer, policy }
     }
 
@@ -392,7 +392,7 @@ fn addr() -> SocketAddr {
 fn the_thread_writes_all_before_it_ends() {
     let state = tempfile::tempdir().unwrap();
     let journal = Journal::open(state.path(), SETTINGS, NOW);
-    let policy = journal.register(policy());
+    let policy = Arc::new(policy());
     let mut ids = Vec::new();
     for _ in 0..100 {
         let mut log = journal.session(&policy, Peer { client: addr(), listener: addr() }, NOW);
@@ -417,7 +417,7 @@ fn another_policy_begins_another_chunk() {
     log.decision(NOW, Stage::Connect, About::default(), (&accepted(), &known), None);
     let mut other = policy();
     other.fingerprint = 9;
-    log.decided_by(&bench.journal.register(other));
+    log.decided_by(&Arc::new(other));
     log.decision(NOW, Stage::Mail, ABOUT, (&accepted(), &known), None);
     drop(log);
     bench.writer.turn(NOW);

@@ -2,27 +2,18 @@
 
 use std::sync::Arc;
 
-use regex::RegexBuilder;
-
-use super::lists::ListValue;
-use super::literals::{described, folded, one_of};
+use super::literals::{described, one_of};
 use super::names::Definition;
 use super::{CONDITION_TESTS_MAX, Checker};
 use crate::diagnostic::Diagnostic;
 use crate::nearest::nearest;
-use crate::pattern::Pattern;
-use crate::plan::{self, Expression, Form, Relation, Test, Values};
-use crate::sets::{NameSet, NetworkSet};
+use crate::plan::{self, Form, Relation, Test, Values};
 use crate::slot::{Slot, SlotInfo};
 use crate::span::{Span, Spanned};
 use crate::syntax::ast::{
-    Comparison, Condition, FactPath, Literal, LiteralValue, Operand, Operator, Quantifier, Set, TestOf,
-    TextTest, Word,
+    Comparison, Condition, FactPath, LiteralValue, Operand, Operator, Quantifier, TestOf, Word,
 };
 use crate::value::{Type, Value};
-
-/// Largest program that a regular expression may become, in octets.
-const EXPRESSION_OCTETS_MAX: usize = 1 << 20;
 
 /// A condition that is checked, with the places of the facts that it asks for.
 #[derive(Debug, Clone)]
@@ -364,192 +355,6 @@ impl<'a> Checker<'a> {
         uses.push(Use { slot, span: other.span, through: None });
         self.compared.push(slot);
         Some(Form::Fact(relation, slot))
-    }
-
-    fn in_set(&mut self, (slot, info): (Slot, &SlotInfo), subject: &FactPath, set: &Set) -> Option<Form> {
-        match set {
-            Set::Named(name) => self.in_list(info, subject, name),
-            Set::Literals(literals, span) => self.in_literals((slot, info), subject, literals, *span),
-        }
-    }
-
-    fn in_list(&mut self, info: &SlotInfo, subject: &FactPath, name: &Word) -> Option<Form> {
-        let Some(declared) = self.names.lists.get_mut(&name.node) else {
-            self.report_no_list(info, name);
-            return None;
-        };
-        declared.used = true;
-        let place = declared.span;
-        let value = declared.what.clone()?;
-        let (form, kind, wanted) = match value {
-            ListValue::Networks(networks) => (Form::InNetworks(networks), "networks", Type::Address),
-            ListValue::Names(names) => (Form::InNames(names), "names", Type::Text),
-            ListValue::Patterns(patterns) => (Form::InPatterns(patterns), "patterns", Type::Text),
-        };
-        if one_of(info.value_type) == wanted {
-            return Some(form);
-        }
-        let title =
-            format!("`{}` is {}, `{}` is a list of {kind}", info.name, described(info.value_type), name.node);
-        let advice = match one_of(info.value_type) {
-            Type::Address => Some(format!("declare it as `networks {} = ...`", name.node)),
-            Type::Text => Some(format!("declare it as `names {} = ...`", name.node)),
-            Type::Choice(_) => Some("write the words: in (fail, softfail)".to_owned()),
-            _ => None,
-        };
-        self.report(
-            Diagnostic::error(title, subject.span, "never in it").also(place, "declared here").help(advice),
-        );
-        None
-    }
-
-    fn report_no_list(&mut self, info: &SlotInfo, name: &Word) {
-        if let Some((place, what)) = self.names.place(&name.node) {
-            if let Some(source) = self.names.sources.get_mut(&name.node) {
-                source.used = true;
-            }
-            let title = format!("`{}` is a {what}, not a list", name.node);
-            let advice = (what == "source").then(|| format!("ask for its own facts: {}.listed", name.node));
-            self.report(
-                Diagnostic::error(title, name.span, "a list was expected")
-                    .also(place, "declared here")
-                    .help(advice),
-            );
-            return;
-        }
-        if self.spoilt.contains(&name.node) {
-            return;
-        }
-        let near = nearest(&name.node, self.names.lists.keys().map(String::as_str)).map(str::to_owned);
-        let mut finding =
-            Diagnostic::error(format!("there is no list `{}`", name.node), name.span, "unknown list");
-        if let Some(near) = near {
-            // The list is taken for used: that it is not would follow from the mistake.
-            if let Some(list) = self.names.lists.get_mut(&near) {
-                list.used = true;
-            }
-            finding = finding.help(format!("did you mean `{near}`?"));
-        } else {
-            let kind = if one_of(info.value_type) == Type::Address { "networks" } else { "names" };
-            finding = finding.help(format!("declare it: {kind} {} = ...", name.node));
-        }
-        self.report(finding);
-    }
-
-    fn in_literals(
-        &mut self,
-        (slot, info): (Slot, &SlotInfo),
-        subject: &FactPath,
-        literals: &[Literal],
-        span: Span,
-    ) -> Option<Form> {
-        if one_of(info.value_type) == Type::Address {
-            let mut networks = Vec::new();
-            for literal in literals {
-                match literal.node {
-                    LiteralValue::Network(network) if self.sound_network(network, literal.span) => {
-                        networks.push(network)
-                    }
-                    LiteralValue::Network(_) => return None,
-                    _ => return self.value(slot, subject.span, literal).and(None),
-                }
-            }
-            return Some(Form::InNetworks(Arc::new(NetworkSet::new(networks))));
-        }
-        if matches!(info.value_type, Type::Boolean | Type::Duration) {
-            let title =
-                format!("`{}` is {}: a set of them makes no sense", info.name, described(info.value_type));
-            self.report(Diagnostic::error(title, span, "compare it instead"));
-            return None;
-        }
-        let values: Vec<_> = literals.iter().map(|literal| self.value(slot, subject.span, literal)).collect();
-        let values: Vec<Value> = values.into_iter().collect::<Option<_>>()?;
-        Some(match info.value_type {
-            Type::Choice(_) => Form::Choices(
-                values
-                    .iter()
-                    .filter_map(|value| if let Value::Choice(word) = value { Some(*word) } else { None })
-                    .collect(),
-            ),
-            Type::Number | Type::Octets => Form::Numbers(
-                values
-                    .iter()
-                    .filter_map(|value| if let Value::Number(number) = value { Some(*number) } else { None })
-                    .collect(),
-            ),
-            _ => {
-                let texts = values
-                    .iter()
-                    .filter_map(|value| if let Value::Text(text) = value { Some(&**text) } else { None });
-                Form::InNames(Arc::new(NameSet::new(texts)))
-            }
-        })
-    }
-
-    fn text_test(
-        &mut self,
-        info: &SlotInfo,
-        subject: &FactPath,
-        test: &Spanned<TextTest>,
-        text: &Spanned<String>,
-    ) -> Option<Form> {
-        if one_of(info.value_type) != Type::Text {
-            let title = format!("`{}` is {}, not a text", info.name, described(info.value_type));
-            let advice = match info.value_type {
-                Type::Address => Some(format!("write `{} in (192.0.2.0/24)`", info.name)),
-                Type::Choice(words) => {
-                    Some(format!("write `{} is {}`", info.name, words.first().unwrap_or(&"none")))
-                }
-                _ => None,
-            };
-            self.report(
-                Diagnostic::error(title, test.span, "goes with texts")
-                    .also(subject.span, described(info.value_type))
-                    .help(advice),
-            );
-            return None;
-        }
-        if text.node.is_empty() {
-            self.report(Diagnostic::error("the text is empty", text.span, "always or never so"));
-            return None;
-        }
-        let lower = || Arc::from(folded(&text.node).unwrap_or_else(|| text.node.to_ascii_lowercase()));
-        Some(match test.node {
-            TextTest::Contains => Form::Contains(lower()),
-            TextTest::StartsWith => Form::StartsWith(lower()),
-            TextTest::EndsWith => Form::EndsWith(lower()),
-            TextTest::Like => Form::Like(Pattern::new(&text.node)),
-            TextTest::Matches => Form::Matches(self.expression(&text.node, text.span)?),
-        })
-    }
-
-    /// A regular expression, compiled.
-    pub(super) fn expression(&mut self, text: &str, span: Span) -> Option<Expression> {
-        match RegexBuilder::new(text).case_insensitive(true).size_limit(EXPRESSION_OCTETS_MAX).build() {
-            Ok(expression) => Some(Expression(expression)),
-            Err(error) => {
-                let (label, advice) = said_of_expression(&error);
-                self.report(Diagnostic::error("the regular expression is not one", span, label).help(advice));
-                None
-            }
-        }
-    }
-}
-
-/// What is wrong with an expression, in one line, and advice.
-pub(super) fn said_of_expression(error: &regex::Error) -> (String, Option<String>) {
-    match error {
-        regex::Error::Syntax(text) => {
-            let why = text.lines().rev().find_map(|line| line.trim().strip_prefix("error: "));
-            let why = why.unwrap_or("it can't be read").to_owned();
-            let advice =
-                why.contains("look-around").then(|| "write two tests joined by `and not` instead".to_owned());
-            (why, advice)
-        }
-        regex::Error::CompiledTooBig(limit) => {
-            (format!("it becomes larger than {limit} octets"), Some("repeat less, or use a list".to_owned()))
-        }
-        _ => ("it can't be read".to_owned(), None),
     }
 }
 

@@ -16,6 +16,9 @@ use crate::syntax::ast::{List, ListElement, ListKind, Network};
 /// Most patterns of a list: they are tried in turn for every look-up.
 const PATTERNS_MAX: usize = 1_000;
 
+/// Most findings about one file of a list or table: who mistook its form need not read a million.
+pub(super) const FILE_FINDINGS_MAX: usize = 20;
+
 /// A list, ready for looking up.
 #[derive(Debug, Clone)]
 pub(super) enum ListValue {
@@ -152,7 +155,11 @@ impl<'a> Checker<'a> {
             return;
         };
         let before = elements.count();
+        let findings = self.findings.len();
         for (start, line) in lines(&text) {
+            if self.findings.len() >= findings + FILE_FINDINGS_MAX {
+                break;
+            }
             let element = line.split('#').next().unwrap_or_default().trim();
             if element.is_empty() {
                 continue;

@@ -10,6 +10,7 @@ mod given;
 mod lints;
 mod lists;
 mod literals;
+mod membership;
 mod names;
 mod reach;
 mod relay;
@@ -18,6 +19,7 @@ mod rules;
 mod sources;
 mod tables;
 mod text;
+mod text_tests;
 mod texts;
 
 use std::collections::BTreeSet;

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Checker;
-use super::condition::said_of_expression;
-use super::lists::{lines, read_network, stretch};
+use super::lists::{FILE_FINDINGS_MAX, lines, read_network, stretch};
+use super::text_tests::said_of_expression;
 use crate::diagnostic::Diagnostic;
 use crate::source::{Contents, Field};
 use crate::span::{Span, Spanned};
@@ -85,7 +85,11 @@ impl Checker<'_> {
         let mut seen: HashMap<String, Span> = HashMap::new();
         let mut sound = true;
         let mut entries = 0_usize;
+        let findings = self.findings.len();
         for (start, line) in lines(&text) {
+            if self.findings.len() >= findings + FILE_FINDINGS_MAX {
+                break;
+            }
             let entry = line.trim();
             if entry.is_empty() || entry.starts_with('#') {
                 continue;
@@ -146,7 +150,8 @@ impl Checker<'_> {
     }
 
     fn note_value(&mut self, source: u16, value: &str, span: Span) {
-        if is_answer_like(value) {
+        let noted = self.answer_like.iter().filter(|(known, ..)| *known == source).take(FILE_FINDINGS_MAX);
+        if is_answer_like(value) && noted.count() < FILE_FINDINGS_MAX {
             self.answer_like.push((source, span, value.to_owned()));
         }
     }
@@ -173,6 +178,8 @@ impl Checker<'_> {
 fn split(entry: &str, form: Form) -> Result<(&str, &str), &'static str> {
     let parted = if form == Form::Expressions {
         expression_and_value(entry).ok_or("an expression between slashes, and a value: /.../ value")?
+    } else if let Some(quoted) = entry.strip_prefix('"').filter(|_| form == Form::Keys) {
+        quoted_key(entry, quoted).ok_or("a key in quotes that end, and a value")?
     } else {
         entry.split_once([' ', '\t']).ok_or(match form {
             Form::Networks => "a network and a value",
@@ -181,6 +188,18 @@ fn split(entry: &str, form: Form) -> Result<(&str, &str), &'static str> {
     };
     let value = parted.1.trim();
     if value.is_empty() { Err("a value behind the key") } else { Ok((parted.0, value)) }
+}
+
+/// A key in quotes, with white space in it, and what stands behind.
+fn quoted_key<'e>(entry: &'e str, quoted: &str) -> Option<(&'e str, &'e str)> {
+    let mut escaped = false;
+    let end = quoted.char_indices().find_map(|(at, character)| {
+        let closes = character == '"' && !escaped;
+        escaped = character == '\\' && !escaped;
+        closes.then_some(at + 2)
+    })?;
+    let (key, rest) = entry.split_at_checked(end)?;
+    rest.starts_with([' ', '\t']).then_some((key, rest))
 }
 
 /// The expression with its slashes, and what stands behind it.

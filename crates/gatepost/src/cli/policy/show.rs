@@ -87,7 +87,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if args.json {
         writeln!(output, "{}", serde_json::to_string_pretty(&shown)?)?;
     } else {
-        write(&mut output, &shown)?;
+        match write(&mut output, &shown) {
+            // A reader that has seen enough is no failure.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            written => written?,
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

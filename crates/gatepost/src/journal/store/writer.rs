@@ -13,6 +13,7 @@ use super::super::day::Day;
 use super::super::ids::Ids;
 use super::super::inbox::{Inbox, Lost, Taken};
 use super::super::settings::{Mask, Settings};
+use super::super::texts::PolicyText;
 use super::counts::Pending;
 use super::files;
 use super::open_day::{OpenDay, Policies};
@@ -29,6 +30,9 @@ const TIDY_EVERY: Duration = Duration::from_secs(60);
 /// How long a file that could not be opened is left alone.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
 
+/// Policies that are remembered for sessions that began under them (ours).
+const POLICIES_MAX: usize = 64;
+
 /// How often at most a failure is said.
 const SAY_EVERY: Duration = Duration::from_secs(60);
 
@@ -44,6 +48,18 @@ pub(in super::super) struct Shared {
 impl Shared {
     pub(in super::super) fn policies(&self) -> std::sync::MutexGuard<'_, Policies> {
         self.policies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes a policy known whose decisions will come.
+    pub(in super::super) fn know(&self, policy: &Arc<PolicyText>) {
+        let mut policies = self.policies();
+        if policies.contains_key(&policy.fingerprint) {
+            return;
+        }
+        if policies.len() >= POLICIES_MAX {
+            policies.retain(|_, known| Arc::strong_count(known) > 1);
+        }
+        policies.insert(policy.fingerprint, Arc::clone(policy));
     }
 
     fn lose(&self, count: impl FnOnce(&mut Lost)) {
