@@ -24,6 +24,7 @@ use super::session_facts::{View, address_text};
 use crate::clock;
 use crate::facts::Verified;
 use crate::journal::{About, Peer, SessionLog};
+use crate::policies::InForce;
 use crate::site::Site;
 
 /// What decides in one session, and what it has decided.
@@ -57,8 +58,8 @@ impl Ruling {
     }
 
     /// The policy in force for the session.
-    pub(super) fn policy(&self) -> &policy::policy::Policy {
-        &self.judge.policy().policy
+    pub(super) fn policy(&self) -> &InForce {
+        self.judge.policy()
     }
 
     /// Answers a question of the session.
