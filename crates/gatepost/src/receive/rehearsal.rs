@@ -307,8 +307,7 @@ impl Rehearsal {
 
     fn open(&mut self) {
         let Some(envelope) = self.session.envelope() else { return };
-        let policy = &self.deliberation.judge.policy().policy;
-        let inspection = Inspection::new(policy, &self.site.settings.hostname);
+        let inspection = Inspection::new(self.deliberation.judge.policy(), &self.site.own_names);
         self.incoming = Some(Box::new(Incoming::begin(
             &self.spool,
             &self.site,
