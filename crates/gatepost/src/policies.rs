@@ -7,11 +7,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use policy::diagnostic::{Diagnostic, Severity};
+use policy::facts::{Group, Scope};
 use policy::policy::{Loaded, Policy, Refused};
+use policy::slot::{Slot, SlotInfo};
 use policy::span::{SourceFile, Span};
+use policy::stage::Stage;
+use policy::value::Type;
 use smtp::server::Replacement;
 
 use crate::config::{Config, Place, Problem, Source};
+use crate::facts::content::Asked;
 use crate::facts::rate::Rates;
 use crate::facts::table::Tables;
 use crate::journal::PolicyText;
@@ -37,6 +42,12 @@ pub struct InForce {
     pub tables: Tables,
     /// Its rates.
     pub rates: Rates,
+    /// What it can ask of a message's content.
+    pub content: Asked,
+    /// Whether it can ask for what signatures are verified for.
+    pub verifies: bool,
+    /// By stage: what is found out before a rule waits for it.
+    early: [Vec<Slot>; Stage::ALL.len()],
 }
 
 impl InForce {
@@ -51,7 +62,19 @@ impl InForce {
         let (tables, problems) = Tables::of(policy.sources(), folder, old_tables);
         let rates = Rates::of(policy.sources(), policy.slots(), old_rates);
         let text = Arc::new(PolicyText::of(&policy));
-        (Self { policy, text, tables, rates }, problems)
+        let infos = || policy.can_ask().iter().filter_map(|slot| policy.slots().get(slot.index()));
+        let content = Asked::of(infos());
+        let verifies = infos().any(|info| matches!(info.group, Group::Dkim | Group::Dmarc | Group::Arc));
+        let early = Stage::ALL.map(|stage| early(&policy, stage));
+        (Self { policy, text, tables, rates, content, verifies, early }, problems)
+    }
+
+    /// The facts that are found out at the beginning of the stage: what the session knows by itself, and what the policy
+    /// may ask for now or later and is worth having early. Texts of the session wait until a rule asks: most are only for
+    /// a refusal's words.
+    #[must_use]
+    pub fn early(&self, stage: Stage) -> &[Slot] {
+        self.early.get(stage.index()).map_or(&[], Vec::as_slice)
     }
 
     /// The site's own words for refusals of the session itself.
@@ -66,6 +89,29 @@ impl InForce {
                 text: reply.text.clone(),
             })
             .collect()
+    }
+}
+
+fn early(policy: &Policy, stage: Stage) -> Vec<Slot> {
+    let is_early = |slot: &Slot| {
+        policy.slots().get(slot.index()).is_some_and(|info| {
+            is_known_at(info, stage)
+                && match info.group {
+                    Group::Session => info.value_type != Type::Text && policy.needs(stage).contains(slot),
+                    Group::Mailbox => false,
+                    group => group.starts_early(),
+                }
+        })
+    };
+    policy.can_ask().iter().copied().filter(is_early).collect()
+}
+
+/// Whether a fact can be known at `stage`: what is one recipient's or one message's is not known for another.
+fn is_known_at(info: &SlotInfo, stage: Stage) -> bool {
+    match info.scope {
+        Scope::Recipient => stage == Stage::Recipient,
+        Scope::Inquiry => stage == Stage::Verify,
+        Scope::Session | Scope::Transaction | Scope::Message => info.since.reaches(stage),
     }
 }
 

@@ -11,7 +11,7 @@ use smtp::server::Settings;
 
 use crate::clock;
 use crate::config::{self, Config, EarlyTalkers, Loaded, Parsed, Problem, STILL, Tables};
-use crate::facts::Services;
+use crate::facts::{Services, forged_results};
 use crate::mailboxes::Directory;
 use crate::policies::{self, Checked, InForce};
 
@@ -25,6 +25,8 @@ pub struct Site {
     pub config: Config,
     /// Its mailboxes.
     pub directory: Directory,
+    /// The names under which it vouches for results, as they are compared.
+    pub own_names: Arc<[String]>,
     /// What its sessions are given.
     pub settings: Arc<Settings>,
     /// What decides.
@@ -70,7 +72,8 @@ impl Site {
     fn under(config: Config, policy: Arc<InForce>, services: Arc<Services>, state: &Path) -> Self {
         let directory = Directory::new(config.mailboxes.clone(), state);
         let settings = Arc::new(settings(&config, &policy));
-        Self { config, directory, settings, policy, services }
+        let own_names = forged_results::own_names(&[&settings.hostname]);
+        Self { config, directory, own_names, settings, policy, services }
     }
 }
 

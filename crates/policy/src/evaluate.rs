@@ -204,7 +204,7 @@ fn wanted(condition: &Condition, facts: &Facts, needed: &mut Vec<Slot>) {
 }
 
 fn note_unasked(slot: Slot, facts: &Facts, needed: &mut Vec<Slot>) {
-    if *facts.get(slot) == State::NotAsked && !needed.contains(&slot) {
+    if !facts.get(slot).is_asked() && !needed.contains(&slot) {
         needed.push(slot);
     }
 }

@@ -108,6 +108,12 @@ impl State {
         Self::Unsure(Arc::from(why))
     }
 
+    /// Whether it was asked for, whatever came of it.
+    #[must_use]
+    pub const fn is_asked(&self) -> bool {
+        !matches!(self, Self::NotAsked)
+    }
+
     /// The value, when it is known.
     #[must_use]
     pub const fn value(&self) -> Option<&Value> {

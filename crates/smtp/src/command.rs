@@ -41,7 +41,8 @@ pub fn split(line: &[u8]) -> Result<Command<'_>, LineFault> {
     }
     let text =
         core::str::from_utf8(line).map_err(|error| LineFault::Utf8 { position: error.valid_up_to() })?;
-    let (word, arguments) = text.split_once(' ').unwrap_or((text, ""));
+    let word_octets = memchr::memchr(b' ', line).unwrap_or(text.len());
+    let (word, arguments) = text.split_at_checked(word_octets).unwrap_or((text, ""));
     Ok(Command { verb: Verb::from_word(word), word, arguments: arguments.trim_start_matches(' ') })
 }
 

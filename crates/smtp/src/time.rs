@@ -121,15 +121,22 @@ impl WallTime {
         let (days, second_of_day) = (self.as_unix_seconds() / 86_400, self.as_unix_seconds() % 86_400);
         let (year, month, day) = civil(days);
         let mut text = String::with_capacity(24);
-        push_number(&mut text, year, 4);
+        if year > 9_999 {
+            push_number(&mut text, year, 4);
+        } else {
+            push_two(&mut text, year / 100);
+            push_two(&mut text, year % 100);
+        }
         text.push('-');
-        push_number(&mut text, month, 2);
+        push_two(&mut text, month);
         text.push('-');
-        push_number(&mut text, day, 2);
+        push_two(&mut text, day);
         text.push('T');
         push_time(&mut text, second_of_day);
         text.push('.');
-        push_number(&mut text, self.0 % 1_000, 3);
+        let milliseconds = self.0 % 1_000;
+        text.push(digit(milliseconds / 100));
+        push_two(&mut text, milliseconds % 100);
         text.push('Z');
         text
     }
@@ -137,11 +144,22 @@ impl WallTime {
 
 /// Appends `hh:mm:ss`.
 fn push_time(text: &mut String, second_of_day: u64) {
-    push_number(text, second_of_day / 3_600, 2);
+    push_two(text, second_of_day / 3_600);
     text.push(':');
-    push_number(text, second_of_day / 60 % 60, 2);
+    push_two(text, second_of_day / 60 % 60);
     text.push(':');
-    push_number(text, second_of_day % 60, 2);
+    push_two(text, second_of_day % 60);
+}
+
+/// Appends a number below 100 in two digits.
+fn push_two(text: &mut String, number: u64) {
+    text.push(digit(number / 10));
+    text.push(digit(number));
+}
+
+/// The last digit of a number.
+const fn digit(number: u64) -> char {
+    (b'0' + (number % 10) as u8) as char
 }
 
 /// Appends a number in at least `width` digits, at most 20.

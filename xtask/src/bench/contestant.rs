@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
-use super::postfix;
+use super::{postfix, starter};
 use crate::server::{Server, free_address};
 use crate::workspace::Workspace;
 
@@ -16,6 +16,8 @@ use crate::workspace::Workspace;
 pub(super) enum Contestant {
     /// The release build of this tree.
     Gatepost,
+    /// The same under a policy that asks for facts, all of them known already.
+    Starter,
     /// The bare minimum of `receiver.rs`.
     Bare,
     /// Debian's Postfix, unpacked and not installed.
@@ -23,11 +25,12 @@ pub(super) enum Contestant {
 }
 
 impl Contestant {
-    pub(super) const ALL: [Self; 3] = [Self::Gatepost, Self::Bare, Self::Postfix];
+    pub(super) const ALL: [Self; 4] = [Self::Gatepost, Self::Starter, Self::Bare, Self::Postfix];
 
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Gatepost => "gatepost",
+            Self::Starter => "gatepost with starter.policy",
             Self::Bare => "bare minimum",
             Self::Postfix => "postfix",
         }
@@ -35,7 +38,7 @@ impl Contestant {
 
     /// The name of its folder in a run.
     pub(super) fn folder(self) -> String {
-        self.name().replace(' ', "-")
+        self.name().replace([' ', '.'], "-")
     }
 
     /// Starts it in the empty folder `folder` and waits until it greets.
@@ -45,7 +48,8 @@ impl Contestant {
     pub(super) fn start(self, workspace: &Workspace, folder: &Path) -> Result<Server> {
         fs::create_dir_all(folder).with_context(|| format!("can't make {}", folder.display()))?;
         let mut server = match self {
-            Self::Gatepost => start_gatepost(workspace, folder)?,
+            Self::Gatepost => start_gatepost(workspace, folder, "")?,
+            Self::Starter => starter::start(workspace, folder)?,
             Self::Bare => start_bare(folder)?,
             Self::Postfix => postfix::start(workspace, folder)?,
         };
@@ -54,11 +58,15 @@ impl Contestant {
     }
 }
 
-fn start_gatepost(workspace: &Workspace, folder: &Path) -> Result<Server> {
+/// Starts the release build with the configuration of the bench and `more` at its end.
+///
+/// # Errors
+/// When it can't be started.
+pub(super) fn start_gatepost(workspace: &Workspace, folder: &Path, more: &str) -> Result<Server> {
     let address = free_address()?;
     let configuration = folder.join("gatepost.toml");
     let text = include_str!("gatepost.toml").replace("127.0.0.1:2525", &address.to_string());
-    fs::write(&configuration, text).context("can't write a configuration")?;
+    fs::write(&configuration, format!("{text}\n{more}")).context("can't write a configuration")?;
     let mut command = Command::new(workspace.program("release", "gatepost"));
     command.args(["run", "--config"]).arg(&configuration).arg("--state").arg(folder.join("state"));
     Server::spawn(&mut command, address, &folder.join("log"))

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: messages a second, processor time and memory, beside the bare minimum and Postfix.
+//! `cargo xtask bench`: messages a second, processor time and memory, beside the bare minimum, Postfix, and itself under a policy that asks for more.
 //!
 //! The servers take turns (A B C, A B C) at each scenario, so that what else the machine does hits all alike; a
 //! scenario's figure is taken over all its rounds. Processor time is that of the server's processes alone, measured
@@ -7,10 +7,12 @@
 mod contestant;
 mod load;
 mod measure;
+mod name_server;
 mod postfix;
 pub(crate) mod receiver;
 mod report;
 mod script;
+mod starter;
 
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt as _;
@@ -206,8 +208,8 @@ fn play(scenario: &Scenario, entrants: &[Entrant], args: &Args) -> Result<Vec<Fi
 fn idle(contestant: Contestant, server: &Server, quick: bool) -> Result<IdleFigure> {
     let connections = match contestant {
         Contestant::Postfix => IDLE_CONNECTIONS_POSTFIX,
-        Contestant::Gatepost | Contestant::Bare if quick => IDLE_CONNECTIONS_QUICK,
-        Contestant::Gatepost | Contestant::Bare => IDLE_CONNECTIONS,
+        Contestant::Gatepost | Contestant::Starter | Contestant::Bare if quick => IDLE_CONNECTIONS_QUICK,
+        Contestant::Gatepost | Contestant::Starter | Contestant::Bare => IDLE_CONNECTIONS,
     };
     eprintln!("{}: {}, {connections} connections", report::IDLE_NAME, contestant.name());
     let before = measure::memory_octets(server.pid())?;

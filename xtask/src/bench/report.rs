@@ -133,7 +133,7 @@ impl Report {
              run; the figures alone say as much about the machine: {}.\n\nEvery message is acknowledged after it has been synced to disk, and then discarded. Processor time is that of the\n\
              server's processes, in user and system mode, until they rest. \"Gatepost's speed\" and \"Gatepost's CPU\" are\n\
              Gatepost's figure divided by that row's. Every server keeps a log; Postfix has a process a connection, so its idle\n\
-             connections are fewer. Memory is the proportional set size of the server's processes.\n\n{}",
+             connections are fewer. `starter.policy` is the one of examples/policies, its facts all known already. Memory is the proportional set size of the server's processes.\n\n{}",
             machine(),
             self.markdown()
         )

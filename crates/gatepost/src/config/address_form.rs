@@ -182,7 +182,8 @@ impl Form for HostnameForm {
 /// The domain name that `text` is, or why it is none.
 pub(crate) fn domain_name(text: &str) -> Result<DomainName, String> {
     let name: DomainName = text.parse().map_err(|error| format!("{error}"))?;
-    domain_key(name.as_str()).map(|_| name).ok_or_else(|| "IDNA refuses the name".to_owned())
+    let is_refused = domain_key(name.as_str()).is_none();
+    if is_refused { Err("IDNA refuses the name".to_owned()) } else { Ok(name) }
 }
 
 /// An address: a full one, or a local part of the domain at hand.

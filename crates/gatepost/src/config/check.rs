@@ -182,7 +182,7 @@ fn check_names(drafts: &[Draft], problems: &mut Vec<Problem>) {
     for draft in drafts {
         for (name, place) in draft.domain.names().zip(&draft.names) {
             let Some(key) = domain_key(name.as_str()) else { continue };
-            if let Some(first) = domains.insert(key, place) {
+            if let Some(first) = domains.insert(key.into_owned(), place) {
                 let title = format!("domain `{name}` stands twice");
                 let problem = Problem::error(title, place.clone(), "again here");
                 problems.push(problem.also(first.clone(), "first here"));

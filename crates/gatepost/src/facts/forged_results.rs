@@ -4,6 +4,7 @@
 //! they come in; no more is held than one field of bounded length.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// The field's name in lower case.
 const NAME: &[u8] = b"authentication-results";
@@ -15,7 +16,7 @@ const FIELD_OCTETS_MAX: usize = 64 * 1_024;
 #[derive(Debug, Clone)]
 pub struct ForgedResults {
     /// Our names, in lower case and A-labels.
-    own: Vec<String>,
+    own: Arc<[String]>,
     place: Place,
     /// Whether the next octet is the first of a line.
     line_start: bool,
@@ -39,11 +40,10 @@ enum Place {
 }
 
 impl ForgedResults {
-    /// For a server that vouches under these names.
+    /// For a server that vouches under these names, as [`own_names`] has them.
     #[must_use]
-    pub fn new(authserv_ids: &[&str]) -> Self {
-        let own = authserv_ids.iter().map(|id| normal(id).into_owned()).collect();
-        Self { own, place: Place::Name, line_start: true, held: Vec::new(), removed: 0 }
+    pub fn new(own: &Arc<[String]>) -> Self {
+        Self { own: Arc::clone(own), place: Place::Name, line_start: true, held: Vec::new(), removed: 0 }
     }
 
     /// How many fields were taken out so far.
@@ -59,7 +59,16 @@ impl ForgedResults {
                 passed.extend_from_slice(octets);
                 return;
             }
-            // What need not be looked at octet by octet: the rest of a line of another field.
+            // What need not be looked at octet by octet: lines of other fields, and the rest of one.
+            if self.line_start && self.held.is_empty() && matches!(self.place, Place::Name | Place::Other) {
+                let (lines, rest) = octets.split_at_checked(other_lines(octets)).unwrap_or((&[], octets));
+                if !lines.is_empty() {
+                    passed.extend_from_slice(lines);
+                    self.place = Place::Other;
+                    octets = rest;
+                    continue;
+                }
+            }
             if self.place == Place::Other && !self.line_start {
                 let line = memchr::memchr(b'\n', octets).map_or(octets.len(), |at| at + 1);
                 let (line, rest) = octets.split_at_checked(line).unwrap_or((octets, &[]));
@@ -144,6 +153,28 @@ impl ForgedResults {
     }
 }
 
+/// Octets of the whole lines at the start that begin fields of other names, or go on with them.
+fn other_lines(octets: &[u8]) -> usize {
+    let mut end = 0;
+    while let Some(line) = octets.get(end..) {
+        let is_other = match line.first() {
+            None | Some(b'a' | b'A' | b'\r' | b'\n') => false,
+            Some(b' ' | b'\t') => end > 0,
+            Some(_) => true,
+        };
+        let line_feed = if is_other { memchr::memchr(b'\n', line) } else { None };
+        let Some(line_feed) = line_feed else { break };
+        end += line_feed + 1;
+    }
+    end
+}
+
+/// The names under which a server vouches, as they are compared.
+#[must_use]
+pub fn own_names(authserv_ids: &[&str]) -> Arc<[String]> {
+    authserv_ids.iter().map(|id| normal(id).into_owned()).collect()
+}
+
 /// The name as it is compared: lower case, A-labels, no dot at its end.
 fn normal(id: &str) -> Cow<'_, str> {
     let id = id.trim_end_matches('.');
@@ -212,7 +243,7 @@ mod tests {
     use super::*;
 
     fn passed(message: &str, cut: usize) -> (String, usize) {
-        let mut filter = ForgedResults::new(&["mx.Here.example", "bücher.example"]);
+        let mut filter = ForgedResults::new(&own_names(&["mx.Here.example", "bücher.example"]));
         let mut out = Vec::new();
         for piece in message.as_bytes().chunks(cut) {
             filter.pass(piece, &mut out);
@@ -283,7 +314,7 @@ mod tests {
     #[test]
     fn no_more_is_held_than_the_limit() {
         let long = format!("Authentication-Results: mx.other.example;{}\r\n", " x".repeat(FIELD_OCTETS_MAX));
-        let mut filter = ForgedResults::new(&["mx.here.example"]);
+        let mut filter = ForgedResults::new(&own_names(&["mx.here.example"]));
         let mut out = Vec::new();
         for piece in long.as_bytes().chunks(1_000) {
             filter.pass(piece, &mut out);

@@ -62,8 +62,17 @@ impl<'a> Block<'a> {
 
     /// The octets of each chunk, in the order in which they came.
     pub fn chunks(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        self.placed_chunks().map(|(_, octets)| octets)
+    }
+
+    /// The octets of each chunk, and its place.
+    pub(super) fn placed_chunks(&self) -> impl Iterator<Item = (u32, &'a [u8])> + use<'a> {
+        let octets = self.0.len();
         let mut cursor = Cursor::new(self.0.get(MARK.len()..).unwrap_or_default());
-        std::iter::from_fn(move || cursor.octets())
+        std::iter::from_fn(move || {
+            let place = u32::try_from(octets - cursor.left()).unwrap_or(u32::MAX);
+            cursor.octets().map(|chunk| (place, chunk))
+        })
     }
 
     /// The octets of the chunk at that place.
@@ -86,6 +95,7 @@ mod tests {
         let octets = filling.finish();
         let block = Block::read(&octets).unwrap();
         assert_eq!(block.chunks().collect::<Vec<_>>(), chunks);
+        assert_eq!(block.placed_chunks().map(|(place, _)| place).collect::<Vec<_>>(), places);
         for (place, chunk) in places.into_iter().zip(chunks) {
             assert_eq!(block.chunk_at(place), Some(chunk));
         }

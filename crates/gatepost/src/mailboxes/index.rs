@@ -4,9 +4,9 @@
 //! form NFC; the first entry of a key wins.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::net::IpAddr;
 
+use foldhash::{HashMap, HashMapExt as _};
 use icu_normalizer::ComposingNormalizerBorrowed;
 use smtp::address::{AddressLiteral, Domain, Mailbox};
 
@@ -38,7 +38,7 @@ impl Index {
         for (place, domain) in declared.domains.iter().enumerate() {
             for name in domain.names() {
                 if let Some(key) = domain_key(name.as_str()) {
-                    index.domains.entry(key).or_insert(place);
+                    index.domains.entry(key.into_owned()).or_insert(place);
                 }
             }
             let mut entries = HashMap::with_capacity(domain.entries.len());
@@ -71,7 +71,7 @@ impl Index {
     /// The place of the domain among `declared.domains`, when it is local.
     pub(crate) fn domain(&self, declared: &Declared, domain: &Domain) -> Option<usize> {
         match domain {
-            Domain::Name(name) => self.domains.get(&domain_key(name.as_str())?).copied(),
+            Domain::Name(name) => self.domains.get(&*domain_key(name.as_str())?).copied(),
             Domain::Literal(literal) => {
                 let address = match literal {
                     AddressLiteral::V4(address) => IpAddr::V4(*address),
@@ -85,12 +85,14 @@ impl Index {
 }
 
 /// What is equal for equal domain names: lower-case A-labels. `None` for a name that IDNA refuses.
-pub(crate) fn domain_key(name: &str) -> Option<String> {
-    let lower_case = name.to_ascii_lowercase();
-    if lower_case.is_ascii() && !lower_case.contains("xn--") {
+pub(crate) fn domain_key(name: &str) -> Option<Cow<'_, str>> {
+    let is_lower_case = name.bytes().all(|octet| !octet.is_ascii_uppercase());
+    let lower_case = if is_lower_case { Cow::Borrowed(name) } else { Cow::Owned(name.to_ascii_lowercase()) };
+    // A name is short: looking at each place costs less than preparing a search.
+    if lower_case.is_ascii() && !lower_case.as_bytes().windows(4).any(|octets| octets == b"xn--") {
         return Some(lower_case);
     }
-    idna::domain_to_ascii(&lower_case).ok()
+    idna::domain_to_ascii(&lower_case).ok().map(Cow::Owned)
 }
 
 /// What is equal for local parts that mean the same mailbox: only case and Unicode composition are disregarded.

@@ -10,6 +10,7 @@ mod resolve;
 mod template;
 mod verify;
 
+use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -124,7 +125,8 @@ impl Directory {
     /// refuse (RFC 5321 §4.5.1), nor has a list.
     #[must_use]
     pub fn standing(&self, forward_path: &ForwardPath) -> Option<Standing<'_>> {
-        let found = self.index.find(&self.declared, &self.mailbox_of(forward_path)?);
+        let mailbox = self.mailbox_of(forward_path)?;
+        let found = self.index.find(&self.declared, &mailbox);
         if matches!(found, Found::Entry(_, entry) if entry.local_part.is_postmaster()) {
             return None;
         }
@@ -133,10 +135,10 @@ impl Directory {
     }
 
     /// The mailbox that is meant; `<postmaster>` is the first domain's.
-    fn mailbox_of(&self, forward_path: &ForwardPath) -> Option<Mailbox> {
+    fn mailbox_of<'a>(&self, forward_path: &'a ForwardPath) -> Option<Cow<'a, Mailbox>> {
         match forward_path {
-            ForwardPath::Postmaster => self.postmaster(),
-            ForwardPath::Mailbox(mailbox) => Some(mailbox.clone()),
+            ForwardPath::Postmaster => self.postmaster().map(Cow::Owned),
+            ForwardPath::Mailbox(mailbox) => Some(Cow::Borrowed(mailbox)),
         }
     }
 

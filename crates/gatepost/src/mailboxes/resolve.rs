@@ -87,7 +87,12 @@ impl Directory {
         walk.visit(&mailbox, 0, None);
         if walk.resolved.is_empty() {
             // Aliases that lead only to each other: no configuration with them loads, but mail must not get lost.
-            walk.end(mailbox, Destination::Undeliverable(Undeliverable::TooManyAliases), None, None);
+            walk.end(
+                mailbox.into_owned(),
+                Destination::Undeliverable(Undeliverable::TooManyAliases),
+                None,
+                None,
+            );
         }
         walk.resolved
     }

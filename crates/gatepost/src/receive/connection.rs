@@ -280,7 +280,7 @@ impl<S: Spool> Connection<S> {
     fn open(&mut self) {
         let Some(envelope) = self.session.envelope() else { return };
         let site = self.reception.sites.current();
-        let inspection = Inspection::new(self.ruling.policy(), &site.settings.hostname);
+        let inspection = Inspection::new(self.ruling.policy(), &site.own_names);
         self.incoming = Some(Box::new(Incoming::begin(
             &*self.reception.spool,
             &site,

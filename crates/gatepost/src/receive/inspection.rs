@@ -4,12 +4,10 @@
 
 use std::sync::Arc;
 
-use policy::facts::Group;
-use policy::policy::Policy;
-
-use crate::facts::content::{Asked, Found, Reading};
+use crate::facts::content::{Found, Reading};
 use crate::facts::forged_results::ForgedResults;
 use crate::net::mail_auth::message::{Passing, SignedMessage};
+use crate::policies::InForce;
 
 /// A content that passes.
 #[derive(Debug)]
@@ -29,15 +27,13 @@ pub(super) struct Inspected {
 }
 
 impl Inspection {
-    /// For a server of that name and what its policy can ask for.
-    pub(super) fn new(policy: &Policy, hostname: &str) -> Self {
-        let infos = || policy.can_ask().iter().filter_map(|slot| policy.slots().get(slot.index()));
-        let asked = Asked::of(infos());
-        let verifies = infos().any(|info| matches!(info.group, Group::Dkim | Group::Dmarc | Group::Arc));
+    /// For a server of those names and what its policy can ask for.
+    pub(super) fn new(policy: &InForce, own_names: &Arc<[String]>) -> Self {
+        let asked = &policy.content;
         Self {
-            content: (!asked.is_nothing()).then(|| Box::new(Reading::new(asked))),
-            signed: verifies.then(Box::default),
-            forged: ForgedResults::new(&[hostname]),
+            content: (!asked.is_nothing()).then(|| Box::new(Reading::new(asked.clone()))),
+            signed: policy.verifies.then(Box::default),
+            forged: ForgedResults::new(own_names),
         }
     }
 

@@ -13,7 +13,7 @@ use policy::policy::Policy;
 use policy::slot::{Facts, Slot, SlotInfo};
 use policy::source::{Counted, SourceKind};
 use policy::stage::Stage;
-use policy::value::{State, Type};
+use policy::value::State;
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::Sleep;
 
@@ -288,31 +288,16 @@ impl Judge {
             }
         }
         for slot in now {
-            if *self.facts.get(*slot) == State::NotAsked {
+            if !self.facts.get(*slot).is_asked() {
                 self.facts.set(*slot, State::unsure("cannot be found out"));
             }
         }
     }
 
-    /// Fills in what the session knows by itself, and starts what the policy may ask for now or later and is worth
-    /// having early. Texts of the session wait until a rule asks: most are only for a refusal's words.
+    /// Fills in what the session knows by itself, and starts what is worth having early.
     fn know(&mut self, stage: Stage, case: &Case<'_>) {
         let in_force = Arc::clone(&self.policy);
-        let policy = &in_force.policy;
-        for slot in policy.can_ask() {
-            let Some(info) = policy.slots().get(slot.index()) else { continue };
-            if *self.facts.get(*slot) != State::NotAsked || !is_known_at(info, stage) {
-                continue;
-            }
-            let wanted = match info.group {
-                Group::Session => info.value_type != Type::Text && policy.needs(stage).contains(slot),
-                Group::Mailbox => false,
-                group => group.starts_early(),
-            };
-            if wanted {
-                self.find_out(*slot, case, 0);
-            }
-        }
+        in_force.early(stage).iter().for_each(|slot| self.find_out(*slot, case, 0));
     }
 
     /// Finds a fact out, at once or by a task. `depth` is how many sources ask for each other's keys.
@@ -320,7 +305,7 @@ impl Judge {
         let in_force = Arc::clone(&self.policy);
         let policy = &in_force.policy;
         let Some(info) = policy.slots().get(slot.index()) else { return };
-        if *self.facts.get(slot) != State::NotAsked || depth > KEY_DEPTH_MAX {
+        if self.facts.get(slot).is_asked() || depth > KEY_DEPTH_MAX {
             return;
         }
         if let Some(given) = self.given(&info.name) {
@@ -341,7 +326,7 @@ impl Judge {
             group => {
                 let keys = facts::keys(policy, group);
                 keys.iter().for_each(|key| self.find_out(*key, case, depth + 1));
-                let known = keys.iter().all(|key| *self.facts.get(*key) != State::NotAsked);
+                let known = keys.iter().all(|key| self.facts.get(*key).is_asked());
                 if known && !self.running.iter().any(|running| running.group == group) {
                     self.start(group, info.scope, case);
                 }
@@ -382,7 +367,7 @@ impl Judge {
     fn is_awaited(&self, slot: Slot) -> bool {
         let under_way = |group: Group| self.running.iter().any(|running| running.group == group);
         let Some(info) = self.info(slot) else { return false };
-        *self.facts.get(slot) == State::NotAsked
+        !self.facts.get(slot).is_asked()
             && (under_way(info.group)
                 || facts::keys(&self.policy.policy, info.group).iter().any(|key| self.is_awaited(*key)))
     }
@@ -390,7 +375,7 @@ impl Judge {
     /// The time is up: what is awaited is unsure.
     fn give_up(&mut self, awaited: &[Slot]) {
         for slot in awaited {
-            if *self.facts.get(*slot) == State::NotAsked {
+            if !self.facts.get(*slot).is_asked() {
                 self.facts.set(*slot, State::unsure("time-out"));
             }
         }
@@ -421,14 +406,5 @@ fn following(policy: &Policy, begins: &impl Fn(&SlotInfo) -> bool) -> Vec<Group>
         if gone.len() == before {
             return gone;
         }
-    }
-}
-
-/// Whether a fact can be known at `stage`: what is one recipient's or one message's is not known for another.
-fn is_known_at(info: &SlotInfo, stage: Stage) -> bool {
-    match info.scope {
-        Scope::Recipient => stage == Stage::Recipient,
-        Scope::Inquiry => stage == Stage::Verify,
-        Scope::Session | Scope::Transaction | Scope::Message => info.since.reaches(stage),
     }
 }

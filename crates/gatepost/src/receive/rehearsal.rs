@@ -10,7 +10,7 @@ use std::sync::Arc;
 use policy::Given;
 use policy::decision::{Decision as Judgement, Effect, Verdict as Answer};
 use policy::facts::Group;
-use policy::slot::Slot;
+use policy::slot::SlotInfo;
 use policy::stage::Stage;
 use policy::trace::Trace;
 use policy::value::State;
@@ -103,6 +103,8 @@ pub struct Ruled {
     pub then: Option<String>,
     /// Facts that rules saw and nobody gave.
     pub not_given: Vec<String>,
+    /// Facts that rules saw of a greylist and of rates that had begun empty.
+    pub begun_empty: Vec<String>,
 }
 
 /// What would have become of an accepted message.
@@ -277,7 +279,10 @@ impl Rehearsal {
                 let outcome = CommitOutcome::Stored(NOT_QUEUED.to_owned());
                 self.session.handle(now, Event::Committed(outcome), next);
             }
-            Action::Discard => self.incoming = None,
+            Action::Discard => {
+                self.incoming = None;
+                self.note_data();
+            }
             Action::Notice(_) => {}
             Action::Close => self.moments.push(Moment::Closed),
         }
@@ -302,8 +307,7 @@ impl Rehearsal {
 
     fn open(&mut self) {
         let Some(envelope) = self.session.envelope() else { return };
-        let policy = &self.deliberation.judge.policy().policy;
-        let inspection = Inspection::new(policy, &self.site.settings.hostname);
+        let inspection = Inspection::new(self.deliberation.judge.policy(), &self.site.own_names);
         self.incoming = Some(Box::new(Incoming::begin(
             &self.spool,
             &self.site,
@@ -314,14 +318,21 @@ impl Rehearsal {
         )));
     }
 
+    /// Notes the mail data since they were last noted, if there are any.
+    fn note_data(&mut self) {
+        match std::mem::take(&mut self.data_octets) {
+            0 => {}
+            octets => self.moments.push(Moment::Data(octets)),
+        }
+    }
+
     async fn decide(&mut self, question: &Question) -> Decision {
         let Some(stage) = decide::stage(question) else {
             let text = format!("{} on {}\na rehearsed session", crate::PRODUCT, self.site.settings.hostname);
             return Decision::AcceptWith(catalogue::STATUS.with_text(text));
         };
         if stage == Stage::Message {
-            let octets = std::mem::take(&mut self.data_octets);
-            self.moments.push(Moment::Data(octets));
+            self.note_data();
         }
         self.deliberation.begin(stage, &self.site.policy);
         let around = Around {
@@ -387,20 +398,27 @@ fn ruled(judge: &Judge, stage: Stage, judgement: &Judgement) -> Ruled {
         passed_over: places(&judgement.passed_over),
         tried: tried(policy, &trace, facts),
         then,
-        not_given: not_given(judge, &trace),
+        not_given: seen(judge, &trace, |_, state| is_open(state)),
+        begun_empty: seen(judge, &trace, |info, _| {
+            info.remembers
+                && matches!(info.group, Group::Greylist | Group::Source(_))
+                && judge.given(&info.name).is_none()
+        }),
     }
 }
 
-/// The facts that rules saw and nobody gave, each once.
-fn not_given(judge: &Judge, trace: &Trace) -> Vec<String> {
+/// Whether it is unsure because nobody gave it.
+fn is_open(state: &State) -> bool {
+    matches!(state, State::Unsure(why) if why.ends_with(&DnsFailure::NotGiven.to_string()))
+}
+
+/// The names of those facts that rules saw, each once.
+fn seen(judge: &Judge, trace: &Trace, wanted: impl Fn(&SlotInfo, &State) -> bool) -> Vec<String> {
     let policy = &judge.policy().policy;
-    let why = DnsFailure::NotGiven.to_string();
-    let is_open =
-        |slot: &Slot| matches!(judge.facts().get(*slot), State::Unsure(reason) if reason.ends_with(&why));
     let mut names: Vec<String> = Vec::new();
-    for slot in trace.steps.iter().flat_map(|step| &step.facts).filter(|slot| is_open(slot)) {
+    for slot in trace.steps.iter().flat_map(|step| &step.facts) {
         let Some(info) = policy.slots().get(slot.index()) else { continue };
-        if !names.iter().any(|name| **name == *info.name) {
+        if wanted(info, judge.facts().get(*slot)) && !names.iter().any(|name| **name == *info.name) {
             names.push(info.name.to_string());
         }
     }

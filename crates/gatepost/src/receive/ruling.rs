@@ -21,6 +21,7 @@ use super::results::{self, Asked};
 use super::session_facts::{Around, address_text};
 use crate::clock;
 use crate::journal::{About, Peer, SessionLog};
+use crate::policies::InForce;
 use crate::site::Site;
 
 /// What decides in one session, and what it has decided.
@@ -50,8 +51,8 @@ impl Ruling {
     }
 
     /// The policy in force for the session.
-    pub(super) fn policy(&self) -> &policy::policy::Policy {
-        &self.deliberation.judge.policy().policy
+    pub(super) fn policy(&self) -> &InForce {
+        self.deliberation.judge.policy()
     }
 
     /// What the policy does with the message besides answering.

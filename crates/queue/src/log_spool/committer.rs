@@ -3,11 +3,12 @@
 //! Invariants: the index takes in what was written after the sync, in the order of the records; nobody is answered
 //! `Ok` before that; after the first failed write or sync nothing is written any more.
 
-use std::collections::HashSet;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Waker;
+
+use foldhash::HashSet;
 
 use super::digest::{Digest, IndexFile, Summary};
 use super::index::Key;

@@ -4,10 +4,12 @@
 //! delivery is in the agenda exactly when it is free, not held and not finished; `live` counts the octets of every
 //! record that a place here refers to.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 
 use smtp::time::WallTime;
+
+use foldhash::HashMap;
 
 use super::agenda::Agenda;
 use super::digest::{Digest, Summary};

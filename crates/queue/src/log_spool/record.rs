@@ -97,22 +97,23 @@ impl Header {
     }
 
     fn write(&self, octets: &mut [u8], salt: u32) {
-        let mut fields = [0u8; HEADER_OCTETS - 4];
         let kind = self.kind.octet() | if self.inner { INNER } else { 0 };
-        let parts: [&[u8]; 6] = [
-            &self.payload_crc.to_le_bytes(),
+        let mut rest = &mut *octets;
+        for part in [
+            &[0; 4],
+            self.payload_crc.to_le_bytes().as_slice(),
             &self.length.to_le_bytes(),
             &self.group.to_le_bytes(),
             &self.segment.to_le_bytes(),
             &[kind],
             &self.id.to_le_bytes(),
-        ];
-        for (field, octet) in fields.iter_mut().zip(parts.into_iter().flatten()) {
-            *field = *octet;
+        ] {
+            let Some((field, behind)) = rest.split_at_mut_checked(part.len()) else { return };
+            field.copy_from_slice(part);
+            rest = behind;
         }
-        let crc = crc32c::crc32c_append(salt, &fields);
-        for (target, octet) in octets.iter_mut().zip(crc.to_le_bytes().iter().chain(&fields)) {
-            *target = *octet;
+        if let Some((sum, fields)) = octets.split_at_mut_checked(4) {
+            sum.copy_from_slice(&crc32c::crc32c_append(salt, fields).to_le_bytes());
         }
     }
 

@@ -131,17 +131,55 @@ fn check_dot_string(text: &str, position: usize) -> Result<(), AddressError> {
 }
 
 fn is_dot_string(value: &str) -> bool {
-    value.split('.').all(|atom| !atom.is_empty() && atom.chars().all(is_atext))
+    let mut after_dot = true;
+    for character in value.chars() {
+        let is_dot = character == '.';
+        if is_dot && after_dot || !is_dot && !is_atext(character) {
+            return false;
+        }
+        after_dot = is_dot;
+    }
+    !after_dot
 }
 
 /// Whether the character is atext (RFC 5322 §3.2.3), or is outside ASCII and no control (RFC 6531 §3.3).
 fn is_atext(character: char) -> bool {
-    if character.is_ascii() {
-        character.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(character)
-    } else {
-        !character.is_control()
-    }
+    let code = character as usize;
+    ASCII_ATEXT.get(code).copied().unwrap_or_else(|| !character.is_control())
 }
+
+/// Which characters of ASCII are atext.
+#[allow(clippy::indexing_slicing, reason = "evaluated when compiled, where a slip is an error")]
+const ASCII_ATEXT: [bool; 128] = {
+    let mut table = [false; 128];
+    let mut octet = 0u8;
+    while octet < 128 {
+        table[octet as usize] = octet.is_ascii_alphanumeric()
+            || matches!(
+                octet,
+                b'!' | b'#'
+                    | b'$'
+                    | b'%'
+                    | b'&'
+                    | b'\''
+                    | b'*'
+                    | b'+'
+                    | b'-'
+                    | b'/'
+                    | b'='
+                    | b'?'
+                    | b'^'
+                    | b'_'
+                    | b'`'
+                    | b'{'
+                    | b'|'
+                    | b'}'
+                    | b'~'
+            );
+        octet += 1;
+    }
+    table
+};
 
 impl FromStr for LocalPart {
     type Err = AddressError;

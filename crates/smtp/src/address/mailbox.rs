@@ -58,6 +58,8 @@ impl FromStr for Mailbox {
 
 impl fmt::Display for Mailbox {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}@{}", self.local_part, self.domain)
+        self.local_part.fmt(formatter)?;
+        formatter.write_str("@")?;
+        self.domain.fmt(formatter)
     }
 }

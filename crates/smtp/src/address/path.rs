@@ -139,7 +139,11 @@ impl fmt::Display for ReversePath {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Null => formatter.write_str("<>"),
-            Self::Mailbox(mailbox) => write!(formatter, "<{mailbox}>"),
+            Self::Mailbox(mailbox) => {
+                formatter.write_str("<")?;
+                mailbox.fmt(formatter)?;
+                formatter.write_str(">")
+            }
         }
     }
 }
@@ -159,7 +163,11 @@ impl fmt::Display for ForwardPath {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Postmaster => formatter.write_str("<Postmaster>"),
-            Self::Mailbox(mailbox) => write!(formatter, "<{mailbox}>"),
+            Self::Mailbox(mailbox) => {
+                formatter.write_str("<")?;
+                mailbox.fmt(formatter)?;
+                formatter.write_str(">")
+            }
         }
     }
 }

@@ -29,22 +29,26 @@ const USAGE: u8 = 2;
 
 const EXAMPLES: &str = "\
 Examples:
-  gatepost dialogue --client 192.0.2.9 --mail ann@sender.example --rcpt bob@example.org
-  gatepost dialogue --policy new.policy --mail '<>' --rcpt bob@example.org --fact zen.listed=unsure
-  gatepost dialogue --mail a@b.example --rcpt c@example.org --message mail.eml --expect '550 5.7.1'
+  gatepost dialogue --client 192.0.2.9 --mail a@b.example --rcpt c@example.org
+  gatepost dialogue --policy new.policy --facts clean.facts --fact zen.listed=unsure
+  gatepost dialogue --mail '<>' --rcpt c@example.org --message mail.eml --expect 550
   gatepost dialogue --raw session.txt --json
 
-Facts are written as in a policy's tests: --fact 'client.ptr=\"mail.example\"', --fact client.ptr=missing,
---fact zen.listed=unsure, --fact 'attachment.type=\"exe\", \"pdf\"'. In a file they stand one a line, with # comments.
-What is given is taken for true. What the DNS would say and is not given is unsure; --dns asks it. The greylist and
-the rates begin empty. Facts of a message without --message bring a stand-in for it. Facts that are the session's own
-(client.ip, helo.name, sender.address, recipient.address ...) set it up, unless an option does.
+Facts are written as in a policy's tests:
+  --fact client.ptr=missing --fact zen.listed=unsure --fact per_client=201
+  --fact 'client.ptr=\"mail.example\"' --fact 'attachment.type=\"exe\", \"pdf\"'
+In a file they stand one a line, with # comments. What is given is taken for true. What
+the DNS would say and is not given is unsure; --dns asks it. The greylist and the rates
+begin empty. Facts of a message bring a stand-in where there is no --message. Those that
+are the session's own (client.ip, helo.name, sender.address, recipient.address ...) set
+it up, in place of the options.
 
 JSON (--json): while `schema` stays 1, fields are only ever added.
 
 Exit codes:
   0  nothing was refused, or --expect was met
-  1  something was refused, or --expect was not met; or the configuration or the policy is refused or can't be read
+  1  something was refused, or --expect was not met; or the configuration or the
+     policy is refused, or a file can't be read
   2  wrong usage, wrong facts among it";
 
 /// Play a session against a policy: the dialogue, and what each rule saw; nothing is stored or sent.

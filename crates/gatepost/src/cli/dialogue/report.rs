@@ -214,6 +214,7 @@ impl Report {
         if about.auth_rules {
             notes.push(String::from("rules at auth were not tried: the server decides nothing there"));
         }
+        let mut begun_empty: Vec<String> = Vec::new();
         let (mut last, mut refusals, mut is_met) = (None, 0, None);
         let (mut dialogue, mut not_given): (Vec<Step>, Vec<String>) = (Vec::new(), Vec::new());
         for moment in moments {
@@ -233,15 +234,20 @@ impl Report {
                     Step::Server(said)
                 }
                 Moment::Ruled(ruled) => {
-                    let new = ruled.not_given.iter().filter(|name| !not_given.contains(name));
-                    let new: Vec<String> = new.cloned().collect();
-                    not_given.extend(new);
+                    add_new(&mut not_given, &ruled.not_given);
+                    add_new(&mut begun_empty, &ruled.begun_empty);
                     Step::Decision(Box::new(Decision::of(*ruled)))
                 }
                 Moment::Tls => Step::Tls,
                 Moment::Kept(kept) => Step::Kept(Message::of(kept)),
                 Moment::Closed => Step::Closed,
             });
+        }
+        if !begun_empty.is_empty() {
+            notes.push(format!(
+                "{}: greylist and rates begin empty, as for a client that was never seen",
+                begun_empty.join(", ")
+            ));
         }
         Self {
             schema: SCHEMA,
@@ -254,6 +260,15 @@ impl Report {
             passed: is_met.unwrap_or(refusals == 0),
             not_given,
             notes,
+        }
+    }
+}
+
+/// Adds the names that are not there yet.
+fn add_new(names: &mut Vec<String>, more: &[String]) {
+    for name in more {
+        if !names.contains(name) {
+            names.push(name.clone());
         }
     }
 }

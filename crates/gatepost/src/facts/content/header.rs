@@ -100,7 +100,7 @@ fn normal(address: &str) -> String {
     match address.rsplit_once('@') {
         Some((local_part, domain)) => {
             let domain = domain.trim_end_matches('.');
-            let key = domain_key(domain).unwrap_or_else(|| domain.to_lowercase());
+            let key = domain_key(domain).unwrap_or_else(|| domain.to_lowercase().into());
             format!("{local_part}@{key}")
         }
         None => address,

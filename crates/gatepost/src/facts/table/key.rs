@@ -27,7 +27,7 @@ fn internationalised(text: &str) -> String {
     };
     let is_domain = domain.contains('.') && !domain.contains(char::is_whitespace);
     let key = Some(domain).filter(|_| is_domain).and_then(domain_key);
-    format!("{}{}", before.to_lowercase(), key.unwrap_or_else(|| domain.to_lowercase()))
+    format!("{}{}", before.to_lowercase(), key.unwrap_or_else(|| domain.to_lowercase().into()))
 }
 
 /// The keys under which a text in normal form may stand, the closest first: for an address itself, `@domain`, `domain`

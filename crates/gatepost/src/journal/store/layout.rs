@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 
 /// The version of the tables, in `user_version`.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// How long a reader waits for the writer to end a checkpoint (ours).
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -36,7 +36,7 @@ CREATE TABLE IF NOT EXISTS hits (
 );
 CREATE INDEX IF NOT EXISTS hits_by_id ON hits (id) WHERE id IS NOT NULL;
 CREATE TABLE IF NOT EXISTS stored (
-    queue_id INTEGER PRIMARY KEY, block INTEGER NOT NULL, place INTEGER NOT NULL, entry INTEGER NOT NULL
+    block INTEGER PRIMARY KEY, first_queue_id INTEGER NOT NULL, last_queue_id INTEGER NOT NULL
 );
 CREATE TABLE IF NOT EXISTS hours (
     hour INTEGER NOT NULL, rule TEXT NOT NULL, answered INTEGER NOT NULL, observed INTEGER NOT NULL,

@@ -3,11 +3,13 @@
 //! Invariants: what is taken in one call is written in one transaction: it is there as a whole or not at all; the hits
 //! of rules that only watch are samples, refusals and accepted messages are found each.
 
+use std::cell::LazyCell;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
 use policy::decision::RuleId;
+use queue::queue_id::QueueId;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use smtp::time::WallTime;
 
@@ -86,8 +88,13 @@ impl OpenDay {
         let transaction = connection.transaction()?;
         let mut unreadable = 0;
         let mut noted = Vec::new();
-        let mut run =
-            Run { transaction: &transaction, block: *next_block, filling: Filling::new(), times: None };
+        let mut run = Run {
+            transaction: &transaction,
+            block: *next_block,
+            filling: Filling::new(),
+            times: None,
+            stored: None,
+        };
         for chunk in chunks {
             let Some(head) = Chunk::read(chunk).map(|chunk| chunk.head) else {
                 unreadable += 1;
@@ -260,6 +267,8 @@ struct Run<'t> {
     filling: Filling,
     /// The times of the first and the last decision in the block.
     times: Option<(WallTime, WallTime)>,
+    /// The least and the greatest id of a message that became durable in it.
+    stored: Option<(QueueId, QueueId)>,
 }
 
 impl Run<'_> {
@@ -270,6 +279,12 @@ impl Run<'_> {
         self.transaction
             .prepare_cached("INSERT INTO blocks VALUES (?1, ?2, ?3, ?4, ?5)")?
             .execute(params![self.block, millis(first), millis(last), chunks, body])?;
+        if let Some((first, last)) = self.stored.take() {
+            let (first, last) = (first.number().cast_signed(), last.number().cast_signed());
+            self.transaction
+                .prepare_cached("INSERT INTO stored VALUES (?1, ?2, ?3)")?
+                .execute(params![self.block, first, last])?;
+        }
         self.block += 1;
         Ok(())
     }
@@ -283,17 +298,16 @@ impl Run<'_> {
     ) -> rusqlite::Result<()> {
         let place = self.filling.push(octets);
         let Some(chunk) = Chunk::read(octets) else { return Ok(()) };
-        let client: Arc<str> = Arc::from(chunk.head.client.ip().to_string());
-        let client = client_name(&chunk.head, client);
+        // Of mail that nothing is said against nobody asks whose it was.
+        let client: LazyCell<Arc<str>, _> = LazyCell::new(|| client_name(&chunk.head));
         for (number, entry) in (0i64..).zip(chunk.entries().flatten()) {
             let time = entry.time;
             let (first, last) = self.times.unwrap_or((time, time));
             self.times = Some((first.min(time), last.max(time)));
-            let at = At { place, number, client: &client };
+            let at = || At { place, number, client: &client };
             if let Some(id) = entry.queue_id {
-                self.transaction
-                    .prepare_cached("INSERT OR REPLACE INTO stored VALUES (?1, ?2, ?3, ?4)")?
-                    .execute(params![id.number().cast_signed(), self.block, place, number])?;
+                let (first, last) = self.stored.unwrap_or((id, id));
+                self.stored = Some((first.min(id), last.max(id)));
             }
             let name = |rule: RuleId| policy.and_then(|policy| policy.rule(rule.0));
             let mut note = |rule: &Arc<str>, deed| {
@@ -308,7 +322,7 @@ impl Run<'_> {
             };
             if let Some(words) = entry.answer.words() {
                 let rule = entry.rule.and_then(name).map_or(words.name, |name| name);
-                self.hit(&at, &entry, (REFUSED, rule))?;
+                self.hit(&at(), &entry, (REFUSED, rule))?;
                 match entry.rule.and_then(name) {
                     Some(rule) => note(rule, Deed::Answered),
                     None => note(&Arc::from(words.name), Deed::Answered),
@@ -325,7 +339,7 @@ impl Run<'_> {
                     let seen = samples.entry((hour_of(time), Arc::clone(rule), kind)).or_default();
                     *seen += 1;
                     if *seen <= SAMPLES_PER_HOUR {
-                        self.hit(&at, &entry, (kind, rule))?;
+                        self.hit(&at(), &entry, (kind, rule))?;
                     }
                 }
             }
@@ -372,9 +386,10 @@ struct At<'a> {
 }
 
 /// The client as the index and the counts name it: a masked one as its network.
-fn client_name(head: &Head, address: Arc<str>) -> Arc<str> {
+fn client_name(head: &Head) -> Arc<str> {
+    let address = head.client.ip();
     match (head.masked, head.client.is_ipv4()) {
-        (false, _) => address,
+        (false, _) => Arc::from(address.to_string()),
         (true, true) => Arc::from(format!("{address}/24")),
         (true, false) => Arc::from(format!("{address}/48")),
     }

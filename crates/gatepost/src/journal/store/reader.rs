@@ -161,6 +161,14 @@ struct OpenFile {
     connection: Connection,
 }
 
+/// The place of the chunk in which a message became durable, and the number of that entry in it.
+fn stored_at(block: Block<'_>, id: QueueId) -> Option<(u32, usize)> {
+    block.placed_chunks().find_map(|(place, octets)| {
+        let mut entries = Chunk::read(octets)?.entries().flatten();
+        entries.position(|entry| entry.queue_id == Some(id)).map(|entry| (place, entry))
+    })
+}
+
 /// The days of a store.
 #[derive(Debug)]
 pub struct Reader {
@@ -227,30 +235,31 @@ impl Reader {
     /// When a file can't be read.
     pub fn by_queue_id(&self, id: QueueId) -> rusqlite::Result<Option<Hit>> {
         for file in &self.days {
-            let sql = "SELECT block, place, entry FROM stored WHERE queue_id = ?1";
-            let found = file
-                .connection
-                .query_row(sql, [id.number().cast_signed()], |row| {
-                    Ok(Hit {
-                        day: file.day,
-                        block: row.get(0)?,
-                        place: row.get(1)?,
-                        entry: row.get::<_, i64>(2)?.cast_unsigned() as usize,
-                        kind: HitKind::Stored,
-                        time: file.day.start(),
-                        id: None,
-                        stage: String::from("stored"),
-                        code: None,
-                        enhanced: None,
-                        rule: String::new(),
-                        client: String::new(),
-                        reverse_path: None,
-                        recipient: None,
-                    })
-                })
-                .optional()?;
-            if found.is_some() {
-                return Ok(found);
+            // Ids grow with time, so that few blocks can hold one.
+            let sql = "SELECT blocks.id, body FROM stored JOIN blocks ON blocks.id = stored.block
+                       WHERE first_queue_id <= ?1 AND last_queue_id >= ?1 ORDER BY blocks.id DESC";
+            let mut statement = file.connection.prepare(sql)?;
+            let mut rows = statement.query([id.number().cast_signed()])?;
+            while let Some(row) = rows.next()? {
+                let body: Vec<u8> = row.get(1)?;
+                let place = Block::read(&body).and_then(|block| stored_at(block, id));
+                let Some((place, entry)) = place else { continue };
+                return Ok(Some(Hit {
+                    day: file.day,
+                    block: row.get(0)?,
+                    place,
+                    entry,
+                    kind: HitKind::Stored,
+                    time: file.day.start(),
+                    id: None,
+                    stage: String::from("stored"),
+                    code: None,
+                    enhanced: None,
+                    rule: String::new(),
+                    client: String::new(),
+                    reverse_path: None,
+                    recipient: None,
+                }));
             }
         }
         Ok(None)
