@@ -6,6 +6,7 @@ use super::literals::{described, one_of};
 use super::names::Definition;
 use super::{CONDITION_TESTS_MAX, Checker};
 use crate::diagnostic::Diagnostic;
+use crate::facts::Group;
 use crate::nearest::nearest;
 use crate::plan::{self, Form, Relation, Test, Values};
 use crate::slot::{Slot, SlotInfo};
@@ -319,7 +320,10 @@ impl<'a> Checker<'a> {
                 _ => match self.value(slot, subject.span, literal)? {
                     Value::Number(number) => Form::Number(relation, number),
                     Value::Duration(duration) => Form::Duration(relation, duration),
-                    Value::Text(text) => Form::Text(text),
+                    Value::Text(text) => {
+                        self.warn_of_wildcard((info, subject), &text, literal.span);
+                        Form::Text(text)
+                    }
                     Value::Address(address) => Form::Address(address),
                     Value::Choice(word) => Form::Choices(Box::new([word])),
                     Value::Boolean(yes) => Form::Boolean(yes),
@@ -328,6 +332,15 @@ impl<'a> Checker<'a> {
             },
         };
         Some(Tested { form, negated })
+    }
+
+    /// Warns of a pattern that is compared letter by letter: no address, name or domain has an asterisk, a subject may.
+    fn warn_of_wildcard(&mut self, (info, subject): (&SlotInfo, &FactPath), text: &str, span: Span) {
+        if text.contains('*') && info.group != Group::Content {
+            let title = "texts are compared letter by letter, `*` too";
+            let advice = format!("write `{} like \"{text}\"`", subject.name);
+            self.report(Diagnostic::warning(title, span, "no pattern here").help(advice));
+        }
     }
 
     fn is_source(&self, name: &str) -> bool {

@@ -13,6 +13,7 @@ use crate::plan::{Answer, Condition, Form};
 use crate::sets::NetworkSet;
 use crate::slot::{Facts, Origin, Slot};
 use crate::source::{Contents, SourceKind};
+use crate::span::Span;
 use crate::stage::Stage;
 use crate::syntax::ast::Network;
 use crate::value::{State, Value};
@@ -68,6 +69,21 @@ impl Checker<'_> {
         for (rule, address) in found {
             self.report_open_relay(rule, address);
         }
+    }
+
+    /// Warns of a refusal of relaying that is placed where nobody can have been allowed to relay yet.
+    pub(super) fn warn_of_no_relay(&mut self, id: RuleId, span: Span, placed: &[(RuleId, Stage)]) {
+        let rule = |id: RuleId| self.plan.rule(id);
+        let opens = |(id, _): &(RuleId, Stage)| {
+            rule(*id).is_some_and(|rule| matches!(rule.answer, Some(Answer::Accept { relay: true })))
+        };
+        if !rule(id).is_some_and(|rule| rule.denies_relaying) || placed.iter().any(opens) {
+            return;
+        }
+        let title = "nobody can relay: `relaying-denied` is tried before any rule that allows it";
+        let label = "users and `clients.relay` are refused here, too";
+        let advice = "put `use relay-clients` in front of it";
+        self.report(Diagnostic::warning(title, span, label).help(advice.to_owned()));
     }
 
     fn report_open_relay(&mut self, rule: RuleId, address: IpAddr) {

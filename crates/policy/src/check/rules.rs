@@ -103,6 +103,7 @@ impl Checker<'_> {
                     Diagnostic::error(title, name.span, "placed a second time")
                 }
                 None => {
+                    self.warn_of_no_relay(id, name.span, placed);
                     placed.extend(stages.iter().map(|(stage, _)| (id, *stage)));
                     return;
                 }
