@@ -147,3 +147,30 @@ fn without_a_file_the_fixed_rules_are_shown() {
     assert_eq!(names[..3], ["relay-clients", "relaying-denied", "no-such-mailbox"]);
     assert!(shown["replies"].as_array().unwrap().len() > 40);
 }
+
+#[test]
+fn the_policy_of_a_configuration_is_shown_and_a_broken_configuration_says_so() {
+    let folder = site(GOOD);
+    let config = "[policy]\nfile = \"site.policy\"\n[domain.\"example.org\".mailbox]\nalice = {}\n";
+    fs::write(folder.path().join("gatepost.toml"), config).unwrap();
+    let (code, output, errors) = gatepost(folder.path(), &["policy", "show", "--config", "gatepost.toml"]);
+    assert_eq!((code, errors.as_str()), (0, ""));
+    assert!(output.contains("rule no-name when client.name is missing"), "{output}");
+    fs::write(folder.path().join("gatepost.toml"), "polic.file = 1\n").unwrap();
+    let (code, output, errors) = gatepost(folder.path(), &["policy", "show", "--config", "gatepost.toml"]);
+    assert_eq!((code, output.as_str()), (1, ""));
+    assert!(errors.contains("polic"), "{errors}");
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_told_nothing_more() {
+    let folder = site(GOOD);
+    for arguments in [&["policy", "show", "--json"][..], &["policy", "test", "-v", "site.policy"]] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
+        command.args(arguments).current_dir(folder.path());
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = command.stdout(writer).output().unwrap();
+        assert_eq!(String::from_utf8(output.stderr).unwrap(), "", "{arguments:?}");
+    }
+}

@@ -6,14 +6,13 @@ use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::bail;
 use queue::queue_id::QueueId;
 use serde::Serialize;
 use smtp::time::WallTime;
 
-use super::SiteOptions;
 use super::recorded::{self, Coverage};
 use super::tried::{placed, write_tried};
+use super::{SiteOptions, WrongUsage};
 use crate::config::{Network, NetworkError};
 use crate::journal::DecisionId;
 use crate::journal::day::show_time;
@@ -189,9 +188,10 @@ fn search(args: &Args, reader: &Reader) -> anyhow::Result<(String, bool)> {
     let is_bare =
         args.since.is_none() && args.until.is_none() && args.sender.is_none() && args.recipient.is_none();
     if is_bare && args.client.is_none() && args.code.is_none() && args.rule.is_none() {
-        bail!(
-            "an id, a reply or a queue id is wanted, or something to search for: --from, --to, --client, --code, --rule, --since"
-        );
+        let searches = "--from, --to, --client, --code, --rule, --since";
+        let wanted =
+            format!("an id, a reply or a queue id is wanted, or something to search for: {searches}");
+        return Err(WrongUsage(wanted).into());
     }
     let hits = reader.search(&search, args.limit)?;
     let journal = Coverage::of(reader, since)?;

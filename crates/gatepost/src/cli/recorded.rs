@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use serde::Serialize;
 use smtp::time::WallTime;
 
-use super::SiteOptions;
+use super::{SiteOptions, WrongUsage};
 use crate::clock;
 use crate::journal::day::{parse_time, show_time};
 use crate::journal::store::{self, Reader};
@@ -38,8 +38,9 @@ pub(super) fn since(text: Option<&str>, back: Duration) -> anyhow::Result<WallTi
             let millis = u64::try_from(back.as_millis()).unwrap_or(u64::MAX);
             Ok(WallTime::from_unix_millis(now.as_unix_millis().saturating_sub(millis)))
         }
-        Some(text) => parse_time(text, now).with_context(|| {
-            format!("`{text}` is no time; 7d, 12h, 30min, 2026-11-25 and 2026-11-25T10:30 (UTC) are some")
+        Some(text) => parse_time(text, now).ok_or_else(|| {
+            let forms = "7d, 12h, 30min, 2026-11-25 and 2026-11-25T10:30 (UTC) are some";
+            WrongUsage(format!("`{text}` is no time; {forms}")).into()
         }),
     }
 }

@@ -75,6 +75,10 @@ fn refusals_are_found_by_whom_they_concern_and_what_they_said() {
     assert_eq!(hits(&["--rule", "no-such-mailbox"]), found(false, true));
     assert_eq!(hits(&["--rule", "listed", "--to", "nobody@"]).0, Some(1));
     assert_eq!(hits(&["--since", "2001-01-01", "--until", "2001-01-02"]).0, Some(1));
+    // What can't be meant is wrong usage, and not the same as nothing found.
+    for wrong in [&["--since", "soon"][..], &["--client", "there"], &[]] {
+        assert_eq!(hits(wrong).0, Some(2), "{wrong:?}");
+    }
 }
 
 #[test]

@@ -47,7 +47,7 @@ pub fn run(args: &Args, options: &SiteOptions) -> anyhow::Result<ExitCode> {
     match &args.command {
         Command::Check(args) => check::run(args),
         Command::Test(args) => test::run(args),
-        Command::Show(args) => show::run(args),
+        Command::Show(args) => show::run(args, options),
         Command::Fmt(args) => fmt::run(args),
         Command::Report(args) => report::run(args, options),
     }

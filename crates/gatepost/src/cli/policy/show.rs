@@ -10,11 +10,13 @@ use serde::Serialize;
 use smtp::catalogue::{self, Entry};
 
 use super::json::{Place, SCHEMA};
+use crate::cli::{self, SiteOptions, user};
+use crate::site;
 
 /// What `gatepost policy show` takes.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The policy's main file; without one, the fixed rules alone.
+    /// The policy's main file; without one, the configuration's, or else the fixed rules alone.
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
     /// Print JSON.
@@ -67,12 +69,22 @@ struct Shown {
     replies: Vec<Reply>,
 }
 
-/// Prints the policy; exit code 1 when it is refused.
+/// Prints the policy; exit code 1 when it is refused, or the configuration that names it.
 ///
 /// # Errors
-/// When the file can't be read, or standard output is gone.
-pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let policy = match &args.file {
+/// When the file can't be read, or standard output can't be written.
+pub(super) fn run(args: &Args, options: &SiteOptions) -> anyhow::Result<ExitCode> {
+    let file = match (&args.file, &options.config) {
+        (None, Some(config)) => match site::read(Some(config), &user()) {
+            Ok(loaded) => loaded.config.policy.file.map(|(file, _)| file),
+            Err(problems) => {
+                cli::show(&problems);
+                return Ok(ExitCode::FAILURE);
+            }
+        },
+        (file, _) => file.clone(),
+    };
+    let policy = match &file {
         None => Policy::builtin(),
         Some(file) => match super::load(file)? {
             Ok(Loaded { policy, .. }) => policy,
@@ -84,14 +96,15 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     };
     let shown = shown(&policy);
     let mut output = io::stdout();
-    if args.json {
-        writeln!(output, "{}", serde_json::to_string_pretty(&shown)?)?;
+    let written = if args.json {
+        writeln!(output, "{}", serde_json::to_string_pretty(&shown)?)
     } else {
-        match write(&mut output, &shown) {
-            // A reader that has seen enough is no failure.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
-            written => written?,
-        }
+        write(&mut output, &shown)
+    };
+    match written {
+        // A reader that has seen enough is no failure.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        written => written?,
     }
     Ok(ExitCode::SUCCESS)
 }
