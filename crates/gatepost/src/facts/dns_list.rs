@@ -187,6 +187,16 @@ impl DnsList {
         let v6 = |last| format!("{last}.0.0.0.0.0.f.7.f.f.f.f.{}{zone}", "0.".repeat(20));
         vec![(v4(2), v4(1)), (v6(2), v6(1))]
     }
+
+    /// A name of what no list has a reason to list: an address for documentation (RFC 5737), or a name that can't be
+    /// (RFC 6761 §6.4).
+    pub(super) fn nobody(&self) -> String {
+        let zone = &self.zone;
+        if self.of_domains {
+            return format!("nobody.invalid.{zone}");
+        }
+        format!("{}.{zone}", reversed(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 254))))
+    }
 }
 
 impl Listing {

@@ -1,5 +1,6 @@
 //! Whether the lists in the DNS still do what they should: one that stops answering, or lists everything, is switched off
-//! until it does (RFC 5782 §5).
+//! until it does (RFC 5782 §5). One that never had the test entry of that RFC, as many that sites keep for themselves,
+//! stays on.
 //!
 //! Invariants: a list that is off is never asked for a client, and its facts are unsure; each switch is one line of the log.
 
@@ -36,6 +37,8 @@ pub struct ListHealth {
 struct Health {
     failures_in_a_row: u32,
     off: Option<Off>,
+    /// Whether its test entry was ever there; `None` as long as it was not looked up.
+    has_test_entry: Option<bool>,
     /// When its test entries are to be looked up; at once as long as they never were.
     next_check: Option<Timestamp>,
 }
@@ -51,6 +54,8 @@ struct Off {
 enum Verdict {
     /// It works.
     Works,
+    /// Its test entry is not there.
+    Untested,
     /// It doesn't do what a list does; why.
     Wrong(String),
     /// It doesn't answer; why.
@@ -64,6 +69,8 @@ enum Switch {
     Off(String),
     /// It was switched on again.
     On,
+    /// It stays on, but nobody can tell whether it works.
+    Untested,
 }
 
 impl Health {
@@ -81,8 +88,17 @@ impl Health {
     fn checked(&mut self, verdict: &Verdict, now: WallTime) -> Option<Switch> {
         match verdict {
             Verdict::Works => {
+                self.has_test_entry = Some(true);
                 self.answered();
                 self.off.take().map(|_| Switch::On)
+            }
+            Verdict::Untested if self.has_test_entry == Some(true) => {
+                self.switch_off("its test entry has gone (RFC 5782 §5)".into(), now)
+            }
+            Verdict::Untested => {
+                self.answered();
+                let is_news = self.has_test_entry.replace(false).is_none();
+                self.off.take().map(|_| Switch::On).or(is_news.then_some(Switch::Untested))
             }
             Verdict::Wrong(why) => self.switch_off(why.clone(), now),
             Verdict::Silent(why) => self.failed(why, now),
@@ -179,6 +195,12 @@ fn log(zone: &str, switch: Option<Switch>) {
         Some(Switch::Off(why)) => {
             tracing::warn!(list = zone, "switched off, its facts are unsure: {why}");
         }
+        Some(Switch::Untested) => {
+            tracing::warn!(
+                list = zone,
+                "the list has no test entry (RFC 5782 §5): nobody will notice when it goes"
+            );
+        }
         Some(Switch::On) => tracing::info!(list = zone, "the list works again and is switched on"),
         None => {}
     }
@@ -190,8 +212,13 @@ async fn verdict(dns: &Dns, list: &DnsList) -> Verdict {
     for (must, must_not) in list.test_points() {
         let (there, not_there) = tokio::join!(list.codes_of(dns, &must), list.codes_of(dns, &must_not));
         match (there, not_there) {
-            (_, Ok(codes)) if !codes.is_empty() => {
-                return Verdict::Wrong(format!("it lists everything, also {must_not}"));
+            // A list that a site keeps for itself may well have its own address.
+            (Ok(must), Ok(codes)) if !must.is_empty() && !codes.is_empty() => {
+                let nobody = list.nobody();
+                if list.codes_of(dns, &nobody).await.is_ok_and(|codes| !codes.is_empty()) {
+                    return Verdict::Wrong(format!("it lists everything, also {must_not} and {nobody}"));
+                }
+                return Verdict::Works;
             }
             (Err(Trouble::Error(error)), _) | (_, Err(Trouble::Error(error))) => {
                 return Verdict::Wrong(error);
@@ -203,7 +230,7 @@ async fn verdict(dns: &Dns, list: &DnsList) -> Verdict {
             (Ok(_), Ok(_)) => {}
         }
     }
-    silent.map_or_else(|| Verdict::Wrong("its test entry is missing (RFC 5782 §5)".into()), Verdict::Silent)
+    silent.map_or(Verdict::Untested, Verdict::Silent)
 }
 
 #[cfg(test)]
