@@ -24,6 +24,10 @@ use crate::facts::{self, Found, Services, Subject, Verified};
 use crate::net::mail_auth::message::SignedMessage;
 use crate::policies::InForce;
 
+/// Longest wait of a stage for what no rule asks, so that it is recorded (ours: a look-up over the DNS, and nothing that
+/// anybody notices).
+const SHADOW_WAIT: Duration = Duration::from_millis(500);
+
 /// How many sources may need each other's facts as keys (ours).
 const KEY_DEPTH_MAX: usize = 8;
 
@@ -266,6 +270,15 @@ impl Judge {
             let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(case.deadline)));
             self.gather(&now, &soon, case, timer.as_mut()).await;
         };
+        if matches!(stage, Stage::Mail | Stage::Recipient | Stage::Message) && self.awaits_shadow() {
+            let mut end = Box::pin(tokio::time::sleep(SHADOW_WAIT));
+            while self.awaits_shadow() {
+                tokio::select! {
+                    Some(found) = self.tasks.join_next_with_id() => self.take(found),
+                    () = &mut end => break,
+                }
+            }
+        }
         if self.is_thorough {
             let all = self.policy.policy.needs(stage).to_vec();
             all.iter().for_each(|slot| self.find_out(*slot, case, 0));
@@ -273,6 +286,15 @@ impl Judge {
             self.gather(&all, &[], case, timer.as_mut()).await;
         }
         decision
+    }
+
+    /// Whether a source is being asked that is declared for a replay's sake alone.
+    fn awaits_shadow(&self) -> bool {
+        let sources = self.policy.policy.sources();
+        self.running.iter().any(|running| match running.group {
+            Group::Source(place) => sources.get(usize::from(place)).is_some_and(|source| source.shadow),
+            _ => false,
+        })
     }
 
     /// Waits until it is known what is asked for `now`, or the time is up: then it is unsure.

@@ -170,3 +170,38 @@ fn a_tarpit_makes_its_client_wait_and_nobody_else() {
     assert!(!slow.has_input(), "the reply came at once");
     slow.expect("250 2.1.5");
 }
+
+#[test]
+fn what_is_decided_on_the_whole_message_concerns_each_recipient_however_it_came() {
+    let policy = "at message {\n    rule gone when message.subject == \"gone\"\n        discard\n\n    \
+                  rule elsewhere when message.subject == \"moved\"\n        redirect to \"alice@example.org\"\n\n    \
+                  rule held when message.subject == \"held\"\n        hold\n}\n";
+    let site = Site::new(policy, "");
+    let mut client = site.session(2);
+    for subject in ["gone", "moved", "held"] {
+        let message = format!("From: ann@client.example\r\nSubject: {subject}\r\n\r\nhello\r\n");
+        client.transaction(&["bob@example.org", "alice@example.org"]);
+        client.data(message.as_bytes(), "250 2.6.0");
+        client.transaction(&["bob@example.org"]);
+        client.send(format!("BDAT {} LAST\r\n{message}", message.len()).as_bytes());
+        client.expect("250");
+    }
+    client.deliver("bob@example.org", MESSAGE);
+    let letters = site.server.maildir("example.org", "alice").wait_for(2);
+    assert!(letters.iter().all(|letter| header(letter).contains("Subject: moved")));
+    let letter = site.server.maildir("example.org", "bob").wait_for_one();
+    assert!(header(&letter).contains("Subject: hello"));
+    assert_eq!(site.server.log().matches("thrown away").count(), 2);
+}
+
+#[test]
+fn a_redirection_to_nobody_is_no_loss() {
+    let site = Site::new(&rule("message", "message.size > 0 kB", "redirect to \"nobody@example.org\""), "");
+    let mut client = site.session(2);
+    client.ask_for("MAIL FROM:<bob@example.org>", "250");
+    client.ask_for("RCPT TO:<alice@example.org>", "250");
+    client.data(MESSAGE, "250 2.6.0");
+    // Whoever sent it hears that it could not be delivered.
+    let notice = site.server.maildir("example.org", "bob").wait_for_one();
+    assert!(String::from_utf8_lossy(&notice.content).contains("alice@example.org"));
+}

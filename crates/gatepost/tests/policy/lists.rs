@@ -110,3 +110,27 @@ fn words_of_the_dns_that_no_reply_can_hold_change_no_code() {
     let explained = site.prints(&["explain", &id(&reply)]);
     assert!(explained.contains("site.policy:4:5)"), "{explained}");
 }
+
+#[test]
+fn a_look_up_that_takes_too_long_holds_nobody_up_for_longer_than_the_deadline() {
+    let policy = "[policy]\nfile = \"site.policy\"\ndeadline = \"1s\"\n";
+    let site = Site::with(POLICY, "", "", vec![]);
+    let file = site.server.folder().join("gatepost.toml");
+    let config = std::fs::read_to_string(&file).unwrap();
+    let slow = config
+        .replace("[policy]\nfile = \"site.policy\"\n", policy)
+        .replace("timeout = \"1s\"", "timeout = \"20s\"");
+    std::fs::write(&file, slow).unwrap();
+    site.write("site.policy", &POLICY.replace("timeout 1s", "timeout 30s"));
+    site.server.signal(rustix::process::Signal::HUP);
+    site.server.wait_for_log("configuration reloaded");
+    site.dns.spoil("4.0.0.127.zen.test", Fault::Silence);
+    let begun = crate::harness::now();
+    let mut client = site.session(4);
+    client.transaction(&["bob@example.org"]);
+    let queue_id = Site::queue_id(&client.data(MESSAGE, "250 2.6.0"));
+    let waited = begun.elapsed();
+    assert!(waited < std::time::Duration::from_secs(15), "{waited:?}");
+    let explained = site.prints(&["explain", &queue_id]);
+    assert!(explained.contains("zen.listed = unsure: "), "{explained}");
+}

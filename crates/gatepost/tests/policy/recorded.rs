@@ -161,3 +161,55 @@ fn a_journal_that_cannot_be_written_stops_no_mail() {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     site.server.stop();
 }
+
+#[test]
+fn what_an_older_policy_decided_is_explained_by_its_own_text_and_an_included_file_by_its_name() {
+    let main = "include \"more.policy\"\n\nat mail {\n    rule main when sender.local == \"main\"\n        reject 550 5.7.1 \"main\"\n}\n";
+    let more = "# One line more.\nat mail {\n    rule more when sender.local == \"more\"\n        reject 550 5.7.1 \"more\"\n}\n";
+    let site = Site::with(main, "", "", vec![("more.policy", more.to_owned())]);
+    let mut client = site.session(2);
+    let of_main = id(&client.ask_for("MAIL FROM:<main@client.example>", "550 5.7.1"));
+    let of_more = id(&client.ask_for("MAIL FROM:<more@client.example>", "550 5.7.1"));
+    site.write("site.policy", "");
+    site.write("more.policy", "nonsense");
+    site.server.signal(rustix::process::Signal::HUP);
+    site.server.wait_for_log("configuration reloaded");
+    client.ask_for("MAIL FROM:<main@client.example>", "250");
+    let explained = site.prints(&["explain", &of_main]);
+    assert!(
+        explained.contains("site.policy:4:5)") && explained.contains("sender.local = main"),
+        "{explained}"
+    );
+    let explained = site.prints(&["explain", &of_more]);
+    assert!(explained.contains("more.policy:3:5)"), "{explained}");
+}
+
+#[test]
+fn what_a_shadow_list_said_is_known_to_a_replay() {
+    let shadow = "shadow dnsbl zen = \"zen.test\" of client.ip\n";
+    let acting = "dnsbl zen = \"zen.test\" of client.ip\n\nat recipient {\n    rule listed when zen.listed\n        \
+                  reject 550 5.7.1 \"listed\"\n}\n";
+    let site = Site::new(shadow, RECORDS);
+    for last in [2, 3] {
+        site.session(last).deliver("bob@example.org", MESSAGE);
+    }
+    site.write("new.policy", acting);
+    let replayed = wait_for("both messages to be recorded", || {
+        let output = site.command(&["replay", "new.policy", "--json"]);
+        let replayed: serde_json::Value = serde_json::from_slice(&output.stdout).ok()?;
+        (replayed["recipients"] == 2).then_some(replayed)
+    });
+    assert_eq!(replayed["cannot_be_told"], 0, "{replayed}");
+    assert!(replayed.to_string().contains("\"rule_after\":\"listed\""), "{replayed}");
+}
+
+#[test]
+fn masked_records_hold_no_local_parts_and_no_whole_addresses() {
+    let site = Site::with(POLICY, RECORDS, "[journal]\nmask = \"all\"", vec![]);
+    let refused = refused(&mut site.session(2), "bob@example.org", "550 5.7.1");
+    let explained = site.prints(&["explain", &refused]);
+    assert!(explained.contains("site.policy:4:5)"), "{explained}");
+    for secret in ["bob", "sender@", "127.0.0.2"] {
+        assert!(!explained.contains(secret), "{secret}: {explained}");
+    }
+}

@@ -67,3 +67,20 @@ fn who_may_no_longer_relay_may_not_in_a_session_that_is_open() {
     client.transaction(&[]);
     client.ask_for("RCPT TO:<ann@elsewhere.example>", "550 5.7.1");
 }
+
+#[test]
+fn a_configuration_without_a_policy_leaves_the_fixed_refusals_in_force() {
+    let site = Site::new("at helo {\n    rule all\n        reject 550 5.7.1 \"closed\"\n}\n", "");
+    let mut client = site.server.connect(2);
+    client.expect("220");
+    client.ask_for("EHLO client.example", "550 5.7.1");
+    let file = site.server.folder().join("gatepost.toml");
+    let config = fs::read_to_string(&file).unwrap();
+    fs::write(&file, config.replace("file = \"site.policy\"", "")).unwrap();
+    site.server.signal(Signal::HUP);
+    site.server.wait_for_log("configuration reloaded");
+    let mut client = site.session(2);
+    client.transaction(&[]);
+    client.ask_for("RCPT TO:<nobody@example.org>", "550 5.1.1");
+    client.ask_for("RCPT TO:<ann@elsewhere.example>", "550 5.7.1");
+}
