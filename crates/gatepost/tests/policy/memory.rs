@@ -91,3 +91,41 @@ at mail {
     });
     site.session(2).ask_for("MAIL FROM:<ann@bad.example>", "250");
 }
+
+#[test]
+fn who_is_refused_too_often_is_disconnected_and_stays_out() {
+    let policy = r#"rate bad = refusals by client.ip over 1h
+rate crowd = connections by client.ip over 1h as bucket
+
+at connect {
+    rule out when bad >= 3
+        disconnect 421 4.7.0 "too many refusals from {client.ip}"
+
+    rule crowd when crowd > 5
+        reject 554 5.7.1 "too many connections"
+}
+
+at recipient {
+    rule enough when bad >= 3
+        disconnect 421 4.7.0 "that is enough"
+}
+"#;
+    let site = Site::new(policy, "");
+    let mut client = site.session(2);
+    client.transaction(&[]);
+    for _ in 0..3 {
+        client.ask_for("RCPT TO:<nobody@example.org>", "550 5.1.1");
+    }
+    let reply = client.ask_for("RCPT TO:<bob@example.org>", "421 4.7.0");
+    assert!(reply.says("that is enough ["), "{reply}");
+    client.expect_close();
+    let explained = site.prints(&["explain", &id(&reply)]);
+    assert!(explained.contains("bad = 3") && explained.contains("enough"), "{explained}");
+    let mut again = site.server.connect(2);
+    again.expect("421 4.7.0");
+    again.expect_close();
+    for _ in 0..5 {
+        site.session(3);
+    }
+    site.server.connect(3).expect("554 5.7.1");
+}
