@@ -4,6 +4,7 @@
 //! Invariants: nothing that a client said gets out of its value: it is a token, or quoted, without line ends and control
 //! characters; every line is folded where a client could not have made it longer than allowed.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
@@ -56,7 +57,8 @@ impl Results<'_> {
         }
         if let Some(iprev) = &self.iprev {
             let name = iprev.name.map(|name| format!(" ({})", comment(name))).unwrap_or_default();
-            let address = value(&iprev.client.to_string());
+            let address = iprev.client.to_string();
+            let address = value(&address);
             methods.push(format!("iprev={}{name} policy.iprev={address}", iprev.word));
         }
         if let Some((spf, envelope)) = &self.spf {
@@ -157,26 +159,34 @@ fn dmarc_method(dmarc: &Dmarc) -> String {
 }
 
 /// The text without what may not stand in a header field: control characters and line ends are left out.
-fn plain(text: &str) -> String {
+fn plain(text: &str) -> Cow<'_, str> {
+    if text.len() <= VALUE_OCTETS_MAX && text.bytes().all(|octet| matches!(octet, b' '..=b'~')) {
+        return Cow::Borrowed(text);
+    }
     let mut plain: String = text.chars().filter(|character| !character.is_control()).collect();
     let end = (0..=VALUE_OCTETS_MAX.min(plain.len())).rev().find(|at| plain.is_char_boundary(*at));
     plain.truncate(end.unwrap_or(0));
-    plain
+    Cow::Owned(plain)
 }
 
 /// A value: as it is when it is a token, or a mailbox of dot-atoms (RFC 8601 §2.2, RFC 2045 §5.1), else quoted.
-fn value(text: &str) -> String {
+fn value(text: &str) -> Cow<'_, str> {
     let text = plain(text);
-    let is_token = |octet: u8| octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`{|}~".contains(&octet);
+    let is_token = |octet: u8| {
+        octet.is_ascii_alphanumeric()
+            || matches!(octet, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'{'..=b'~')
+    };
     let mailbox = text.strip_prefix('@').unwrap_or(&text);
     let (local_part, domain) = mailbox.split_once('@').unwrap_or(("x", mailbox));
     let bare = [local_part, domain].iter().all(|part| !part.is_empty() && part.bytes().all(is_token));
-    if bare { text } else { quoted(&text) }
+    if bare { text } else { Cow::Owned(quoted(&text)) }
 }
 
 fn quoted(text: &str) -> String {
-    let mut quoted = String::from("\"");
-    for character in plain(text).chars() {
+    let text = plain(text);
+    let mut quoted = String::with_capacity(text.len() + 8);
+    quoted.push('"');
+    for character in text.chars() {
         if matches!(character, '"' | '\\') {
             quoted.push('\\');
         }
@@ -187,15 +197,19 @@ fn quoted(text: &str) -> String {
 }
 
 /// A text as it may stand in a comment (RFC 5322 §3.2.2).
-fn comment(text: &str) -> String {
-    let mut comment = String::new();
-    for character in plain(text).chars() {
+fn comment(text: &str) -> Cow<'_, str> {
+    let text = plain(text);
+    if !text.contains(['(', ')', '\\']) {
+        return text;
+    }
+    let mut comment = String::with_capacity(text.len() + 8);
+    for character in text.chars() {
         if matches!(character, '(' | ')' | '\\') {
             comment.push('\\');
         }
         comment.push(character);
     }
-    comment
+    Cow::Owned(comment)
 }
 
 #[cfg(test)]

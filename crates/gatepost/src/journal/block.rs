@@ -3,7 +3,10 @@
 //! Invariants: a block that was cut or changed reads as nothing, not as something else (CRC-32 over all of it); a chunk
 //! is found again by its place in the block.
 
+use queue::queue_id::QueueId;
+
 use super::codec::{Cursor, put_octets};
+use super::record::Chunk;
 
 /// How a block begins; the digit is the version.
 const MARK: &[u8; 4] = b"GPJ1";
@@ -66,12 +69,20 @@ impl<'a> Block<'a> {
     }
 
     /// The octets of each chunk, and its place.
-    pub(super) fn placed_chunks(&self) -> impl Iterator<Item = (u32, &'a [u8])> + use<'a> {
+    fn placed_chunks(&self) -> impl Iterator<Item = (u32, &'a [u8])> + use<'a> {
         let octets = self.0.len();
         let mut cursor = Cursor::new(self.0.get(MARK.len()..).unwrap_or_default());
         std::iter::from_fn(move || {
             let place = u32::try_from(octets - cursor.left()).unwrap_or(u32::MAX);
             cursor.octets().map(|chunk| (place, chunk))
+        })
+    }
+
+    /// The place of the chunk in which the message became durable, and the number of that entry in it.
+    pub(super) fn stored(&self, id: QueueId) -> Option<(u32, usize)> {
+        self.placed_chunks().find_map(|(place, octets)| {
+            let mut entries = Chunk::read(octets)?.entries().flatten();
+            entries.position(|entry| entry.queue_id == Some(id)).map(|entry| (place, entry))
         })
     }
 

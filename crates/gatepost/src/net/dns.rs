@@ -18,11 +18,11 @@ use hickory_resolver::proto::dnssec::rdata::DNSSECRData;
 use hickory_resolver::proto::dnssec::{Proof, TrustAnchors};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::rdata::TLSA;
-use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
+use hickory_resolver::proto::rr::{RData, Record, RecordType};
 use hickory_resolver::system_conf::read_system_conf;
 
 use super::dns_cache::Answers;
-use super::dns_name::{absolute, reversed, to_text};
+use super::dns_name::{absolute, normal, reversed, to_text};
 use crate::clock;
 use crate::config::DnsSettings;
 
@@ -295,17 +295,21 @@ impl Dns {
         record_type: RecordType,
         wanted: impl FnMut(&RData) -> Option<T>,
     ) -> Result<Answer<T>, DnsFailure> {
-        let Some(name) = absolute(name) else { return Ok(Answer::none(Absent::NoSuchName, false)) };
+        let Some(name) = normal(name) else { return Ok(Answer::none(Absent::NoSuchName, false)) };
         Ok(self.ask(name, record_type).await?.map(wanted))
     }
 
-    async fn ask(&self, name: Name, record_type: RecordType) -> Result<Arc<Answer<RData>>, DnsFailure> {
+    /// `name` is in its normal form.
+    async fn ask(&self, name: String, record_type: RecordType) -> Result<Arc<Answer<RData>>, DnsFailure> {
         let question = (name, record_type);
         if let Some(answer) = self.answers.get(&question, clock::monotonic()) {
             return Ok(answer);
         }
         let Some(resolver) = &self.resolver else { return Err(DnsFailure::NotGiven) };
-        let look_up = resolver.lookup(question.0.clone(), record_type);
+        let Some(name) = absolute(&question.0) else {
+            return Ok(Arc::new(Answer::none(Absent::NoSuchName, false)));
+        };
+        let look_up = resolver.lookup(name, record_type);
         let outcome = tokio::time::timeout(self.patience, look_up).await.unwrap_or(Err(NetError::Timeout));
         let (answer, time_to_live) = understood(outcome, record_type)?;
         let answer = Arc::new(answer);

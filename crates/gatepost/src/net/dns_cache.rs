@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hickory_resolver::proto::rr::{Name, RData, RecordType};
+use hickory_resolver::proto::rr::{RData, RecordType};
 use quick_cache::sync::Cache;
 use smtp::time::Timestamp;
 
@@ -17,8 +17,8 @@ const KEEP_MAX: Duration = Duration::from_secs(86_400);
 /// Longest time for which it is kept that there is nothing (RFC 2308 §5 has one to three hours).
 const KEEP_ABSENCE_MAX: Duration = Duration::from_secs(3 * 3_600);
 
-/// What an answer was about.
-pub(super) type Question = (Name, RecordType);
+/// What an answer was about: a name in its normal form, and a type.
+pub(super) type Question = (String, RecordType);
 
 #[derive(Debug, Clone)]
 struct Entry {
@@ -69,11 +69,11 @@ impl Answers {
 #[cfg(test)]
 mod tests {
     use super::super::dns::Absent;
-    use super::super::dns_name::absolute;
+    use super::super::dns_name::normal;
     use super::*;
 
     fn question(name: &str) -> Question {
-        (absolute(name).unwrap(), RecordType::A)
+        (normal(name).unwrap(), RecordType::A)
     }
 
     fn at(seconds: u64) -> Timestamp {

@@ -12,16 +12,20 @@ const LABEL_OCTETS_MAX: usize = 63;
 /// Longest name as text without the dot at its end, in octets (255 on the wire, RFC 1035 §2.3.4).
 const NAME_OCTETS_MAX: usize = 253;
 
-/// The absolute name that `text` is, in lower case and A-labels; `None` when no such name can exist: an empty or overlong
-/// label, an overlong name, U-labels that IDNA refuses.
+/// The name that `text` is, in lower case and A-labels, without the dot at its end; `None` when no such name can exist: an
+/// empty or overlong label, an overlong name, U-labels that IDNA refuses.
 #[must_use]
-pub fn absolute(text: &str) -> Option<Name> {
+pub fn normal(text: &str) -> Option<String> {
     let text = text.strip_suffix('.').unwrap_or(text);
     let ascii = if text.is_ascii() { text.to_ascii_lowercase() } else { idna::domain_to_ascii(text).ok()? };
     let fits = |label: &str| (1..=LABEL_OCTETS_MAX).contains(&label.len());
-    if ascii.len() > NAME_OCTETS_MAX || !ascii.split('.').all(fits) {
-        return None;
-    }
+    (ascii.len() <= NAME_OCTETS_MAX && ascii.split('.').all(fits)).then_some(ascii)
+}
+
+/// The absolute name that `text` is, see [`normal`].
+#[must_use]
+pub fn absolute(text: &str) -> Option<Name> {
+    let ascii = normal(text)?;
     let mut name = Name::from_labels(ascii.split('.').map(str::as_bytes)).ok()?;
     name.set_fqdn(true);
     Some(name)

@@ -3,8 +3,10 @@
 //! Invariants: a decision is one policy's from its first fact to its answer; what can't be found out in time is unsure; a
 //! fact of one recipient or message never reaches the next.
 
+use std::panic::{self, AssertUnwindSafe};
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use policy::decision::{Decision, Need, Step};
@@ -356,12 +358,34 @@ impl Judge {
         }
     }
 
+    /// Starts a search. One that has all at hand is done with at once, and costs no task.
     fn start(&mut self, group: Group, scope: Scope, case: &Case<'_>) {
         let (services, subject) = (Arc::clone(case.services), Arc::clone(case.subject()));
-        let (in_force, facts) = (Arc::clone(&self.policy), self.facts.clone());
-        let search = async move { facts::find_out(&services, &in_force, group, &facts, &subject).await };
-        let task = self.tasks.spawn(search);
-        self.running.push(Running { group, scope, task });
+        let in_force = Arc::clone(&self.policy);
+        let facts = match group {
+            Group::Source(_) | Group::ListScore => self.facts.clone(),
+            // These have no keys.
+            _ => Facts::default(),
+        };
+        let mut search =
+            Box::pin(async move { facts::find_out(&services, &in_force, group, &facts, &subject).await });
+        // A search that goes on is polled again by its task, which nothing can have to wake before.
+        let mut context = Context::from_waker(Waker::noop());
+        let polled = panic::catch_unwind(AssertUnwindSafe(|| search.as_mut().poll(&mut context)));
+        match polled {
+            Ok(Poll::Ready(states)) => self.learn_all(states),
+            Ok(Poll::Pending) => {
+                let task = self.tasks.spawn(search);
+                self.running.push(Running { group, scope, task });
+            }
+            Err(_) => tracing::error!("a search for facts ended abnormally"),
+        }
+    }
+
+    fn learn_all(&mut self, states: Found) {
+        for (slot, state) in states {
+            self.learn(slot, state);
+        }
     }
 
     /// Takes what a task has found.
@@ -380,9 +404,7 @@ impl Judge {
             return;
         };
         self.running.swap_remove(place);
-        for (slot, state) in states {
-            self.learn(slot, state);
-        }
+        self.learn_all(states);
     }
 
     /// Whether the fact is not known and a task, its own or a key's, is under way for it.

@@ -161,14 +161,6 @@ struct OpenFile {
     connection: Connection,
 }
 
-/// The place of the chunk in which a message became durable, and the number of that entry in it.
-fn stored_at(block: Block<'_>, id: QueueId) -> Option<(u32, usize)> {
-    block.placed_chunks().find_map(|(place, octets)| {
-        let mut entries = Chunk::read(octets)?.entries().flatten();
-        entries.position(|entry| entry.queue_id == Some(id)).map(|entry| (place, entry))
-    })
-}
-
 /// The days of a store.
 #[derive(Debug)]
 pub struct Reader {
@@ -242,7 +234,7 @@ impl Reader {
             let mut rows = statement.query([id.number().cast_signed()])?;
             while let Some(row) = rows.next()? {
                 let body: Vec<u8> = row.get(1)?;
-                let place = Block::read(&body).and_then(|block| stored_at(block, id));
+                let place = Block::read(&body).and_then(|block| block.stored(id));
                 let Some((place, entry)) = place else { continue };
                 return Ok(Some(Hit {
                     day: file.day,
