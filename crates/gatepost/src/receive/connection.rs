@@ -212,7 +212,7 @@ impl<S: Spool> Connection<S> {
                         let outcome = self.commit(&envelope).await;
                         self.session.handle(now, Event::Committed(outcome), &mut self.actions);
                     }
-                    Action::Ask(question) => self.ask(now, &question).await?,
+                    Action::Ask(question) => self.ask(now, &question).await,
                     other => self.act(now, other),
                 }
             }
@@ -270,11 +270,12 @@ impl<S: Spool> Connection<S> {
     }
 
     /// Has a question decided. A client that is gone meanwhile is only seen when the answer is written.
-    async fn ask(&mut self, now: Timestamp, question: &Question) -> io::Result<()> {
+    async fn ask(&mut self, now: Timestamp, question: &Question) {
         let Self { reception, client, session, ruling, incoming, .. } = self;
-        let decision = ruling.decide(reception, client, session, incoming.as_deref_mut(), question).await;
+        let deciding = ruling.decide(reception, client, session, incoming.as_deref_mut(), question);
+        // On the heap, so that an idle connection keeps no room for a decision under way.
+        let decision = Box::pin(deciding).await;
         self.session.handle(now, Event::Decided(decision), &mut self.actions);
-        Ok(())
     }
 
     fn open(&mut self) {

@@ -3,7 +3,7 @@
 //! Invariants: a policy is changed between two transactions only; nothing here writes, waits for the client or is kept
 //! beyond the session, so that a session can be rehearsed by the same code that serves one.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use policy::decision::{Decision as Judgement, Verdict};
@@ -26,7 +26,7 @@ use crate::policies::InForce;
 /// What decides in one session, and what has come of it so far.
 pub(super) struct Deliberation {
     pub(super) judge: Judge,
-    pub(super) verified: Arc<Verified>,
+    pub(super) verified: OnceLock<Arc<Verified>>,
     pub(super) effects: Effects,
 }
 
@@ -42,7 +42,7 @@ pub(super) struct Decided {
 
 impl Deliberation {
     pub(super) fn new(judge: Judge) -> Self {
-        Self { judge, verified: Arc::default(), effects: Effects::default() }
+        Self { judge, verified: OnceLock::new(), effects: Effects::default() }
     }
 
     /// Forgets what was known of the hello, recipient, message or transaction before; says whether `policy` is another
@@ -57,7 +57,7 @@ impl Deliberation {
                 }
                 self.judge.clear(Scope::Transaction);
                 self.effects.clear();
-                self.verified = Arc::default();
+                self.verified = OnceLock::new();
                 return changes;
             }
             Stage::Recipient => self.judge.clear(Scope::Recipient),

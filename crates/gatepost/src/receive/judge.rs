@@ -61,7 +61,7 @@ pub(super) struct Case<'a> {
     /// The message, once its data are all there.
     pub(super) message: Option<Arc<SignedMessage>>,
     /// What was verified for the transaction.
-    pub(super) verified: &'a Arc<Verified>,
+    pub(super) verified: &'a OnceLock<Arc<Verified>>,
     /// Longest wait for the facts of a decision.
     pub(super) deadline: Duration,
     /// What the searches for facts are about; made when the first one starts.
@@ -72,7 +72,7 @@ impl<'a> Case<'a> {
     pub(super) fn new(
         services: &'a Arc<Services>,
         view: View<'a>,
-        (message, verified): (Option<Arc<SignedMessage>>, &'a Arc<Verified>),
+        (message, verified): (Option<Arc<SignedMessage>>, &'a OnceLock<Arc<Verified>>),
     ) -> Self {
         let deadline = view.site.config.policy.deadline;
         Self { services, view, message, verified, deadline, subject: OnceLock::new() }
@@ -96,7 +96,7 @@ impl<'a> Case<'a> {
                 recipient: text("recipient.address"),
                 recipient_domain: (text("recipient.domain"), is_local),
                 message: self.message.clone(),
-                verified: Arc::clone(self.verified),
+                verified: Arc::clone(self.verified.get_or_init(Arc::default)),
             })
         })
     }

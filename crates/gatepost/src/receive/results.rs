@@ -1,5 +1,7 @@
 //! The results of checking who sent a message, as header fields of it (RFC 8601, RFC 7208 §9.1).
 
+use std::sync::Arc;
+
 use policy::value::{State, Value};
 use smtp::server::Session;
 
@@ -20,7 +22,7 @@ pub(super) struct Asked<'a> {
 }
 
 /// The fields for what the policy asked, in the order in which they stand; nothing when it asked nothing.
-pub(super) fn fields(asked: &Asked<'_>, verified: &Verified, judge: &Judge) -> String {
+pub(super) fn fields(asked: &Asked<'_>, verified: Option<&Arc<Verified>>, judge: &Judge) -> String {
     let hostname = asked.site.settings.hostname.as_str();
     let helo = asked.session.hello_name().unwrap_or_default();
     let envelope = Envelope {
@@ -34,10 +36,10 @@ pub(super) fn fields(asked: &Asked<'_>, verified: &Verified, judge: &Judge) -> S
         authserv_id: hostname,
         auth_user: asked.session.user(),
         iprev: iprev(judge).map(|word| Iprev { client: asked.client.address, word, name }),
-        spf: verified.spf.get().map(|spf| (spf, envelope)),
-        dkim: verified.dkim.get(),
-        dmarc: verified.dmarc.get(),
-        arc: verified.arc.get(),
+        spf: verified.and_then(|verified| verified.spf.get()).map(|spf| (spf, envelope)),
+        dkim: verified.and_then(|verified| verified.dkim.get()),
+        dmarc: verified.and_then(|verified| verified.dmarc.get()),
+        arc: verified.and_then(|verified| verified.arc.get()),
     };
     let nothing = results.auth_user.is_none()
         && results.iprev.is_none()

@@ -9,7 +9,7 @@ use policy::stage::Stage;
 use queue::queue_id::QueueId;
 use queue::spool::Spool;
 use smtp::reply::{Refusal, Reply, Severity};
-use smtp::server::{Decision, Question, Session};
+use smtp::server::{Decision, HEARD_OCTETS_KEPT, Question, Session};
 
 use super::Reception;
 use super::decide::{self, Client};
@@ -119,6 +119,7 @@ impl Ruling {
         if !self.heard.is_empty() {
             self.log.heard(&self.heard);
             self.heard.clear();
+            self.heard.shrink_to(HEARD_OCTETS_KEPT);
         }
     }
 
@@ -209,7 +210,11 @@ impl Ruling {
         }
         if site.config.policy.authentication_results {
             let asked = Asked { site, client, session, sender: self.reverse_path.as_deref() };
-            incoming.prepend(&results::fields(&asked, &self.deliberation.verified, &self.deliberation.judge));
+            incoming.prepend(&results::fields(
+                &asked,
+                self.deliberation.verified.get(),
+                &self.deliberation.judge,
+            ));
         }
         incoming.prepend(&self.effects().fields());
     }

@@ -9,11 +9,15 @@ use super::session::{Phase, Session};
 /// Octets of commands that wait to be taken (ours: more than a group of pipelined commands).
 pub const HEARD_OCTETS_MAX: usize = 8_192;
 
+/// Octets of room that stay for the next commands (ours: an idle session holds little).
+pub const HEARD_OCTETS_KEPT: usize = 256;
+
 impl Session {
     /// The command lines since this was last asked, each ended by LF; what AUTH sends is left out, and so is what would
     /// make them more than [`HEARD_OCTETS_MAX`]. Empty unless [`Settings::record`] is set.
     pub fn take_heard(&mut self, into: &mut Vec<u8>) {
         into.append(&mut self.heard);
+        self.heard.shrink_to(HEARD_OCTETS_KEPT);
     }
 
     /// Keeps a command line; of AUTH only its mechanism, of an exchange nothing.

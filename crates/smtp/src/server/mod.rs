@@ -22,7 +22,7 @@ use alloc::vec::Vec;
 use crate::envelope::Envelope;
 use crate::reply::{Refusal, Reply};
 
-pub use heard::HEARD_OCTETS_MAX;
+pub use heard::{HEARD_OCTETS_KEPT, HEARD_OCTETS_MAX};
 pub use session::Session;
 pub use settings::{AuthOffer, EarlyTalkers, Replacement, Rights, Settings, StartTlsOffer, Verification};
 
