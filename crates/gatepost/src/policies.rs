@@ -15,7 +15,7 @@ use policy::stage::Stage;
 use policy::value::Type;
 use smtp::server::Replacement;
 
-use crate::config::{Config, Place, Problem, Source};
+use crate::config::{Config, Place, Problem};
 use crate::facts::content::Asked;
 use crate::facts::rate::Rates;
 use crate::facts::table::Tables;
@@ -148,12 +148,11 @@ pub fn check(path: &Path, text: &str) -> Result<Checked, Vec<Problem>> {
 
 /// Findings as problems, which hold the text that they point into.
 fn problems(files: &[SourceFile], findings: Vec<Diagnostic>) -> Vec<Problem> {
-    let mut sources: HashMap<u16, Arc<Source>> = HashMap::new();
+    let mut sources: HashMap<u16, Arc<SourceFile>> = HashMap::new();
     let mut place = |span: Span| {
         let source = sources.entry(span.file).or_insert_with(|| {
-            let file = files.get(usize::from(span.file));
-            let name = file.map(|file| file.name.to_string()).unwrap_or_default();
-            Arc::new(Source { name, text: file.map(|file| file.text.to_string()).unwrap_or_default() })
+            let file = files.get(usize::from(span.file)).cloned();
+            Arc::new(file.unwrap_or_else(|| SourceFile { name: "".into(), text: "".into() }))
         });
         Place::new(source, span.start as usize..span.end as usize)
     };

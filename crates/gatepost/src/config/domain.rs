@@ -12,7 +12,7 @@ use toml::de::{DeString, DeTable, DeValue};
 
 use super::address_form::{Target, domain_name};
 use super::key::{Frame, Table, as_table, in_order};
-use super::problem::{Place, Problem, Source};
+use super::problem::{Place, Problem, SourceFile};
 use super::read::plain;
 use super::{keys, table};
 use crate::mailboxes::{Entry, LocalDomain, MailboxSettings, Role};
@@ -196,7 +196,7 @@ fn read_file(
     let path: PathBuf = files.base.map_or_else(|| PathBuf::from(file), |base| base.join(file));
     match (files.read)(&path) {
         Ok(text) => {
-            let source = Arc::new(Source { name: path.to_string_lossy().into_owned(), text });
+            let source = Arc::new(SourceFile { name: path.to_string_lossy().into(), text: text.into() });
             table::read_table(&source, draft, problems);
         }
         Err(error) => {

@@ -11,7 +11,7 @@ use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
 use super::form::{Fault, Whole};
-use super::problem::{Place, Problem, Source};
+use super::problem::{Place, Problem, SourceFile};
 
 /// One key.
 pub(crate) struct Key<F> {
@@ -104,13 +104,13 @@ impl Section {
 /// Where the text that was parsed stands in its file: at `parsed` octets of the one, `file` of the other.
 #[derive(Clone)]
 pub(crate) struct Frame {
-    pub(crate) source: Arc<Source>,
+    pub(crate) source: Arc<SourceFile>,
     pub(crate) parsed: usize,
     pub(crate) file: usize,
 }
 
 impl Frame {
-    pub(crate) const fn whole(source: Arc<Source>) -> Self {
+    pub(crate) const fn whole(source: Arc<SourceFile>) -> Self {
         Self { source, parsed: 0, file: 0 }
     }
 

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use smtp::time::WallTime;
 
 use super::address_form::Target;
-use super::problem::{Place, Problem, Source};
+use super::problem::{Place, Problem, SourceFile};
 use super::read::{GeoPlaces, Parsed, parse};
 use super::{Config, Geo};
 use crate::facts::place::Kind;
@@ -110,7 +110,7 @@ pub fn load(file: &Path) -> Result<Loaded, Vec<Problem>> {
         Ok(text) => loaded(text, file_name),
         Err(error) => {
             let title = format!("can't read the configuration `{file_name}`: {error}");
-            let source = Arc::new(Source { name: file_name, text: String::new() });
+            let source = Arc::new(SourceFile { name: file_name.into(), text: "".into() });
             let advice = match error.kind() {
                 io::ErrorKind::NotFound => {
                     "a path that does not start with `/` starts in the working directory"

@@ -27,7 +27,7 @@ use smtp::address::DomainName;
 pub use load::{Loaded, STILL, Tables, load, zero_configuration};
 pub(crate) use load::{Stamp, read_text};
 pub use network::{Network, NetworkError, any_contains};
-pub use problem::{Place, Problem, Severity, Source};
+pub use problem::{Place, Problem, Severity, SourceFile};
 pub use read::{Parsed, parse};
 pub use reference::reference;
 

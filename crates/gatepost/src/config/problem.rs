@@ -8,27 +8,19 @@ use std::sync::Arc;
 
 pub use policy::diagnostic::Severity;
 use policy::diagnostic::{self, Excerpt};
+pub use policy::span::SourceFile;
 
-/// A file that was read: its name as the operator knows it, and its text.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Source {
-    /// The name, as given on the command line or in the configuration.
-    pub name: String,
-    /// The whole text.
-    pub text: String,
-}
-
-/// A stretch of a [`Source`], in octets.
+/// A stretch of a [`SourceFile`], in octets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
-    source: Arc<Source>,
+    source: Arc<SourceFile>,
     span: Range<usize>,
 }
 
 impl Place {
     /// The stretch `span` of `source`, cut to its text.
     #[must_use]
-    pub fn new(source: &Arc<Source>, span: Range<usize>) -> Self {
+    pub fn new(source: &Arc<SourceFile>, span: Range<usize>) -> Self {
         let end = span.end.min(source.text.len());
         Self { source: Arc::clone(source), span: span.start.min(end)..end }
     }
@@ -42,13 +34,13 @@ impl Place {
     /// The line, from 1.
     #[must_use]
     pub fn line(&self) -> usize {
-        self.before().matches('\n').count() + 1
+        self.line_and_column().0
     }
 
     /// The column in characters, from 1.
     #[must_use]
     pub fn column(&self) -> usize {
-        self.before().rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1
+        self.line_and_column().1
     }
 
     /// The text there.
@@ -56,8 +48,8 @@ impl Place {
         self.source.text.get(self.span.clone()).unwrap_or_default()
     }
 
-    fn before(&self) -> &str {
-        self.source.text.get(..self.span.start).unwrap_or_default()
+    fn line_and_column(&self) -> (usize, usize) {
+        self.source.line_and_column(u32::try_from(self.span.start).unwrap_or(u32::MAX))
     }
 
     fn order(&self) -> (&str, usize) {
@@ -68,7 +60,8 @@ impl Place {
 impl fmt::Display for Place {
     /// `file:line:column`.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}:{}:{}", self.file(), self.line(), self.column())
+        let (line, column) = self.line_and_column();
+        write!(formatter, "{}:{line}:{column}", self.file())
     }
 }
 
@@ -167,8 +160,8 @@ pub(super) fn in_order(mut problems: Vec<Problem>) -> Vec<Problem> {
 mod tests {
     use super::*;
 
-    fn source() -> Arc<Source> {
-        Arc::new(Source { name: "site.toml".into(), text: "one = 1\nzwölf = 12\nthree = 3\n".into() })
+    fn source() -> Arc<SourceFile> {
+        Arc::new(SourceFile { name: "site.toml".into(), text: "one = 1\nzwölf = 12\nthree = 3\n".into() })
     }
 
     #[test]

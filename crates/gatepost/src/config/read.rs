@@ -14,7 +14,7 @@ use toml::de::DeTable;
 use super::domain::{Draft, TableFiles, read_domains};
 use super::form::Fault;
 use super::key::{Frame, Table};
-use super::problem::{Place, Problem, Severity, Source, in_order};
+use super::problem::{Place, Problem, Severity, SourceFile, in_order};
 use super::{
     Clients, Config, DnsSettings, Geo, Limits, Listen, Network, PolicyChoice, RefusedClient, RetrySchedule,
     Verify, Watermarks, check, keys,
@@ -59,7 +59,7 @@ pub fn parse(
     file_name: &str,
     read_table: &mut dyn FnMut(&Path) -> io::Result<String>,
 ) -> Result<Parsed, Vec<Problem>> {
-    let source = Arc::new(Source { name: file_name.to_owned(), text: text.to_owned() });
+    let source = Arc::new(SourceFile { name: file_name.into(), text: text.into() });
     let frame = Frame::whole(Arc::clone(&source));
     let (document, syntax_errors) = DeTable::parse_recoverable(&source.text);
     let mut problems: Vec<Problem> = syntax_errors.iter().map(|error| syntax(&frame, error)).collect();

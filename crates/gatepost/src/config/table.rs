@@ -22,12 +22,12 @@ use super::address_form::Target;
 use super::domain::{Draft, PlacedRole, read_role};
 use super::key::{Frame, Table, as_table, in_order};
 use super::keys;
-use super::problem::{Place, Problem, Source};
+use super::problem::{Place, Problem, SourceFile};
 use super::read::syntax;
 use crate::mailboxes::{MailboxSettings, Role};
 
 /// Reads a table's addresses into the domain of `draft`.
-pub(super) fn read_table(source: &Arc<Source>, draft: &mut Draft, problems: &mut Vec<Problem>) {
+pub(super) fn read_table(source: &Arc<SourceFile>, draft: &mut Draft, problems: &mut Vec<Problem>) {
     let reader = Reader { source };
     for entry in reader.entries(problems) {
         reader.read_entry(entry, draft, problems);
@@ -35,7 +35,7 @@ pub(super) fn read_table(source: &Arc<Source>, draft: &mut Draft, problems: &mut
 }
 
 struct Reader<'s> {
-    source: &'s Arc<Source>,
+    source: &'s Arc<SourceFile>,
 }
 
 impl Reader<'_> {

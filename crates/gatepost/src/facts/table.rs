@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use policy::source::{Contents, Field, Source, SourceKind};
 use policy::value::{State, Value};
 
-use crate::config::{self, Place, Problem, Stamp};
+use crate::config::{self, Place, Problem, SourceFile, Stamp};
 use entries::Entries;
 
 /// The tables of a policy.
@@ -174,10 +174,10 @@ impl File {
         *self.lock() = LastRead { stamp: Stamp::of(&self.path), is_in_force: false };
         let name = self.path.to_string_lossy().into_owned();
         match config::read_text(&self.path) {
-            Ok(text) => read::file(contents, Arc::new(config::Source { name, text })),
+            Ok(text) => read::file(contents, Arc::new(SourceFile { name: name.into(), text: text.into() })),
             Err(error) => {
                 let title = format!("can't read the table `{name}`: {error}");
-                let source = Arc::new(config::Source { name, text: String::new() });
+                let source = Arc::new(SourceFile { name: name.into(), text: "".into() });
                 Err(vec![Problem::error(title, Place::new(&source, 0..0), "")])
             }
         }

@@ -159,14 +159,15 @@ impl Judge {
 
     /// Forgets what is known, and being found out, of `scope` and of shorter ones.
     pub(super) fn clear(&mut self, scope: Scope) {
-        self.running.retain(|running| {
-            let stays = running.scope < scope;
-            if !stays {
-                running.task.abort();
-            }
-            stays
-        });
+        self.keep_running(|running| running.scope < scope);
         self.policy.policy.clear(&mut self.facts, scope);
+    }
+
+    /// Ends the searches that don't stay.
+    fn keep_running(&mut self, stays: impl Fn(&Running) -> bool) {
+        for ended in self.running.extract_if(.., |running| !stays(running)) {
+            ended.task.abort();
+        }
     }
 
     /// What is known of the fact; `None` when the policy can't ask for it.
@@ -195,18 +196,12 @@ impl Judge {
         let in_force = Arc::clone(&self.policy);
         let policy = &in_force.policy;
         let begins = |info: &SlotInfo| beginnings.iter().any(|beginning| info.name.starts_with(beginning));
-        let known = |slot: Slot| *self.facts.get(slot) != State::NotAsked;
-        if !(0..).map(Slot).zip(policy.slots()).any(|(slot, info)| begins(info) && known(slot)) {
+        let mut slots = (0..).map(Slot).zip(policy.slots());
+        if !slots.any(|(slot, info)| begins(info) && self.facts.get(slot).is_asked()) {
             return;
         }
         let gone = following(policy, &begins);
-        self.running.retain(|running| {
-            let stays = !gone.contains(&running.group);
-            if !stays {
-                running.task.abort();
-            }
-            stays
-        });
+        self.keep_running(|running| !gone.contains(&running.group));
         for (slot, info) in (0..).map(Slot).zip(policy.slots()) {
             if begins(info) || gone.contains(&info.group) {
                 self.facts.set(slot, State::NotAsked);
@@ -269,8 +264,7 @@ impl Judge {
                     self.find_out(*slot, case, 0);
                 }
             }
-            let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(case.deadline)));
-            self.gather(&now, &soon, case, timer.as_mut()).await;
+            self.gather(&now, &soon, case, &mut timer).await;
         };
         if matches!(stage, Stage::Mail | Stage::Recipient | Stage::Message) && self.awaits_shadow() {
             let mut end = Box::pin(tokio::time::sleep(SHADOW_WAIT));
@@ -284,8 +278,7 @@ impl Judge {
         if self.is_thorough {
             let all = self.policy.policy.needs(stage).to_vec();
             all.iter().for_each(|slot| self.find_out(*slot, case, 0));
-            let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(case.deadline)));
-            self.gather(&all, &[], case, timer.as_mut()).await;
+            self.gather(&all, &[], case, &mut timer).await;
         }
         decision
     }
@@ -299,16 +292,24 @@ impl Judge {
         })
     }
 
-    /// Waits until it is known what is asked for `now`, or the time is up: then it is unsure.
-    async fn gather(&mut self, now: &[Slot], soon: &[Slot], case: &Case<'_>, mut timer: Pin<&mut Sleep>) {
+    /// Waits until it is known what is asked for `now`, or the time is up: then it is unsure. The time runs from the
+    /// first wait of a decision.
+    async fn gather(
+        &mut self,
+        now: &[Slot],
+        soon: &[Slot],
+        case: &Case<'_>,
+        timer: &mut Option<Pin<Box<Sleep>>>,
+    ) {
         while now.iter().any(|slot| self.is_awaited(*slot)) {
+            let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(case.deadline)));
             tokio::select! {
                 Some(found) = self.tasks.join_next_with_id() => {
                     self.take(found);
                     // What waited for a key may have it now.
                     now.iter().chain(soon).for_each(|slot| self.find_out(*slot, case, 0));
                 }
-                () = &mut timer => self.give_up(now),
+                () = timer => self.give_up(now),
             }
         }
         for slot in now {
@@ -336,25 +337,21 @@ impl Judge {
             self.facts.set(slot, given.clone());
             return;
         }
-        match info.group {
-            Group::Session => {
-                if let Some(state) = session_facts::state(&info.name, &case.view) {
-                    self.facts.set(slot, state);
-                }
-            }
-            Group::Mailbox => {
-                if let Some(state) = mailbox_facts::state(&info.name, &case.view) {
-                    self.facts.set(slot, state);
-                }
-            }
+        let at_hand = match info.group {
+            Group::Session => session_facts::state(&info.name, &case.view),
+            Group::Mailbox => mailbox_facts::state(&info.name, &case.view),
             group => {
                 let keys = facts::keys(policy, group);
                 keys.iter().for_each(|key| self.find_out(*key, case, depth + 1));
                 let known = keys.iter().all(|key| self.facts.get(*key).is_asked());
-                if known && !self.running.iter().any(|running| running.group == group) {
+                if known && !self.is_under_way(group) {
                     self.start(group, info.scope, case);
                 }
+                return;
             }
+        };
+        if let Some(state) = at_hand {
+            self.facts.set(slot, state);
         }
     }
 
@@ -409,11 +406,14 @@ impl Judge {
 
     /// Whether the fact is not known and a task, its own or a key's, is under way for it.
     fn is_awaited(&self, slot: Slot) -> bool {
-        let under_way = |group: Group| self.running.iter().any(|running| running.group == group);
         let Some(info) = self.info(slot) else { return false };
         !self.facts.get(slot).is_asked()
-            && (under_way(info.group)
+            && (self.is_under_way(info.group)
                 || facts::keys(&self.policy.policy, info.group).iter().any(|key| self.is_awaited(*key)))
+    }
+
+    fn is_under_way(&self, group: Group) -> bool {
+        self.running.iter().any(|running| running.group == group)
     }
 
     /// The time is up: what is awaited is unsure.

@@ -28,12 +28,27 @@ use crate::site::Site;
 pub(super) struct Ruling {
     deliberation: Deliberation,
     log: SessionLog,
-    /// The mailboxes of the envelope, as the journal has them.
-    reverse_path: Option<String>,
-    recipient: Option<String>,
+    envelope: Envelope,
     /// Whether the refusal that the session is about to say has its id already.
     marked: bool,
     heard: Vec<u8>,
+}
+
+/// The mailboxes of the envelope, as the journal has them.
+#[derive(Default)]
+struct Envelope {
+    reverse_path: Option<String>,
+    recipient: Option<String>,
+}
+
+impl Envelope {
+    fn about<'a>(&'a self, session: &'a Session) -> About<'a> {
+        About {
+            helo: session.hello_name(),
+            reverse_path: self.reverse_path.as_deref(),
+            recipient: self.recipient.as_deref(),
+        }
+    }
 }
 
 impl Ruling {
@@ -43,8 +58,7 @@ impl Ruling {
         Self {
             deliberation: Deliberation::new(Judge::new(Arc::clone(&site.policy))),
             log: journal.session(&site.policy.text, peer, clock::wall()),
-            reverse_path: None,
-            recipient: None,
+            envelope: Envelope::default(),
             marked: false,
             heard: Vec::new(),
         }
@@ -101,14 +115,16 @@ impl Ruling {
         }
         match stage {
             Stage::Mail => {
-                self.recipient = None;
+                self.envelope.recipient = None;
                 let path = session.envelope().map(|envelope| &envelope.reverse_path);
-                self.reverse_path = path.map(|path| path.mailbox().map(address_text).unwrap_or_default());
+                self.envelope.reverse_path =
+                    path.map(|path| path.mailbox().map(address_text).unwrap_or_default());
             }
             Stage::Recipient => {
-                self.recipient = session.candidate().map(|candidate| decide::plain(&candidate.forward_path));
+                self.envelope.recipient =
+                    session.candidate().map(|candidate| decide::plain(&candidate.forward_path));
             }
-            Stage::Data => self.recipient = None,
+            Stage::Data => self.envelope.recipient = None,
             Stage::Connect | Stage::Helo | Stage::Auth | Stage::Message | Stage::Verify => {}
         }
     }
@@ -133,12 +149,8 @@ impl Ruling {
     ) -> Decision {
         let refuses = !matches!(judgement.verdict, Verdict::Accept { .. });
         let id = refuses.then(|| reception.journal.id());
-        let about = About {
-            helo: session.hello_name(),
-            reverse_path: self.reverse_path.as_deref(),
-            recipient: self.recipient.as_deref(),
-        };
-        self.log.decision(clock::wall(), stage, about, (judgement, self.deliberation.judge.facts()), id);
+        let asked = (judgement, self.deliberation.judge.facts());
+        self.log.decision(clock::wall(), stage, self.envelope.about(session), asked, id);
         let Some(id) = id else { return decision };
         self.marked = true;
         let mark = |refusal: Refusal| {
@@ -168,12 +180,7 @@ impl Ruling {
             return reply;
         }
         let id = reception.journal.id();
-        let about = About {
-            helo: session.hello_name(),
-            reverse_path: self.reverse_path.as_deref(),
-            recipient: self.recipient.as_deref(),
-        };
-        self.log.refusal(clock::wall(), about, &reply, id);
+        self.log.refusal(clock::wall(), self.envelope.about(session), &reply, id);
         if reception.journal.shows_ids() { reply.marked(&id.to_string()) } else { reply }
     }
 
@@ -184,12 +191,7 @@ impl Ruling {
 
     /// Notes that the message is durable.
     pub(super) fn stored(&mut self, session: &Session, queue_id: QueueId) {
-        let reverse_path = self.reverse_path.as_deref();
-        self.log.stored(
-            clock::wall(),
-            About { helo: session.hello_name(), reverse_path, recipient: None },
-            queue_id,
-        );
+        self.log.stored(clock::wall(), About { recipient: None, ..self.envelope.about(session) }, queue_id);
         self.deliberation.effects.clear();
     }
 
@@ -209,7 +211,7 @@ impl Ruling {
             );
         }
         if site.config.policy.authentication_results {
-            let asked = Asked { site, client, session, sender: self.reverse_path.as_deref() };
+            let asked = Asked { site, client, session, sender: self.envelope.reverse_path.as_deref() };
             incoming.prepend(&results::fields(
                 &asked,
                 self.deliberation.verified.get(),

@@ -20,7 +20,7 @@ use policy::source::Contents;
 use regex::{RegexBuilder, RegexSetBuilder};
 
 use super::entries::{Entries, Networks, Patterns, Texts};
-use crate::config::{Network, NetworkError, Place, Problem, Source};
+use crate::config::{Network, NetworkError, Place, Problem, SourceFile};
 
 /// Problems of one file that are said (ours: who mistook the form of a file needn't read a million).
 const PROBLEMS_MAX: usize = 20;
@@ -51,7 +51,7 @@ pub(super) fn inline(pairs: &[(Arc<str>, Arc<str>)]) -> Entries {
 }
 
 /// The entries of a file.
-pub(super) fn file(contents: &Contents, source: Arc<Source>) -> Result<Entries, Vec<Problem>> {
+pub(super) fn file(contents: &Contents, source: Arc<SourceFile>) -> Result<Entries, Vec<Problem>> {
     let mut reader = Reader { source: &source, problems: Vec::new() };
     let entries = match contents {
         Contents::Cidr(_) => reader.networks(),
@@ -65,7 +65,7 @@ pub(super) fn file(contents: &Contents, source: Arc<Source>) -> Result<Entries, 
 }
 
 struct Reader<'s> {
-    source: &'s Arc<Source>,
+    source: &'s Arc<SourceFile>,
     problems: Vec<Problem>,
 }
 

@@ -24,7 +24,7 @@ fn source(contents: Contents) -> Source {
 }
 
 fn parse(contents: &Contents, text: &str) -> Result<Entries, Vec<Problem>> {
-    read::file(contents, Arc::new(config::Source { name: "t".into(), text: text.to_owned() }))
+    read::file(contents, Arc::new(SourceFile { name: "t".into(), text: text.into() }))
 }
 
 /// A table that was read from `text`.

@@ -311,8 +311,14 @@ impl<'t> Parser<'t> {
 
     /// Passes over the rest of a line, up to a brace that closes what is open.
     pub(super) fn pass_over_line(&mut self) {
+        self.pass_over_to(|parser, _| parser.token().first);
+    }
+
+    /// Passes over what stands before the next token that `ends` it, or before a brace that closes what is open.
+    /// `ends` is told, too, how many blocks were opened on the way.
+    pub(super) fn pass_over_to(&mut self, ends: impl Fn(&Self, usize) -> bool) {
         let mut depth = 0_usize;
-        while self.kind() != Kind::End && !self.token().first {
+        while self.kind() != Kind::End && !ends(self, depth) {
             match self.kind() {
                 Kind::LeftBrace => depth += 1,
                 Kind::RightBrace if depth == 0 => return,

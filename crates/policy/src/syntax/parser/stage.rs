@@ -293,23 +293,11 @@ impl Parser<'_> {
 
     /// Passes over what could not be read in a block, to the next line that begins an entry or ends the block.
     fn pass_over_entry(&mut self) {
-        let mut depth = 0_usize;
-        while self.kind() != Kind::End {
-            let first = self.token().first;
-            if depth == 0 && first && self.word().is_some_and(|word| words::ENTRIES.contains(&word)) {
-                return;
-            }
-            if self.item_interrupts() {
-                return;
-            }
-            match self.kind() {
-                Kind::LeftBrace => depth += 1,
-                Kind::RightBrace if depth == 0 => return,
-                Kind::RightBrace => depth -= 1,
-                _ => {}
-            }
-            self.bump();
-        }
+        self.pass_over_to(|parser, depth| {
+            let begins_entry =
+                parser.token().first && parser.word().is_some_and(|word| words::ENTRIES.contains(&word));
+            (depth == 0 && begins_entry) || parser.item_interrupts()
+        });
     }
 }
 
