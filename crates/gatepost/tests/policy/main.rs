@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 mod authentication;
+mod carried_out;
 mod content;
 mod effects;
 mod fixed_refusals;

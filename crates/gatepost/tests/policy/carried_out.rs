@@ -1,20 +1,12 @@
 //! What a policy does with mail besides refusing it, and that a policy that changes under load never decides by halves.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    reason = "test code"
-)]
-
-mod harness;
 
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use harness::{Server, Setup};
 use rustix::process::Signal;
+
+use crate::harness::{Server, Setup, wait_for};
 
 const EFFECTS: &str = r#"at recipient {
     rule aside when recipient.local == "aside"
@@ -146,7 +138,7 @@ fn a_policy_that_changes_under_load_decides_whole_transactions() {
         for (turn, name) in ["second", "first"].into_iter().cycle().take(RELOADS).enumerate() {
             fs::write(&policy, named(name)).unwrap();
             server.signal(Signal::HUP);
-            harness::wait_for("the reload", || {
+            wait_for("the reload", || {
                 let reloads = server.log().matches("configuration reloaded").count();
                 (reloads > turn).then_some(())
             });
