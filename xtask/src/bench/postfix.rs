@@ -12,9 +12,9 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail, ensure};
 
 use super::script::SINK;
-use crate::process;
 use crate::server::{Server, free_address};
 use crate::workspace::Workspace;
+use crate::{peers, process};
 
 /// The user and the group that stand in for `postfix` and `postdrop`, with their fixed numbers in Debian's base system.
 const MAIL_OWNER: (&str, u32) = ("news", 9);
@@ -48,31 +48,10 @@ pub(super) fn start(workspace: &Workspace, folder: &Path) -> Result<Server> {
     Server::spawn(&mut master, address, &folder.join("log"))
 }
 
-/// Downloads and unpacks the package, once, and checks that its libraries are there.
+/// The unpacked package, once it is certain that its libraries are there.
 fn unpack(workspace: &Workspace) -> Result<PathBuf> {
-    let folder = workspace.target.join("postfix");
-    let root = folder.join("root");
+    let root = peers::POSTFIX.provide(workspace)?;
     let smtpd = root.join("usr/lib/postfix/sbin/smtpd");
-    if !smtpd.is_file() {
-        ensure!(
-            process::exists("apt-get") && process::exists("dpkg"),
-            "Postfix comes from Debian's packages"
-        );
-        fs::create_dir_all(&folder).context("can't make a folder for Postfix")?;
-        let mut download = Command::new("apt-get");
-        process::run(
-            download
-                .args(["-o", "APT::Sandbox::User=root", "-qq", "download", "postfix"])
-                .current_dir(&folder),
-        )
-        .context("try again after `apt-get update`")?;
-        let archive = fs::read_dir(&folder)
-            .context("can't list what was downloaded")?
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .find(|path| path.extension().is_some_and(|extension| extension == "deb"))
-            .context("apt-get downloaded nothing")?;
-        process::run(Command::new("dpkg").arg("-x").arg(archive).arg(&root))?;
-    }
     let libraries = process::capture(
         Command::new("ldd").arg(&smtpd).env("LD_LIBRARY_PATH", root.join("usr/lib/postfix")),
     )?;
