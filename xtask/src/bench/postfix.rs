@@ -5,6 +5,7 @@
 //! because Postfix changes to users of its own: here those of Debian's base system that nothing else runs as.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -30,14 +31,14 @@ const PRIVATE_QUEUES: [&str; 11] = [
 ///
 /// # Errors
 /// When the package can't be had, this process isn't root, or the master can't be started.
-pub(super) fn start(workspace: &Workspace, folder: &Path) -> Result<Server> {
+pub(super) fn start(workspace: &Workspace, folder: &Path, next_server: Option<SocketAddr>) -> Result<Server> {
     ensure!(rustix::process::geteuid().is_root(), "Postfix runs only when started by root");
     let package = unpack(workspace)?;
     let address = free_address()?;
     let configuration = folder.join("etc");
     make_folders(folder)?;
     let log = folder.join("postfix.log");
-    fs::write(configuration.join("main.cf"), main_cf(&package, folder, &log))
+    fs::write(configuration.join("main.cf"), main_cf(&package, folder, &log, next_server))
         .context("can't write main.cf")?;
     fs::write(configuration.join("master.cf"), master_cf(&address.to_string()))
         .context("can't write master.cf")?;
@@ -88,7 +89,8 @@ fn make_folder(path: &Path, owner: u32, group: u32, mode: u32) -> Result<()> {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).with_context(failed)
 }
 
-fn main_cf(package: &Path, folder: &Path, log: &Path) -> String {
+fn main_cf(package: &Path, folder: &Path, log: &Path, next_server: Option<SocketAddr>) -> String {
+    let relay_host = next_server.map(|next| format!("[{}]:{}", next.ip(), next.port())).unwrap_or_default();
     let (package, folder, log) = (package.display(), folder.display(), log.display());
     let (owner, group) = (MAIL_OWNER.0, SETGID_GROUP.0);
     format!(
@@ -114,6 +116,9 @@ alias_database =
 virtual_mailbox_domains = bench.example
 virtual_mailbox_maps = inline:{{ {{ {SINK} = sink }} }}
 virtual_transport = discard:
+relayhost = {relay_host}
+smtp_host_lookup = native
+smtp_dns_support_level = disabled
 smtpd_peername_lookup = no
 smtpd_error_sleep_time = 0
 smtpd_soft_error_limit = 100000
@@ -135,6 +140,8 @@ bounce unix - - n - 0 bounce
 defer unix - - n - 0 bounce
 trace unix - - n - 0 bounce
 discard unix - - n - - discard
+smtp unix - - n - - smtp
+scache unix - - n - 1 scache
 error unix - - n - - error
 retry unix - - n - - error
 proxymap unix - - n - - proxymap
