@@ -116,6 +116,7 @@ alias_database =
 virtual_mailbox_domains = bench.example
 virtual_mailbox_maps = inline:{{ {{ {SINK} = sink }} }}
 virtual_transport = discard:
+mynetworks = 127.0.0.0/8
 relayhost = {relay_host}
 smtp_host_lookup = native
 smtp_dns_support_level = disabled
