@@ -23,6 +23,10 @@ pub const LARGE_BODY_OCTETS: u64 = 1024 * 1024;
 /// Most recipients of a queued message after aliases (ours: bounds a record of the log).
 pub const RECIPIENTS_MAX: usize = 50_000;
 
+/// Deliveries of one destination that are claimed at a time, unless its window says otherwise (ours: what Postfix takes
+/// for the most that a server likes, `default_destination_concurrency_limit`).
+pub const CLAIMS_MAX: u32 = 20;
+
 /// A message that is to be queued.
 #[derive(Debug)]
 pub struct Arrival {
@@ -77,8 +81,9 @@ pub trait Spool: Send + Sync + 'static {
     /// As [`Spool::enqueue`].
     fn enqueue_all(&self, arrivals: Vec<Arrival>) -> impl Future<Output = Result<(), SpoolError>> + Send;
 
-    /// At most `limit` deliveries that are due, oldest first within a destination, destinations in turn. They are the
-    /// caller's until settled or released. Returns at once, empty when nothing is due.
+    /// At most `limit` deliveries that are due, oldest first within a destination, destinations in turn, and no more of
+    /// one than its window lets through. They are the caller's until settled or released. Returns at once, empty when
+    /// nothing is due.
     ///
     /// # Errors
     /// [`SpoolError::Unavailable`] when the spool cannot be asked; nothing was claimed.
@@ -86,28 +91,14 @@ pub trait Spool: Send + Sync + 'static {
         &self,
         now: WallTime,
         limit: usize,
-    ) -> impl Future<Output = Result<Vec<Delivery>, SpoolError>> + Send {
-        self.due_beside(now, limit, &[])
-    }
-
-    /// As [`Spool::due`], but for the destinations `left_out`.
-    ///
-    /// # Errors
-    /// As [`Spool::due`].
-    fn due_beside(
-        &self,
-        now: WallTime,
-        limit: usize,
-        left_out: &[Destination],
     ) -> impl Future<Output = Result<Vec<Delivery>, SpoolError>> + Send;
 
-    /// When the next unclaimed, unheld delivery is due; `None` when there is none.
-    fn next_due(&self) -> Option<WallTime> {
-        self.next_due_beside(&[])
-    }
+    /// When the next unclaimed, unheld delivery can be claimed as far as time decides; `None` when there is none.
+    fn next_due(&self) -> Option<WallTime>;
 
-    /// As [`Spool::next_due`], but for the destinations `left_out`.
-    fn next_due_beside(&self, left_out: &[Destination]) -> Option<WallTime>;
+    /// Sets how this node is given the deliveries of a destination, until it is set anew or the program ends. Costs the
+    /// same whatever waits for the destination; whoever sets it looks for what is due by itself.
+    fn set_window(&self, destination: &Destination, window: Window);
 
     /// Completes when a delivery became due or was put back after this call. Call it before [`Spool::due`], await it
     /// when nothing was due: then no change is missed.
@@ -159,6 +150,22 @@ pub trait Spool: Send + Sync + 'static {
     /// # Errors
     /// [`SpoolError::Unavailable`].
     fn census(&self) -> impl Future<Output = Result<Census, SpoolError>> + Send;
+}
+
+/// How the deliveries of a destination are handed out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// Most deliveries of it that are claimed at a time; 0 gives none out.
+    pub claims_max: u32,
+    /// None is handed out before this time.
+    pub opens: WallTime,
+}
+
+impl Default for Window {
+    /// Open, for [`CLAIMS_MAX`] at a time.
+    fn default() -> Self {
+        Self { claims_max: CLAIMS_MAX, opens: WallTime::from_unix_millis(0) }
+    }
 }
 
 /// Why nothing more is taken for now; 452 4.3.1 to the client.

@@ -15,7 +15,7 @@ use queue::memory_spool::MemorySpool;
 use queue::message::{Destination, Draft, Hold, QueuedMessage};
 use queue::postmaster::{Order, Query};
 use queue::simulated_disk::SimulatedDisk;
-use queue::spool::{Arrival, LARGE_BODY_OCTETS, SpoolError};
+use queue::spool::{Arrival, LARGE_BODY_OCTETS, SpoolError, Window};
 use support::{Driven, at, body, enqueue, message, put, run};
 
 /// Runs each test on each spool.
@@ -45,7 +45,7 @@ suite! {
     a_delivery_is_with_one_claimant_at_a_time
     nothing_is_due_before_its_time
     destinations_take_turns
-    destinations_are_left_out
+    windows_let_so_much_through
     a_message_goes_with_its_last_recipient
     deferred_recipients_keep_their_reply
     outcomes_must_fit
@@ -205,17 +205,27 @@ fn nothing_is_due_before_its_time(spool: &impl Driven) {
     assert_eq!((again.id, again.attempts, again.due), (id, 1, at(500)));
 }
 
-fn destinations_are_left_out(spool: &impl Driven) {
+fn windows_let_so_much_through(spool: &impl Driven) {
     let [busy, idle] = ["busy", "idle"].map(Destination::new);
     let ids = [put(spool, 0, &["busy"], 10), put(spool, 5, &["idle"], 10), put(spool, 6, &["busy"], 10)];
-    let left_out = std::slice::from_ref(&busy);
-    assert_eq!(spool.next_due_beside(left_out), Some(at(5)));
-    let found = run(spool, spool.due_beside(at(9), 10, left_out)).unwrap();
-    assert_eq!(found.iter().map(|delivery| delivery.id).collect::<Vec<_>>(), [ids[1]]);
-    assert_eq!(spool.next_due_beside(left_out), None);
-    assert_eq!(spool.next_due_beside(&[idle]), Some(at(0)));
-    assert_eq!(run(spool, spool.due_beside(at(9), 10, left_out)).unwrap(), []);
-    assert_eq!(due(spool, 9).iter().map(|delivery| delivery.id).collect::<Vec<_>>(), [ids[0], ids[2]]);
+    let found = |time| due(spool, time).iter().map(|delivery| delivery.id).collect::<Vec<_>>();
+    spool.set_window(&busy, Window { claims_max: 0, ..Window::default() });
+    spool.set_window(&idle, Window { opens: at(8), ..Window::default() });
+    assert_eq!((spool.next_due(), found(7)), (Some(at(8)), vec![]));
+    assert_eq!(found(9), [ids[1]]);
+    assert_eq!((spool.next_due(), found(9)), (None, vec![]));
+    spool.set_window(&busy, Window { claims_max: 1, ..Window::default() });
+    assert_eq!(spool.next_due(), Some(at(0)));
+    let first = due(spool, 9).pop().unwrap();
+    assert_eq!((first.id, spool.next_due(), found(9)), (ids[0], None, vec![]));
+    settle(spool, first, &deferred(500));
+    let second = due(spool, 9).pop().unwrap();
+    assert_eq!((second.id, found(9)), (ids[2], vec![]));
+    spool.release(second, at(9));
+    let again = due(spool, 9).pop().unwrap();
+    assert_eq!(again.id, ids[2]);
+    settle(spool, again, &RecipientOutcome::Delivered);
+    assert_eq!((spool.next_due(), found(499), found(500)), (Some(at(500)), vec![], vec![ids[0]]));
 }
 
 fn destinations_take_turns(spool: &impl Driven) {
