@@ -60,7 +60,7 @@ use crate::kernel_disk::KernelDisk;
 use crate::message::{Destination, Draft, QueuedMessage};
 use crate::postmaster::{Census, Entry, Order, Query};
 use crate::queue_id::{Allotter, QueueId};
-use crate::spool::{Arrival, NoRoom, RECIPIENTS_MAX, Spool, SpoolError, Window};
+use crate::spool::{Arrival, NoRoom, Overdue, RECIPIENTS_MAX, Spool, SpoolError, Window};
 use crate::wait::{Bell, Changed, Receiver, lock, oneshot};
 
 /// A spool on a disk.
@@ -246,7 +246,26 @@ impl<D: Disk> Spool for LogSpool<D> {
         now: WallTime,
         limit: usize,
     ) -> impl Future<Output = Result<Vec<Delivery>, SpoolError>> + Send {
-        ready(Ok(lock(&self.shared.index).take_due(now, limit)))
+        ready(Ok(lock(&self.shared.index).take_due(None, now, limit)))
+    }
+
+    fn due_of(
+        &self,
+        destination: &Destination,
+        now: WallTime,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<Delivery>, SpoolError>> + Send {
+        ready(Ok(lock(&self.shared.index).take_due(Some(destination), now, limit)))
+    }
+
+    fn overdue(
+        &self,
+        destination: &Destination,
+        now: WallTime,
+        overdue: Overdue,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<Delivery>, SpoolError>> + Send {
+        ready(Ok(lock(&self.shared.index).take_overdue(destination, now, overdue, limit)))
     }
 
     fn next_due(&self) -> Option<WallTime> {

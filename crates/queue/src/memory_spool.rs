@@ -11,7 +11,7 @@ use crate::delivery::{Delivery, DeliveryState, Phase, RecipientOutcome, Recipien
 use crate::message::{Destination, Draft, QueuedMessage};
 use crate::postmaster::{Census, Entry, Order, Query, entry};
 use crate::queue_id::{Allotter, QueueId};
-use crate::spool::{Arrival, NoRoom, RECIPIENTS_MAX, Spool, SpoolError, Window};
+use crate::spool::{Arrival, NoRoom, Overdue, RECIPIENTS_MAX, Spool, SpoolError, Window};
 use crate::wait::{Bell, Changed, lock};
 
 /// A spool in memory.
@@ -113,13 +113,16 @@ impl Message {
 }
 
 impl Queue {
-    fn take_due(&mut self, now: WallTime, limit: usize) -> Vec<Delivery> {
+    fn take_due(&mut self, of: Option<&Destination>, now: WallTime, limit: usize) -> Vec<Delivery> {
         let mut waiting = Vec::new();
         let mut places: HashMap<Destination, u32> = HashMap::new();
         for (&id, message) in &self.messages {
             for (number, line) in (0u32..).zip(&message.deliveries) {
                 let destination = &line.state.destination;
                 let window = self.window(destination);
+                if of.is_some_and(|of| of != destination) {
+                    continue;
+                }
                 let places = places.entry(destination.clone()).or_insert(window.claims_max);
                 if line.claim.is_some() {
                     *places = places.saturating_sub(1);
@@ -148,6 +151,26 @@ impl Queue {
             });
         }
         taken.into_iter().filter_map(|(due, id, number, _)| self.claim(due, id, number)).collect()
+    }
+
+    fn take_overdue(
+        &mut self,
+        destination: &Destination,
+        now: WallTime,
+        overdue: Overdue,
+        limit: usize,
+    ) -> Vec<Delivery> {
+        let mut found = Vec::new();
+        for (&id, message) in &self.messages {
+            for (number, line) in (0u32..).zip(&message.deliveries) {
+                let is_meant = line.state.destination == *destination && line.phase() == Phase::Waiting;
+                if is_meant && overdue.takes(now, message.message.received, line.state.due) {
+                    found.push((line.state.due, id, number));
+                }
+            }
+        }
+        found.sort();
+        found.into_iter().take(limit).filter_map(|(due, id, number)| self.claim(due, id, number)).collect()
     }
 
     fn window(&self, destination: &Destination) -> Window {
@@ -374,7 +397,26 @@ impl Spool for MemorySpool {
         now: WallTime,
         limit: usize,
     ) -> impl Future<Output = Result<Vec<Delivery>, SpoolError>> + Send {
-        ready(Ok(lock(&self.queue).take_due(now, limit)))
+        ready(Ok(lock(&self.queue).take_due(None, now, limit)))
+    }
+
+    fn due_of(
+        &self,
+        destination: &Destination,
+        now: WallTime,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<Delivery>, SpoolError>> + Send {
+        ready(Ok(lock(&self.queue).take_due(Some(destination), now, limit)))
+    }
+
+    fn overdue(
+        &self,
+        destination: &Destination,
+        now: WallTime,
+        overdue: Overdue,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<Delivery>, SpoolError>> + Send {
+        ready(Ok(lock(&self.queue).take_overdue(destination, now, overdue, limit)))
     }
 
     fn next_due(&self) -> Option<WallTime> {

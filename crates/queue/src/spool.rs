@@ -7,6 +7,7 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::time::Duration;
 
 use smtp::time::WallTime;
 
@@ -93,6 +94,30 @@ pub trait Spool: Send + Sync + 'static {
         limit: usize,
     ) -> impl Future<Output = Result<Vec<Delivery>, SpoolError>> + Send;
 
+    /// As [`Spool::due`], of one destination alone.
+    ///
+    /// # Errors
+    /// As [`Spool::due`].
+    fn due_of(
+        &self,
+        destination: &Destination,
+        now: WallTime,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<Delivery>, SpoolError>> + Send;
+
+    /// At most `limit` deliveries of the destination that are due and `overdue`, whatever its window says: their time
+    /// runs out while it is shut off.
+    ///
+    /// # Errors
+    /// As [`Spool::due`].
+    fn overdue(
+        &self,
+        destination: &Destination,
+        now: WallTime,
+        overdue: Overdue,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<Delivery>, SpoolError>> + Send;
+
     /// When the next unclaimed, unheld delivery can be claimed as far as time decides; `None` when there is none.
     fn next_due(&self) -> Option<WallTime>;
 
@@ -165,6 +190,22 @@ impl Default for Window {
     /// Open, for [`CLAIMS_MAX`] at a time.
     fn default() -> Self {
         Self { claims_max: CLAIMS_MAX, opens: WallTime::from_unix_millis(0) }
+    }
+}
+
+/// Which deliveries can't wait for their destination any longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Overdue {
+    /// Those of messages that were received so long ago.
+    pub lifetime: Duration,
+    /// Those of messages that were received so long ago and were not due again since.
+    pub warning: Duration,
+}
+
+impl Overdue {
+    pub(crate) fn takes(&self, now: WallTime, received: WallTime, due: WallTime) -> bool {
+        let age = now.since(received);
+        due <= now && (age >= self.lifetime || age >= self.warning && due <= received + self.warning)
     }
 }
 

@@ -6,6 +6,7 @@ mod support;
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Waker};
+use std::time::Duration;
 
 use queue::body::Body;
 use queue::delivery::{Delivery, Phase, RecipientOutcome};
@@ -15,7 +16,7 @@ use queue::memory_spool::MemorySpool;
 use queue::message::{Destination, Draft, Hold, QueuedMessage};
 use queue::postmaster::{Order, Query};
 use queue::simulated_disk::SimulatedDisk;
-use queue::spool::{Arrival, LARGE_BODY_OCTETS, SpoolError, Window};
+use queue::spool::{Arrival, LARGE_BODY_OCTETS, Overdue, SpoolError, Window};
 use support::{Driven, at, body, enqueue, message, put, run};
 
 /// Runs each test on each spool.
@@ -46,6 +47,7 @@ suite! {
     nothing_is_due_before_its_time
     destinations_take_turns
     windows_let_so_much_through
+    what_cannot_wait_is_given_out_though_its_destination_is_shut_off
     a_message_goes_with_its_last_recipient
     deferred_recipients_keep_their_reply
     outcomes_must_fit
@@ -226,6 +228,30 @@ fn windows_let_so_much_through(spool: &impl Driven) {
     assert_eq!(again.id, ids[2]);
     settle(spool, again, &RecipientOutcome::Delivered);
     assert_eq!((spool.next_due(), found(499), found(500)), (Some(at(500)), vec![], vec![ids[0]]));
+}
+
+fn what_cannot_wait_is_given_out_though_its_destination_is_shut_off(spool: &impl Driven) {
+    let away = Destination::new("away");
+    let ids: Vec<_> = (0..4).map(|time| put(spool, time, &["away"], 10)).collect();
+    let other = put(spool, 0, &["other"], 10);
+    spool.set_window(&away, Window { opens: at(1_000), ..Window::default() });
+    let overdue = Overdue { lifetime: Duration::from_millis(100), warning: Duration::from_millis(10) };
+    let found = |time| run(spool, spool.overdue(&away, at(time), overdue, 10)).unwrap();
+    assert_eq!(found(9), []);
+    let warned = found(11);
+    assert_eq!(warned.iter().map(|delivery| delivery.id).collect::<Vec<_>>(), ids[..2]);
+    for delivery in warned {
+        settle(spool, delivery, &deferred(50));
+    }
+    assert_eq!(found(11), []);
+    let rest = found(60);
+    assert_eq!(rest.iter().map(|delivery| delivery.id).collect::<Vec<_>>(), ids[2..], "warned once");
+    let expired = found(100);
+    assert_eq!(expired.iter().map(|delivery| delivery.id).collect::<Vec<_>>(), ids[..1]);
+    let of =
+        |destination: &str| run(spool, spool.due_of(&Destination::new(destination), at(200), 9)).unwrap();
+    assert_eq!(of("away"), []);
+    assert_eq!(of("other").iter().map(|delivery| delivery.id).collect::<Vec<_>>(), [other]);
 }
 
 fn destinations_take_turns(spool: &impl Driven) {

@@ -17,7 +17,7 @@ use crate::spool::Window;
 pub(super) struct Slot(u32);
 
 /// A waiting delivery: when it is due, its message and its number there.
-type Waiting = (WallTime, QueueId, u32);
+pub(super) type Waiting = (WallTime, QueueId, u32);
 
 #[derive(Debug, Default)]
 struct Line {
@@ -164,6 +164,29 @@ impl Agenda {
             }
         }
         None
+    }
+
+    /// Claims the oldest delivery of the destination, if it is due.
+    pub(super) fn take_due_of(&mut self, destination: &Destination, now: WallTime) -> Option<(QueueId, u32)> {
+        let slot = Slot(*self.slots.get(destination)?);
+        let line = self.lines.get_mut(slot.0 as usize)?;
+        line.next().filter(|next| *next <= now)?;
+        let (_, id, number) = line.waiting.pop_first()?;
+        self.change(slot, |line| line.claims += 1);
+        Some((id, number))
+    }
+
+    /// What waits for the destination, the oldest first.
+    pub(super) fn waiting(&self, destination: &Destination) -> impl Iterator<Item = Waiting> {
+        let line = self.slots.get(destination).and_then(|slot| self.lines.get(*slot as usize));
+        line.into_iter().flat_map(|line| line.waiting.iter().copied())
+    }
+
+    /// Claims one of those that wait, whatever the window says.
+    pub(super) fn take(&mut self, destination: &Destination, waiting: &Waiting) {
+        if let Some(&slot) = self.slots.get(destination) {
+            self.change(Slot(slot), |line| line.claims += u32::from(line.waiting.remove(waiting)));
+        }
     }
 
     /// When the next delivery may be claimed.

@@ -11,7 +11,7 @@ use smtp::time::WallTime;
 
 use foldhash::HashMap;
 
-use super::agenda::{Agenda, Slot};
+use super::agenda::{Agenda, Slot, Waiting};
 use super::digest::{Digest, Summary};
 use super::entry::{Entry, Hand, Message, Pending};
 use super::record::Place;
@@ -19,7 +19,7 @@ use crate::delivery::{Delivery, DeliveryState, Phase};
 use crate::message::Destination;
 use crate::postmaster::Order;
 use crate::queue_id::QueueId;
-use crate::spool::Window;
+use crate::spool::{Overdue, Window};
 
 /// A delivery: its message and its number there.
 pub(super) type Key = (QueueId, u32);
@@ -283,29 +283,63 @@ impl Index {
         (records, None)
     }
 
-    /// Claims at most `limit` deliveries that are due.
-    pub(super) fn take_due(&mut self, now: WallTime, limit: usize) -> Vec<Delivery> {
+    /// Claims at most `limit` deliveries that are due, of one destination if one is named.
+    pub(super) fn take_due(
+        &mut self,
+        of: Option<&Destination>,
+        now: WallTime,
+        limit: usize,
+    ) -> Vec<Delivery> {
         let mut deliveries = Vec::new();
         while deliveries.len() < limit {
-            let Some((id, number)) = self.agenda.take_due(now) else { break };
-            let Some(message) = self.messages.get_mut(&id) else { continue };
-            let received = message.received;
-            let Some(entry) = message.entry_mut(number) else { continue };
-            entry.hand = Hand::Claimed;
-            self.last_claim += 1;
-            self.claims.insert((id, number), (self.last_claim, entry.slot));
-            deliveries.push(Delivery {
-                id,
-                destination: self.agenda.destination(entry.slot),
-                recipients: entry.pending.as_slice().to_vec(),
-                attempts: entry.attempts,
-                received,
-                due: entry.due,
-                number,
-                claim: self.last_claim,
-            });
+            let taken = match of {
+                Some(destination) => self.agenda.take_due_of(destination, now),
+                None => self.agenda.take_due(now),
+            };
+            let Some(key) = taken else { break };
+            deliveries.extend(self.claim(key));
         }
         deliveries
+    }
+
+    /// Claims at most `limit` deliveries of the destination that are overdue.
+    pub(super) fn take_overdue(
+        &mut self,
+        destination: &Destination,
+        now: WallTime,
+        overdue: Overdue,
+        limit: usize,
+    ) -> Vec<Delivery> {
+        let is_overdue = |&(due, id, _): &Waiting| {
+            self.messages.get(&id).is_some_and(|message| overdue.takes(now, message.received, due))
+        };
+        let found: Vec<Waiting> = self.agenda.waiting(destination).filter(is_overdue).take(limit).collect();
+        let mut deliveries = Vec::with_capacity(found.len());
+        for waiting in found {
+            self.agenda.take(destination, &waiting);
+            deliveries.extend(self.claim((waiting.1, waiting.2)));
+        }
+        deliveries
+    }
+
+    /// The delivery as its claimant gets it, which the agenda has let go.
+    fn claim(&mut self, (id, number): Key) -> Option<Delivery> {
+        let message = self.messages.get_mut(&id)?;
+        let received = message.received;
+        let entry = message.entry_mut(number)?;
+        entry.hand = Hand::Claimed;
+        self.last_claim += 1;
+        self.claims.insert((id, number), (self.last_claim, entry.slot));
+        Some(Delivery {
+            id,
+            destination: self.agenda.destination(entry.slot),
+            recipients: entry.pending.as_slice().to_vec(),
+            attempts: entry.attempts,
+            received,
+            due: entry.due,
+            number,
+            claim: self.last_claim,
+        })
     }
 
     pub(super) fn next_due(&self) -> Option<WallTime> {
