@@ -1,19 +1,23 @@
 //! How much goes to a destination at a time: more while it takes mail, less when it doesn't, down to one probe.
 //!
 //! Invariants: at least one delivery is let through, at most [`Limits::claims_max`]; nobody is shut out for longer than
-//! [`BACK_OFF_MAX`] and its jitter; what was under way when a destination was shut off counts as one failure with it.
+//! [`Limits::back_off_max`] and its jitter; what was under way when a destination was shut off counts as one failure with it.
 
 use std::time::Duration;
 
 use smtp::time::WallTime;
 
-use crate::spool::Window;
+use crate::spool::{CLAIMS_FIRST, Window};
 
 /// First wait before a destination that can't be reached is probed (ours: a restart of a server takes about as long).
 pub const BACK_OFF_FIRST: Duration = Duration::from_secs(30);
 
 /// Longest wait before it is probed again (ours; RFC 5321 §4.5.4.1 asks for 30 minutes between attempts).
 pub const BACK_OFF_MAX: Duration = Duration::from_secs(30 * 60);
+
+/// Most deliveries to a destination at a time (ours: what Postfix takes for the most that a server likes,
+/// `default_destination_concurrency_limit`).
+pub const CLAIMS_MAX: u32 = 20;
 
 /// The jitter's reach, in thousandths of the wait, that is added.
 const JITTER_THOUSANDTHS: u64 = 200;
@@ -28,12 +32,21 @@ pub struct Limits {
     pub claims_first: u32,
     /// At most; 0 counts as 1.
     pub claims_max: u32,
+    /// First wait before a destination that can't be reached is probed.
+    pub back_off_first: Duration,
+    /// Longest wait before it is probed again.
+    pub back_off_max: Duration,
 }
 
 impl Default for Limits {
-    /// 5 at first and at most 20.
+    /// [`CLAIMS_FIRST`] and [`CLAIMS_MAX`], [`BACK_OFF_FIRST`] and [`BACK_OFF_MAX`].
     fn default() -> Self {
-        Self { claims_first: 5, claims_max: crate::spool::CLAIMS_MAX }
+        Self {
+            claims_first: CLAIMS_FIRST,
+            claims_max: CLAIMS_MAX,
+            back_off_first: BACK_OFF_FIRST,
+            back_off_max: BACK_OFF_MAX,
+        }
     }
 }
 
@@ -107,23 +120,26 @@ impl Pace {
             Met::Reluctance | Met::Absence => {
                 self.size = ONE;
                 self.failures = self.failures.saturating_add(1);
-                self.opens = now + back_off(self.failures, jitter);
+                self.opens = now + self.limits.back_off(self.failures, jitter);
             }
         }
     }
 
     /// Shortens a wait that a clock which was wrong has made too long.
     pub fn mend(&mut self, now: WallTime) {
-        self.opens = self.opens.min(now + BACK_OFF_MAX);
+        self.opens = self.opens.min(now + self.limits.back_off_max);
     }
 }
 
-/// The wait after so many failures.
-fn back_off(failures: u32, jitter: u32) -> Duration {
-    let times = 2u32.saturating_pow(failures.saturating_sub(1));
-    let wait = BACK_OFF_FIRST.saturating_mul(times).min(BACK_OFF_MAX);
-    let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-    Duration::from_millis(millis + millis / 1000 * (u64::from(jitter) % (JITTER_THOUSANDTHS + 1)))
+impl Limits {
+    /// The wait after so many failures.
+    fn back_off(&self, failures: u32, jitter: u32) -> Duration {
+        let times = 2u32.saturating_pow(failures.saturating_sub(1));
+        let wait = self.back_off_first.saturating_mul(times).min(self.back_off_max);
+        let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        let more = millis / 1_000 * (u64::from(jitter) % (JITTER_THOUSANDTHS + 1));
+        Duration::from_millis(millis.saturating_add(more))
+    }
 }
 
 #[cfg(test)]
@@ -155,7 +171,7 @@ mod tests {
 
     #[test]
     fn one_that_is_reluctant_gets_half_and_in_the_end_a_probe() {
-        let mut pace = Pace::new(Limits { claims_first: 8, claims_max: 20 });
+        let mut pace = Pace::new(Limits { claims_first: 8, ..Limits::default() });
         let mut sizes = Vec::new();
         for _ in 0..4 {
             pace.learn(Met::Reluctance, at(9), 0);
@@ -200,7 +216,7 @@ mod tests {
         fn somebody_is_always_let_through_and_never_too_many(
             first in 0u32..100, max in 0u32..100, steps in prop::collection::vec((0u8..4, 0u64..5_000, any::<u32>()), 0..200),
         ) {
-            let limits = Limits { claims_first: first, claims_max: max };
+            let limits = Limits { claims_first: first, claims_max: max, ..Limits::default() };
             let (mut pace, mut now) = (Pace::new(limits), at(1_000));
             for (met, later, jitter) in steps {
                 now = now + Duration::from_secs(later);

@@ -24,9 +24,9 @@ pub const LARGE_BODY_OCTETS: u64 = 1024 * 1024;
 /// Most recipients of a queued message after aliases (ours: bounds a record of the log).
 pub const RECIPIENTS_MAX: usize = 50_000;
 
-/// Deliveries of one destination that are claimed at a time, unless its window says otherwise (ours: what Postfix takes
-/// for the most that a server likes, `default_destination_concurrency_limit`).
-pub const CLAIMS_MAX: u32 = 20;
+/// Deliveries of one destination that are claimed at a time, unless its window says otherwise (ours: what no server
+/// minds from a stranger; [`pace`](crate::pace) finds out what it takes beyond).
+pub const CLAIMS_FIRST: u32 = 5;
 
 /// A message that is to be queued.
 #[derive(Debug)]
@@ -187,9 +187,9 @@ pub struct Window {
 }
 
 impl Default for Window {
-    /// Open, for [`CLAIMS_MAX`] at a time.
+    /// Open, for [`CLAIMS_FIRST`] at a time.
     fn default() -> Self {
-        Self { claims_max: CLAIMS_MAX, opens: WallTime::from_unix_millis(0) }
+        Self { claims_max: CLAIMS_FIRST, opens: WallTime::from_unix_millis(0) }
     }
 }
 

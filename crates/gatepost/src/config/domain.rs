@@ -23,6 +23,8 @@ pub(super) struct Draft {
     /// The places of its name and of its aliases.
     pub(super) names: Vec<Place>,
     pub(super) catch_all: Option<Place>,
+    /// Where its route is named.
+    pub(super) route: Option<Place>,
     /// One for each entry.
     pub(super) entries: Vec<EntryPlaces>,
 }
@@ -121,15 +123,18 @@ fn read_domain(
     let mut names = vec![place];
     names.extend(aliases.iter().map(|alias| table.frame.place(alias.span())));
     let catch_all = table.read(&keys::CATCH_ALL, problems);
+    let route = table.read(&keys::DOMAIN_ROUTE, problems);
     let domain = LocalDomain {
         aliases: plain(aliases),
         subaddress: table.read(&keys::SUBADDRESS, problems),
         catch_all: catch_all.map(|target| target.into_inner().at(&name)),
         maildir: table.read(&keys::DOMAIN_MAILDIR, problems),
+        route: route.as_ref().map(|route| route.get_ref().as_str().into()),
         entries: Vec::new(),
         name,
     };
-    let mut draft = Draft { domain, names, catch_all: table.place("catch_all"), entries: Vec::new() };
+    let route = route.map(|route| table.frame.place(route.span()));
+    let mut draft = Draft { domain, names, catch_all: table.place("catch_all"), route, entries: Vec::new() };
     read_mailboxes(table, &mut draft, problems);
     for file in table.read(&keys::TABLES, problems) {
         let place = table.frame.place(file.span());

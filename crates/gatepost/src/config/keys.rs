@@ -2,14 +2,17 @@
 //!
 //! Invariants: a key stands here once; defaults and examples are values that the key takes (tests hold this).
 
+use std::marker::PhantomData;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use super::address_form::{
     DelimiterForm, DnsServerForm, DomainForm, FileForm, HostnameForm, ListenForm, NetworkForm, RefusedForm,
     SmartHostForm, TargetForm, TemplateForm,
 };
-use super::form::{Choice, Count, Flag, ListOf, Maybe, Placed, Size, Time};
+use super::form::{Choice, Count, Flag, ListOf, Maybe, Placed, Size, Time, WordForm};
 use super::key::{Documented, Key, Section};
+use super::route::{HopForm, PatternForm, SourceForm, TlsChoice};
 use super::{EarlyTalkers, LogLevel, OtherClients};
 use crate::journal::Mask;
 use crate::mailboxes::OverQuota;
@@ -44,7 +47,7 @@ macro_rules! keys {
 }
 
 keys! {
-    TOP = "", &["listen", "limits", "clients", "verify", "spool", "policy", "journal", "queue", "relay", "dns", "geo", "log", "domain"],
+    TOP = "", &["listen", "limits", "clients", "verify", "spool", "policy", "journal", "queue", "relay", "route", "dns", "geo", "log", "domain"],
     "Keys at the top of the file, before the first table.";
 
     HOSTNAME: Key<Placed<HostnameForm>> = "hostname", Placed(HostnameForm), "\"localhost\"", "\"mx.example.org\"",
@@ -105,8 +108,8 @@ keys! {
     CLIENTS = "[clients]", &[], "Who may do what, by IP address.";
 
     RELAY: Networks = "relay", NETWORKS, "[\"127.0.0.0/8\", \"::1\"]", "[\"192.0.2.0/24\"]",
-        "Clients that may send mail for other domains. Without `relay.smart_host` there is no way for it to go, and \
-         nobody may: 550 5.7.1.";
+        "Clients that may send mail for other domains. Without `relay.smart_host`, `relay.mx` and a \
+         route there is no way for it to go, and nobody may: 550 5.7.1.";
     TRUSTED: Networks = "trusted", NETWORKS, "[\"127.0.0.0/8\", \"::1\"]", "[\"192.0.2.10\"]",
         "Clients that `HELP STATUS` tells the counts of queue and sessions.";
     REFUSED: Key<ListOf<RefusedForm>> = "refused",
@@ -189,10 +192,86 @@ keys! {
 keys! {
     RELAYING = "[relay]", &[], "How mail for other domains leaves.";
 
-    SMART_HOST: Key<Maybe<SmartHostForm>> = "smart_host", Maybe(SmartHostForm), "", "\"mail.example.net:587\"",
-        "The server that takes all mail for other domains. Without one, forwards and aliases to other domains are \
-         accepted and wait in the queue until there is one, or until their lifetime ends.";
+    SMART_HOST: Key<ListOf<SmartHostForm>> = "smart_host",
+        ListOf { element: SmartHostForm, named: "a list of hosts with ports", or_one: true }, "[]",
+        "\"mail.example.net:587\"",
+        "The server that takes all mail for other domains that has no route; with a list the next one is tried when one \
+         can't be reached. Without one and without `mx`, forwards and aliases to other domains are accepted and wait in the \
+         queue until there is a way, or until their lifetime ends.";
+    MX: Key<Flag> = "mx", Flag, "false", "true",
+        "Whether mail for other domains that has neither a route nor a smart host goes to the MX hosts of its domain (RFC \
+         5321 §5.1).";
+    MX_PORT: Key<Count> = "mx_port", Count { min: 1, max: 65_535 }, "25", "2525",
+        "The port of MX hosts; another one is for tests.";
+    MX_LOOPBACK: Key<Flag> = "mx_loopback", Flag, "false", "true",
+        "Whether MX hosts may have addresses of the loopback network, for tests. In the wild such an address is a domain's \
+         mistake or its owner's joke, and no host.";
+    USER: Key<Maybe<WordForm>> = "user", Maybe(WordForm("a user's name")), "", "\"gate@example.net\"",
+        "Who to log in as at the smart hosts (AUTH PLAIN); over TLS only, but for loopback.";
+    PASSWORD_FILE: Key<Placed<FileForm>> = "password_file", Placed(FileForm), "", "\"relay.password\"",
+        "The file whose first line is the password. A relative path starts at the configuration's directory.";
+    RELAY_TLS: Key<Maybe<Choice<TlsChoice>>> = "tls",
+        Maybe(Choice {
+            words: &[
+                ("off", TlsChoice::Off),
+                ("opportunistic", TlsChoice::Opportunistic),
+                ("encrypted", TlsChoice::Encrypted),
+                ("verified", TlsChoice::Verified),
+            ],
+            fallback: TlsChoice::Opportunistic,
+        }),
+        "", "\"verified\"",
+        "What is asked of TLS. \"off\": none. \"opportunistic\": TLS when it is offered, whatever the certificate (RFC \
+         7435). \"encrypted\": TLS with any certificate, or no mail. \"verified\": TLS with a certificate of a trusted \
+         authority for the host's name, or no mail. By default \"verified\" where there is a password, else \
+         \"opportunistic\".";
+    SOURCE_IPV4: Key<Maybe<SourceForm<Ipv4Addr>>> = "source_ipv4",
+        Maybe(SourceForm("an IPv4 address", PhantomData)), "", "\"192.0.2.25\"",
+        "The local address of connections to IPv4 hosts; by default the system chooses.";
+    SOURCE_IPV6: Key<Maybe<SourceForm<Ipv6Addr>>> = "source_ipv6",
+        Maybe(SourceForm("an IPv6 address", PhantomData)), "", "\"2001:db8::25\"",
+        "The local address of connections to IPv6 hosts; by default the system chooses.";
 }
+
+pub(crate) static ROUTE_DOMAINS: Key<ListOf<PatternForm>> = Key::new(
+    "domains",
+    ListOf { element: PatternForm, named: "a list of domains", or_one: true },
+    "[]",
+    "[\"example.net\", \"*.example.com\"]",
+    "The domains whose mail goes this way: a domain, `*.` and a domain for all below it, or `*` for all. The closest one \
+     counts.",
+);
+pub(crate) static ROUTE_TO: Key<ListOf<HopForm>> = Key::new(
+    "to",
+    ListOf { element: HopForm, named: "a list of them", or_one: true },
+    "",
+    "\"lmtp:/run/dovecot/lmtp\"",
+    "Where its mail goes; with a list the next one is tried when one can't be reached.",
+);
+pub(crate) static ROUTE_CONNECTIONS: Key<Maybe<Count>> = Key::new(
+    "connections",
+    Maybe(Count { min: 1, max: 1_000 }),
+    "",
+    "5",
+    "Most deliveries at a time. By default 20, fewer while the server wants less.",
+);
+
+/// Routes have the keys of `[relay]` that say how a server is used.
+pub(crate) static ROUTE: Section = Section {
+    header: "[route.\"NAME\"]",
+    sentence: "Ways for mail of some domains, one table for each; they go before `[relay]`.",
+    keys: &[
+        &ROUTE_DOMAINS,
+        &ROUTE_TO,
+        &ROUTE_CONNECTIONS,
+        &USER,
+        &PASSWORD_FILE,
+        &RELAY_TLS,
+        &SOURCE_IPV4,
+        &SOURCE_IPV6,
+    ],
+    tables: &[],
+};
 
 keys! {
     DNS = "[dns]", &[], "How names are looked up in the DNS. A look-up that fails never counts as a name that isn't there.";
@@ -286,6 +365,9 @@ keys! {
         "Who gets the mail for every name that has no address; without it such mail is refused, 550 5.1.1.";
     DOMAIN_MAILDIR: Key<Maybe<TemplateForm>> = "maildir", Maybe(TemplateForm), "",
         "\"/var/mail/example.org/{local_part}\"", "Where the Maildirs of this domain are.";
+    DOMAIN_ROUTE: Key<Placed<WordForm>> = "route", Placed(WordForm("a route's name")), "", "\"dovecot\"",
+        "The route by which the mail of its mailboxes is delivered, to Dovecot over LMTP for example, instead of into \
+         Maildirs.";
     TABLES: Key<ListOf<FileForm>> = "tables",
         ListOf { element: FileForm, named: "a list of files", or_one: false }, "[]", "[\"aliases\"]",
         "Files with more addresses of the domain; they are read again when they change. A relative path starts at the \
@@ -325,8 +407,8 @@ keys! {
 
 /// All sections, in the order of the reference.
 pub(crate) static SECTIONS: &[&Section] = &[
-    &TOP, &LISTEN, &LIMITS, &CLIENTS, &VERIFY, &SPOOL, &POLICY, &JOURNAL, &QUEUE, &RELAYING, &DNS, &GEO,
-    &LOG, &DOMAIN, &MAILBOX,
+    &TOP, &LISTEN, &LIMITS, &CLIENTS, &VERIFY, &SPOOL, &POLICY, &JOURNAL, &QUEUE, &RELAYING, &ROUTE, &DNS,
+    &GEO, &LOG, &DOMAIN, &MAILBOX,
 ];
 
 /// The header under which `name` is a key.

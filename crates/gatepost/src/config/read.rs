@@ -17,7 +17,7 @@ use super::key::{Frame, Table};
 use super::problem::{Place, Problem, Severity, SourceFile, in_order};
 use super::{
     Clients, Config, DnsSettings, Geo, Limits, Listen, Network, PolicyChoice, RefusedClient, RetrySchedule,
-    Verify, Watermarks, check, keys,
+    Verify, Watermarks, check, keys, route,
 };
 use crate::journal;
 use crate::mailboxes::PathTemplate;
@@ -117,7 +117,8 @@ fn read_site<'t>(
         spool: read_spool(top, problems),
         policy: read_policy(top, problems),
         queue: read_queue(top, problems),
-        smart_host: top.section("relay", &keys::RELAYING, problems).read(&keys::SMART_HOST, problems),
+        relaying: route::read_relaying(top, files, problems),
+        routes: route::read_routes(top, files, problems),
         geo: read_geo(top, files.base, problems),
         dns: read_dns(top, files.base, problems),
         mailboxes,

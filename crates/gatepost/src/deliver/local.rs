@@ -75,7 +75,7 @@ impl Batch<'_> {
         let maildir = match &resolved.destination {
             Destination::Maildir(maildir) => maildir,
             Destination::Discard => return Attempt::Delivered,
-            Destination::Relay => {
+            Destination::Relay | Destination::Route(_) => {
                 let redirected = "the address is another server's, and its mail was sent here";
                 return Attempt::Deferred(Failure::local("4.3.5", redirected));
             }

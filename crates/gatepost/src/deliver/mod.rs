@@ -2,15 +2,17 @@
 
 mod attempt;
 mod dispatcher;
+mod errand;
 mod local;
 mod maildir;
+mod mx;
 #[allow(dead_code, reason = "routing and TLS outwards are being built on it")]
 mod next_hop;
 mod notices;
 mod relay;
 mod reroute;
 mod route;
-mod smart_host;
+mod routing;
 #[cfg(test)]
 mod tests;
 mod timing;

@@ -59,13 +59,13 @@ pub(super) fn drafts(site: &Site, results: &Results<'_>, now: WallTime, random: 
 /// The DSN with its recipient resolved as that of any message.
 fn addressed(site: &Site, composed: dsn::Dsn, now: WallTime) -> Option<Draft> {
     let resolved = site.directory.resolve(&ForwardPath::Mailbox(composed.recipient.clone()));
-    let mut draft =
-        composed.into_draft(now, route::destination(resolved.first()?, &RcptParameters::default()));
+    let mut draft = composed
+        .into_draft(now, route::destination(&site.config, resolved.first()?, &RcptParameters::default()));
     let recipient = draft.message.recipients.pop()?;
     draft.message.recipients = resolved
         .into_iter()
         .map(|resolved| QueuedRecipient {
-            destination: route::destination(&resolved, &recipient.parameters),
+            destination: route::destination(&site.config, &resolved, &recipient.parameters),
             mailbox: resolved.mailbox,
             ..recipient.clone()
         })

@@ -10,6 +10,7 @@ use smtp::address::{ForwardPath, ReversePath};
 
 use super::attempt::{Attempt, Failure};
 use super::route;
+use crate::config::Config;
 use crate::mailboxes::Resolved;
 use crate::site::Site;
 
@@ -30,7 +31,7 @@ pub(super) fn meaning(site: &Site, stored: &StoredMessage, index: u32) -> Option
         stored.recipients.get(place).is_some_and(|state| state.destination != recipient.destination);
     let mut resolved = site.directory.resolve(&ForwardPath::Mailbox(recipient.mailbox.clone()));
     let is_same = |end: &Resolved| {
-        let way = route::destination(end, &recipient.parameters);
+        let way = route::destination(&site.config, end, &recipient.parameters);
         end.mailbox == recipient.mailbox && (redirected || way == recipient.destination)
     };
     match resolved.as_slice() {
@@ -51,11 +52,12 @@ pub(super) fn changed(site: &Site, stored: &StoredMessage, index: u32) -> Option
 /// `attempts` stand in the order of `indexes`.
 pub(super) async fn queue_anew<S: Spool>(
     spool: &S,
+    site: &Site,
     stored: &StoredMessage,
     indexes: &[u32],
     attempts: &mut [Attempt],
 ) {
-    let parts = parts(stored, indexes, attempts);
+    let parts = parts(&site.config, stored, indexes, attempts);
     for (reverse_path, recipients) in parts {
         if let Err(error) = enqueue(spool, stored, reverse_path, recipients).await {
             tracing::error!(queue_id = %stored.id, %error, "mail cannot be queued anew for where it goes now");
@@ -71,6 +73,7 @@ pub(super) async fn queue_anew<S: Spool>(
 /// The new recipients by their reverse-path: mail for a list carries its owner's (RFC 5321 §3.9.2). One that has the
 /// message already is left out.
 fn parts(
+    config: &Config,
     stored: &StoredMessage,
     indexes: &[u32],
     attempts: &[Attempt],
@@ -90,7 +93,7 @@ fn parts(
             }
             let queued = QueuedRecipient {
                 mailbox: end.mailbox.clone(),
-                destination: route::destination(end, &recipient.parameters),
+                destination: route::destination(config, end, &recipient.parameters),
                 ..recipient.clone()
             };
             let reverse_path = end.reverse_path(&message.reverse_path);

@@ -3,6 +3,8 @@
 //! Invariants: everything is immutable; every domain of a [`Declared`] and its hostname have an entry `postmaster`
 //! once a postmaster is known (RFC 5321 §4.5.1).
 
+use std::sync::Arc;
+
 use std::net::IpAddr;
 
 use smtp::address::{Domain, DomainName, LocalPart, Mailbox};
@@ -35,6 +37,8 @@ pub struct LocalDomain {
     pub catch_all: Option<Mailbox>,
     /// Where Maildirs of this domain are.
     pub maildir: Option<PathTemplate>,
+    /// The route by which its mailboxes' mail is delivered instead of into Maildirs.
+    pub route: Option<Arc<str>>,
     /// Its addresses.
     pub entries: Vec<Entry>,
 }
@@ -149,6 +153,7 @@ impl LocalDomain {
             subaddress: None,
             catch_all: None,
             maildir: None,
+            route: None,
             entries: Vec::new(),
         }
     }

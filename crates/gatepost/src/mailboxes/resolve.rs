@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use smtp::address::{ForwardPath, Mailbox, ReversePath};
 
@@ -44,6 +45,8 @@ pub enum Destination {
     Maildir(PathBuf),
     /// To another server.
     Relay,
+    /// To the server that has the mailbox, by the route of this name.
+    Route(Arc<str>),
     /// Nowhere: it counts as delivered.
     Discard,
     /// It can't go on now, or ever.
@@ -144,6 +147,9 @@ impl<'a> Walk<'a> {
             Role::Mailbox(settings) if !settings.busy && !settings.full => {
                 let over_quota = settings.over_quota;
                 let quota = settings.quota_octets.map(|limit_octets| Quota { limit_octets, over_quota });
+                if let Some(route) = &domain.route {
+                    return self.end(mailbox, Destination::Route(Arc::clone(route)), None, owner);
+                }
                 let maildir = self.directory.maildir(domain, entry, settings);
                 return self.end(mailbox, Destination::Maildir(maildir), quota, owner);
             }

@@ -258,7 +258,7 @@ fn add(
     for resolved in site.directory.resolve(path) {
         let reverse_path = resolved.reverse_path(&envelope.reverse_path);
         let queued = QueuedRecipient {
-            destination: deliver::destination(&resolved, &recipient.parameters),
+            destination: deliver::destination(&site.config, &resolved, &recipient.parameters),
             mailbox: resolved.mailbox,
             accepted_as: recipient.forward_path.clone(),
             parameters: recipient.parameters.clone(),
