@@ -23,7 +23,7 @@ use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
 use super::attempt::{Attempt, Failure};
 use super::local::{self, Task};
 use super::notices::{self, Results};
-use super::relay::Relay;
+use super::relay::{Relay, Security};
 use super::reroute;
 use super::route::Way;
 use super::smart_host;
@@ -60,7 +60,8 @@ pub fn spawn<S: Spool>(
     quota: Arc<QuotaUsage>,
     stopping: watch::Receiver<bool>,
 ) -> JoinHandle<()> {
-    let outside = Arc::new(Outside { spool, sites, quota, relay: Relay::new(), started: clock::wall() });
+    let outside =
+        Arc::new(Outside { spool, sites, quota, relay: Relay::new(Security::off()), started: clock::wall() });
     let dispatcher = Dispatcher {
         watch: ClockWatch::new(outside.started, clock::monotonic()),
         outside,
