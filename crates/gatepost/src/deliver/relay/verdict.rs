@@ -116,7 +116,9 @@ fn subject_and_detail(cause: &Cause) -> String {
             Needed::Smtputf8 => "6.7",
             // RFC 5248 and the registry that it made: encryption needed.
             Needed::StartTls => "7.10",
-            Needed::AuthPlain => "7.0",
+            // RFC 8689 §8.
+            Needed::RequireTls => "7.30",
+            Needed::Auth => "7.0",
         },
         Cause::Local(LocalCause::TooBig { .. }) => "3.4",
         Cause::Local(LocalCause::NotAttempted) => "5.3",
