@@ -18,7 +18,7 @@ use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
 
 use super::attempt::Failure;
 use super::errand::{Finding, Outside, defer, discard, jitter, maildirs, relay, schedule};
-use super::relay::Relay;
+use super::relay::{Relay, Security};
 use super::route::Way;
 use super::timing::{ClockWatch, horizon};
 use crate::clock;
@@ -63,7 +63,7 @@ pub fn spawn<S: Spool>(
     stopping: watch::Receiver<bool>,
 ) -> JoinHandle<()> {
     let site = sites.current();
-    let outside = Arc::new(Outside { spool, sites, quota, relay: Relay::new(), started: clock::wall() });
+    let outside = Arc::new(Outside { spool, sites, quota, relay: Relay::new(Security::off()), started: clock::wall() });
     let mut dispatcher = Dispatcher {
         watch: ClockWatch::new(outside.started, clock::monotonic()),
         outside,

@@ -14,14 +14,15 @@ use std::task::{Context, Poll, Waker, ready};
 use queue::body::{BodyReader, StoredBody};
 use queue::spool::SpoolError;
 use smtp::client::meaning::Stage;
-use smtp::client::{Action, Cause, Content, End, Event, Fault, Outcome, Session, Settings, Transaction};
+use smtp::client::{Action, Cause, Content, End, Event, Fault, Outcome, Session, Settings, Tls, Transaction};
 use smtp::extension::Extensions;
 use smtp::time::Timestamp;
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 
 use super::handover::is_large;
 use super::peer::Peer;
-use super::stream::Stream;
+use super::security::Security;
+use super::stream::{Socket, Stream};
 use super::verdict::Verdict;
 use crate::clock;
 
@@ -45,12 +46,34 @@ pub(super) struct Connection {
     is_unflushed: bool,
 }
 
+/// Why there is no session with a server.
+#[derive(Debug)]
+pub(super) struct NoSession {
+    /// What it means for those that were to be asked for.
+    pub(super) verdict: Verdict,
+    /// Whether only TLS came between.
+    pub(super) is_handshake: bool,
+}
+
+impl NoSession {
+    fn of_handshake(peer: &Peer, text: &str) -> Self {
+        Self { verdict: Verdict::unsecured(peer, text), is_handshake: true }
+    }
+}
+
+impl From<Verdict> for NoSession {
+    fn from(verdict: Verdict) -> Self {
+        Self { verdict, is_handshake: false }
+    }
+}
+
 /// Where carrying out actions stops.
 #[derive(Debug)]
 enum Step {
     Ready,
     WantBody,
     Outcome(Outcome),
+    StartTls,
     Ended(End),
     /// A transaction came back, or an action that these settings never lead to.
     Unexpected,
@@ -61,19 +84,23 @@ impl Connection {
     ///
     /// # Errors
     /// What it means for those that were to be asked for.
-    pub(super) async fn open(peer: Arc<Peer>, settings: Arc<Settings>) -> Result<Self, Verdict> {
-        let stream = match Stream::connect(&peer).await {
-            Ok(stream) => stream,
+    pub(super) async fn open(
+        peer: Arc<Peer>,
+        settings: Arc<Settings>,
+        security: &Security,
+    ) -> Result<Self, NoSession> {
+        let stream = match Socket::connect(&peer).await {
+            Ok(socket) => Stream::Clear(socket),
             Err(error) => {
                 tracing::debug!(%peer, %error, "no connection");
-                return Err(Verdict::unreachable(&peer, &error));
+                return Err(Verdict::unreachable(&peer, &error).into());
             }
         };
         tracing::debug!(%peer, "connected");
         let now = clock::monotonic();
         let mut connection = Self {
             stream,
-            session: Session::new(settings, now),
+            session: Session::new(Arc::clone(&settings), now),
             peer,
             actions: VecDeque::new(),
             appended: Vec::new(),
@@ -82,21 +109,62 @@ impl Connection {
             is_cut: false,
             is_unflushed: false,
         };
-        connection.event(Event::Connected);
-        match connection.step().await {
-            Step::Ready => Ok(connection),
-            Step::Ended(End::Failed(cause)) => {
-                tracing::debug!(peer = %connection.peer, %cause, "no session");
-                Err(Verdict::of_session(&connection.peer, &cause))
-            }
-            Step::Ended(End::Finished) => {
-                let cause = Cause::Fault { stage: Stage::Greeting, fault: Fault::Lost };
-                Err(Verdict::of_session(&connection.peer, &cause))
-            }
-            Step::WantBody | Step::Outcome(_) | Step::Unexpected => {
-                Err(Verdict::unexpected(&connection.peer))
+        if settings.tls == Tls::Implicit {
+            let deadline = clock::instant(now + settings.timeouts.handshake);
+            if let Err(text) = security.start(&connection.peer, &mut connection.stream, deadline).await {
+                return Err(NoSession::of_handshake(&connection.peer, &text));
             }
         }
+        connection.event(Event::Connected);
+        connection.greet(&settings, security).await?;
+        if settings.tls == Tls::Opportunistic && !connection.session.is_encrypted() {
+            security.tell_unsecured(&connection.peer, &connection.stream, None);
+        }
+        Ok(connection)
+    }
+
+    /// Goes from the greeting to the first transaction.
+    async fn greet(&mut self, settings: &Settings, security: &Security) -> Result<(), NoSession> {
+        let mut handshake_fault = None;
+        let cause = loop {
+            match self.step().await {
+                Step::Ready => return Ok(()),
+                // What came behind the go-ahead has ended the session already.
+                Step::StartTls if self.session.stage() != Some(Stage::Handshake) => {}
+                Step::StartTls => {
+                    let deadline = clock::instant(self.session.deadline());
+                    match security.start(&self.peer, &mut self.stream, deadline).await {
+                        Ok(()) => self.event(Event::TlsStarted),
+                        Err(text) => {
+                            handshake_fault = Some(text);
+                            self.event(Event::TlsFailed);
+                        }
+                    }
+                }
+                Step::Ended(End::Failed(cause)) => break cause,
+                Step::Ended(End::Finished) => {
+                    break Cause::Fault { stage: Stage::Greeting, fault: Fault::Lost };
+                }
+                Step::WantBody | Step::Outcome(_) | Step::Unexpected => {
+                    return Err(Verdict::unexpected(&self.peer).into());
+                }
+            }
+        };
+        tracing::debug!(peer = %self.peer, %cause, "no session");
+        if let Some(text) = handshake_fault {
+            return Err(NoSession::of_handshake(&self.peer, &text));
+        }
+        if let Cause::Fault { stage: Stage::Handshake, fault } = cause {
+            security.tell_failed(&self.peer, &self.stream);
+            return Err(NoSession::of_handshake(&self.peer, &fault.to_string()));
+        }
+        if settings.tls == Tls::Required {
+            security.tell_unsecured(&self.peer, &self.stream, Some(&cause));
+        }
+        // A server that doesn't like what the handshake came to may say so only behind it (RFC 8446 §4.4.2.4).
+        let is_handshake = self.session.is_encrypted()
+            && matches!(cause, Cause::Fault { stage: Stage::Ehlo, fault: Fault::Lost });
+        Err(NoSession { verdict: Verdict::of_session(&self.peer, &cause), is_handshake })
     }
 
     pub(super) const fn peer(&self) -> &Arc<Peer> {
@@ -135,7 +203,7 @@ impl Connection {
             match self.step().await {
                 Step::WantBody => self.supply(&mut supply),
                 Step::Outcome(outcome) => return Some(outcome),
-                Step::Ready | Step::Ended(_) | Step::Unexpected => return None,
+                Step::Ready | Step::StartTls | Step::Ended(_) | Step::Unexpected => return None,
             }
         }
     }
@@ -169,7 +237,8 @@ impl Connection {
                 Some(Action::WantBody) => return Step::WantBody,
                 Some(Action::Outcome(outcome)) => return Step::Outcome(outcome),
                 Some(Action::Close(end)) => return Step::Ended(end),
-                Some(Action::Returned(_) | Action::StartTls) => return Step::Unexpected,
+                Some(Action::StartTls) => return Step::StartTls,
+                Some(Action::Returned(_)) => return Step::Unexpected,
                 None if self.session.stage().is_none() => return Step::Unexpected,
                 None => {
                     self.exchange(&[]).await;
@@ -212,20 +281,19 @@ impl Connection {
         Poll::Ready(taken)
     }
 
-    /// Writes a portion, or flushes when nothing is left to be written.
+    /// Writes a portion, and flushes; gives how many octets of it were taken.
     fn poll_write(&mut self, context: &mut Context<'_>, rest: &[u8]) -> Poll<io::Result<usize>> {
-        let stream = Pin::new(&mut self.stream);
-        if rest.is_empty() {
-            let flushed = ready!(stream.poll_flush(context));
-            self.is_unflushed = false;
-            return Poll::Ready(flushed.map(|()| 0));
+        let mut stream = Pin::new(&mut self.stream);
+        let mut taken = 0;
+        if !rest.is_empty() {
+            taken = ready!(stream.as_mut().poll_write(context, rest))?;
+            if taken == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
         }
-        let written = ready!(stream.poll_write(context, rest));
-        self.is_unflushed = true;
-        Poll::Ready(written.and_then(|octets| match octets {
-            0 => Err(io::ErrorKind::WriteZero.into()),
-            octets => Ok(octets),
-        }))
+        let flushed = stream.poll_flush(context)?;
+        self.is_unflushed = flushed.is_pending();
+        if taken == 0 && self.is_unflushed { Poll::Pending } else { Poll::Ready(Ok(taken)) }
     }
 
     /// Hands on what has come; whether anything has.
@@ -277,7 +345,11 @@ impl Connection {
             let mut context = Context::from_waker(Waker::noop());
             let mut stream = Pin::new(&mut self.stream);
             if stream.as_mut().poll_write(&mut context, octets).is_ready() {
-                let _ = stream.poll_flush(&mut context);
+                let _ = stream.as_mut().poll_flush(&mut context);
+            }
+            if matches!(*stream, Stream::Tls(_)) {
+                // RFC 8446 §6.1: the end of what is sent is told, too.
+                let _ = stream.poll_shutdown(&mut context);
             }
         }
     }

@@ -68,6 +68,11 @@ impl Peer {
         })
     }
 
+    /// Whether mail may go to it in clear text when TLS fails.
+    pub(super) fn may_fall_to_clear_text(&self) -> bool {
+        self.tls.level == TlsLevel::Opportunistic && !self.tls.implicit
+    }
+
     /// Whether what is sent to it never leaves this machine.
     fn is_local(&self) -> bool {
         match &self.endpoint {

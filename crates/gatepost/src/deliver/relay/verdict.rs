@@ -60,6 +60,12 @@ impl Verdict {
         Self::deferred(Failure::local("4.4.1", shorten(format!("{peer}: {error}"))).met(Met::Absence))
     }
 
+    /// TLS didn't come about.
+    pub(super) fn unsecured(peer: &Peer, text: &str) -> Self {
+        let diagnostic = shorten(one_line(&format!("{peer}: TLS handshake failed: {text}")));
+        Self::deferred(Failure::local("4.7.5", diagnostic))
+    }
+
     /// The session did what it never should.
     pub(super) fn unexpected(peer: &Peer) -> Self {
         tracing::error!(%peer, "a client session ended without an outcome");
@@ -119,14 +125,18 @@ fn subject_and_detail(cause: &Cause) -> String {
         Cause::Reply { reply, .. } => return of_reply(reply),
         Cause::Fault { fault: Fault::Lost | Fault::TimedOut, .. } => "4.2",
         Cause::Fault { fault: Fault::Broken(_) | Fault::OutOfStep, .. } => "5.0",
-        Cause::Fault { fault: Fault::Injection | Fault::TlsFailed, .. } => "7.0",
+        Cause::Fault { fault: Fault::Injection, .. } => "7.0",
+        // RFC 3463 §3.8: cryptographic failure.
+        Cause::Fault { fault: Fault::TlsFailed, .. } => "7.5",
         Cause::Local(LocalCause::NotOffered(needed)) => match needed {
             Needed::EightBitMime | Needed::BinaryMime => "6.3",
             // RFC 6531 §4.2.
             Needed::Smtputf8 => "6.7",
             // RFC 5248 and the registry that it made: encryption needed.
             Needed::StartTls => "7.10",
-            Needed::AuthPlain => "7.0",
+            // RFC 8689 §8.
+            Needed::RequireTls => "7.30",
+            Needed::Auth => "7.0",
         },
         Cause::Local(LocalCause::TooBig { .. }) => "3.4",
         Cause::Local(LocalCause::NotAttempted) => "5.3",
@@ -146,6 +156,11 @@ fn of_reply(reply: &RemoteReply) -> String {
         _ if reply.code.value() == 551 => String::from("1.6"),
         _ => String::from("0.0"),
     }
+}
+
+/// The text without control characters, which may stand in what a certificate says.
+fn one_line(text: &str) -> String {
+    text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
 }
 
 /// Cuts what is too long to be kept, between characters.
