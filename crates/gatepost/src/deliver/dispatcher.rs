@@ -63,7 +63,8 @@ pub fn spawn<S: Spool>(
     stopping: watch::Receiver<bool>,
 ) -> JoinHandle<()> {
     let site = sites.current();
-    let outside = Arc::new(Outside { spool, sites, quota, relay: Relay::new(Security::off()), started: clock::wall() });
+    let outside =
+        Arc::new(Outside { spool, sites, quota, relay: Relay::new(Security::off()), started: clock::wall() });
     let mut dispatcher = Dispatcher {
         watch: ClockWatch::new(outside.started, clock::monotonic()),
         outside,
