@@ -47,7 +47,7 @@ macro_rules! keys {
 }
 
 keys! {
-    TOP = "", &["listen", "limits", "clients", "verify", "spool", "policy", "journal", "queue", "relay", "route", "dns", "geo", "log", "domain"],
+    TOP = "", &["listen", "limits", "clients", "verify", "spool", "policy", "journal", "queue", "relay", "route", "tls", "dns", "geo", "log", "domain"],
     "Keys at the top of the file, before the first table.";
 
     HOSTNAME: Key<Placed<HostnameForm>> = "hostname", Placed(HostnameForm), "\"localhost\"", "\"mx.example.org\"",
@@ -274,6 +274,14 @@ pub(crate) static ROUTE: Section = Section {
 };
 
 keys! {
+    TLS = "[tls]", &[], "How connections to other servers are protected.";
+
+    CA_FILE: Key<Placed<FileForm>> = "ca_file", Placed(FileForm), "", "\"/etc/ssl/site-ca.pem\"",
+        "A file of certificates, in PEM, of authorities that are trusted beside the system's. A relative path starts at the \
+         configuration's directory.";
+}
+
+keys! {
     DNS = "[dns]", &[], "How names are looked up in the DNS. A look-up that fails never counts as a name that isn't there.";
 
     DNS_SERVERS: Key<ListOf<DnsServerForm>> = "servers",
@@ -407,8 +415,8 @@ keys! {
 
 /// All sections, in the order of the reference.
 pub(crate) static SECTIONS: &[&Section] = &[
-    &TOP, &LISTEN, &LIMITS, &CLIENTS, &VERIFY, &SPOOL, &POLICY, &JOURNAL, &QUEUE, &RELAYING, &ROUTE, &DNS,
-    &GEO, &LOG, &DOMAIN, &MAILBOX,
+    &TOP, &LISTEN, &LIMITS, &CLIENTS, &VERIFY, &SPOOL, &POLICY, &JOURNAL, &QUEUE, &RELAYING, &ROUTE, &TLS,
+    &DNS, &GEO, &LOG, &DOMAIN, &MAILBOX,
 ];
 
 /// The header under which `name` is a key.

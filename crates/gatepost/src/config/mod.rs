@@ -59,6 +59,8 @@ pub struct Config {
     pub relaying: Relaying,
     /// Ways for some domains.
     pub routes: Vec<Route>,
+    /// The file of authorities that are trusted beside the system's.
+    pub ca_file: Option<PathBuf>,
     /// How names are looked up.
     pub dns: DnsSettings,
     /// Where addresses are said to be.

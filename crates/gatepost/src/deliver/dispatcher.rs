@@ -18,6 +18,7 @@ use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
 
 use super::attempt::Failure;
 use super::errand::{Finding, Outside, defer, discard, jitter, maildirs, relay, schedule};
+use super::protection::Protection;
 use super::relay::{Relay, Security};
 use super::route::Way;
 use super::timing::{ClockWatch, horizon};
@@ -63,8 +64,10 @@ pub fn spawn<S: Spool>(
     stopping: watch::Receiver<bool>,
 ) -> JoinHandle<()> {
     let site = sites.current();
+    let handshake = Arc::new(Protection::new(Arc::clone(&sites)));
+    let security = Security { handshake, results: Arc::new(|_| ()) };
     let outside =
-        Arc::new(Outside { spool, sites, quota, relay: Relay::new(Security::off()), started: clock::wall() });
+        Arc::new(Outside { spool, sites, quota, relay: Relay::new(security), started: clock::wall() });
     let mut dispatcher = Dispatcher {
         watch: ClockWatch::new(outside.started, clock::monotonic()),
         outside,

@@ -9,6 +9,7 @@ mod mx;
 #[allow(dead_code, reason = "routing and TLS outwards are being built on it")]
 mod next_hop;
 mod notices;
+mod protection;
 mod relay;
 mod reroute;
 mod route;

@@ -10,8 +10,9 @@ use queue::pace::Met;
 use smtp::client::{Credentials, Protocol};
 
 use super::attempt::Failure;
-use super::mx::{self, MxHost, NoWay, Own};
+use super::mx::{self, MxHosts, NoWay, Own};
 use super::next_hop::{Endpoint, NextHop, NextHost, Sources, TlsLevel, TlsPlan};
+use super::protection::{self, Dane};
 use super::route::Way;
 use crate::config::{Access, Hop, SmartHost, TlsChoice};
 use crate::site::Site;
@@ -119,13 +120,35 @@ async fn of_mx(
         addresses: &own_addresses(site),
         loopback: relaying.mx_loopback,
     };
-    let found = mx::hosts(dns, domain, &own, random).await?;
-    let host = |host: MxHost| {
-        let tls = plan(level(access, TlsLevel::Opportunistic, &host.name), false);
+    let MxHosts { hosts, is_secure } = mx::hosts(dns, domain, &own, random).await?;
+    let (mut next, mut left_out) = (Vec::with_capacity(hosts.len()), None);
+    let mut known: Option<(String, Result<Dane, Failure>)> = None;
+    for host in hosts {
+        let dane = match &known {
+            _ if !is_secure || !host.is_secure || access.tls.is_some() => Ok(Dane::Nothing),
+            Some((name, dane)) if *name == host.name => dane.clone(),
+            _ => {
+                let dane = protection::find_records(dns, &host.name, relaying.mx_port).await;
+                known = Some((host.name.clone(), dane.clone()));
+                dane
+            }
+        };
+        let tls = match dane {
+            Ok(Dane::Nothing) => plan(level(access, TlsLevel::Opportunistic, &host.name), false),
+            Ok(Dane::Encrypted) => plan(TlsLevel::Encrypted, false),
+            Ok(Dane::Records(records)) => protection::dane_plan(records, &host.name, domain),
+            Err(failure) => {
+                left_out.get_or_insert(NoWay::Now(failure));
+                continue;
+            }
+        };
         let endpoint = Endpoint::Tcp(SocketAddr::new(host.address, relaying.mx_port));
-        NextHost { name: host.name, endpoint, tls }
-    };
-    Ok(found.hosts.into_iter().map(host).collect())
+        next.push(NextHost { name: host.name, endpoint, tls });
+    }
+    match left_out {
+        Some(left_out) if next.is_empty() => Err(left_out),
+        _ => Ok(next),
+    }
 }
 
 /// The addresses on which this server takes mail from others at the port of MX hosts.
