@@ -41,7 +41,8 @@ impl Credentials {
             line.extend_from_slice(b"\r\n");
             line
         };
-        let login = || alloc::vec![b"AUTH LOGIN\r\n".to_vec(), response(&self.user), response(&self.password)];
+        let login =
+            || alloc::vec![b"AUTH LOGIN\r\n".to_vec(), response(&self.user), response(&self.password)];
         offers("LOGIN").then(login)
     }
 
