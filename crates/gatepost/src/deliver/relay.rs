@@ -5,6 +5,7 @@
 //! when the connection to it before has decided some recipient, or was an idle one that the server had given up.
 
 mod connection;
+mod convert;
 mod handover;
 mod idle;
 mod peer;
