@@ -120,6 +120,7 @@ fn read_site<'t>(
         smart_host: top.section("relay", &keys::RELAYING, problems).read(&keys::SMART_HOST, problems),
         geo: read_geo(top, files.base, problems),
         dns: read_dns(top, files.base, problems),
+        tables: super::table_source::read_tables(top, files.base, problems),
         mailboxes,
         log_level: log.read(&keys::LEVEL, problems),
         journal: read_journal(top, problems),

@@ -284,8 +284,10 @@ async fn maildirs<S: Spool>(outside: Arc<Outside<S>>, deliveries: Vec<Delivery>)
     }
     let site = outside.sites.current();
     let quota = Arc::clone(&outside.quota);
+    let tried: Vec<_> = tasks.iter().map(|task| (&task.stored, task.indexes.as_slice())).collect();
+    let looked_up = reroute::look_up(&site, &tried).await;
     let blocking = tokio::task::spawn_blocking(move || {
-        let attempts = local::deliver(&site, &quota, &tasks);
+        let attempts = local::deliver(&site, &looked_up, &quota, &tasks);
         (tasks, attempts)
     });
     match blocking.await {
@@ -312,8 +314,10 @@ async fn relay<S: Spool>(outside: Arc<Outside<S>>, delivery: Delivery) {
     }
     let Some((delivery, stored)) = outside.open(delivery).await else { return };
     let site = outside.sites.current();
+    let looked_up = reroute::look_up(&site, &[(&stored, &delivery.recipients)]).await;
+    let known = site.directory.with(&looked_up);
     let moved: Vec<_> =
-        delivery.recipients.iter().map(|index| reroute::changed(&site, &stored, *index)).collect();
+        delivery.recipients.iter().map(|index| reroute::changed(known, &stored, *index)).collect();
     let staying = delivery.recipients.iter().zip(&moved).filter(|(_, ends)| ends.is_none());
     let staying: Vec<u32> = staying.map(|(index, _)| *index).collect();
     let no_route = Failure::local("4.4.4", "no route: the configuration names no relay.smart_host");
@@ -373,7 +377,7 @@ impl<S: Spool> Outside<S> {
             outcomes: &outcomes,
             warned_until: timing.warned_until,
         };
-        let notices = notices::drafts(&site, &results, now, random());
+        let notices = notices::drafts(&site, &results, now, random()).await;
         self.settle(delivery, outcomes, notices).await;
     }
 

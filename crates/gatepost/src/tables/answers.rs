@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn answers_are_kept_for_their_time_and_absence_for_its_own() {
-        let answers = answers(10);
+        let (answers, none) = (answers(10), answers(0));
         assert_eq!(asked(&answers, "a", 0, Some("v")), (true, Some("v".into())));
         assert_eq!(asked(&answers, "a", 299, Some("w")), (false, Some("v".into())));
         assert_eq!(asked(&answers, "a", 300, Some("w")), (true, Some("w".into())));
@@ -153,7 +153,7 @@ mod tests {
         assert_eq!(asked(&answers, "b", 60, Some("v")), (true, Some("v".into())));
         answers.forget();
         assert_eq!(asked(&answers, "b", 60, None), (true, None));
-        assert_eq!(asked(&super::tests::answers(0), "a", 0, None), (true, None));
+        assert_eq!(asked(&none, "a", 0, None), (true, None));
     }
 
     #[test]

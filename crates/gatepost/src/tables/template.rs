@@ -201,7 +201,7 @@ mod tests {
     #[test]
     fn a_filter_is_filled_with_what_is_escaped() {
         let filter = Template::filter("(|(mail={address})(uid={local_part}))").unwrap();
-        let filled = filter.filled("é*)(@x.example", ldap3::ldap_escape);
+        let filled = filter.filled("é*)(@x.example", |value| ldap3::ldap_escape(value));
         assert_eq!(filled, "(|(mail=é\\2a\\29\\28@x.example)(uid=é\\2a\\29\\28))");
     }
 }

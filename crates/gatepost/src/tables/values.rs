@@ -39,7 +39,7 @@ impl Values {
     ///
     /// # Errors
     /// When it is one too many.
-    pub(super) fn push(&mut self, name: &Arc<str>, text: String) -> Result<(), String> {
+    pub(crate) fn push(&mut self, name: &Arc<str>, text: String) -> Result<(), String> {
         self.octets = self.octets.saturating_add(text.len());
         if self.values.len() >= VALUES_MAX || self.octets > VALUES_OCTETS_MAX {
             return Err(format!(
