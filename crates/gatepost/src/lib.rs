@@ -16,6 +16,7 @@ pub mod policy_files;
 pub mod receive;
 pub mod server;
 pub mod site;
+pub mod tables;
 
 /// Name and version, as the server gives them.
 pub const PRODUCT: &str = concat!("Gatepost ", env!("CARGO_PKG_VERSION"));

@@ -12,7 +12,7 @@ use smtp::server::Settings;
 use crate::clock;
 use crate::config::{self, Config, EarlyTalkers, Loaded, Parsed, Problem, STILL, Tables};
 use crate::facts::{Services, forged_results};
-use crate::mailboxes::Directory;
+use crate::mailboxes::{Directory, Known, LookedUp};
 use crate::policies::{self, Checked, InForce};
 
 /// How often a reload reads tables that are being written (ours).
@@ -67,6 +67,15 @@ impl Site {
         warnings.extend(problems);
         let services = Services::rehearsing(&config, asks_dns);
         Ok((Self::under(config, Arc::new(policy), Arc::new(services), state), warnings))
+    }
+
+    /// Looks up in the tables what `ask` wants to know of addresses. Where all are declared this costs nothing.
+    pub async fn look_up(&self, ask: impl Fn(Known<'_>) + Send) -> LookedUp {
+        if !self.directory.has_tables() {
+            return LookedUp::nothing();
+        }
+        // On the heap, for a connection that never needs it keeps room for it otherwise.
+        Box::pin(self.directory.look_up(&self.services.tables, ask)).await
     }
 
     fn under(config: Config, policy: Arc<InForce>, services: Arc<Services>, state: &Path) -> Self {

@@ -12,6 +12,7 @@ mod recorded_tests;
 pub mod reference;
 pub mod replay;
 pub mod run;
+pub mod table;
 mod tried;
 
 use std::io::{IsTerminal as _, Write as _};
@@ -66,6 +67,8 @@ enum Command {
     Policy(policy::Args),
     /// Look into the queue of a server that is not running.
     Queue(queue::Args),
+    /// List the tables of the configuration, or look a key up in one.
+    Table(table::Args),
     /// Print a generated reference page.
     #[command(hide = true)]
     Reference(reference::Args),
@@ -84,6 +87,7 @@ pub fn main() -> ExitCode {
         Command::Replay(args) => replay::run(&args, &site),
         Command::Policy(args) => policy::run(&args, &site),
         Command::Queue(args) => queue::run(&args, &site),
+        Command::Table(args) => table::run(&args, &site),
         Command::Reference(args) => reference::run(&args),
     };
     match outcome {

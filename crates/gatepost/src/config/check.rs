@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use policy::nearest::did_you_mean;
-use smtp::address::{DomainName, ForwardPath, Mailbox};
+use smtp::address::{Domain, DomainName, ForwardPath, Mailbox};
 use toml::Spanned;
 use toml::de::DeValue;
 
@@ -65,6 +65,7 @@ pub(super) fn check(site: Site<'_>, tables_read: bool, problems: &mut Vec<Proble
     }
     check_names(&site.domains, problems);
     check_routes(&site, problems);
+    check_tables(&site, problems);
     if tables_read {
         let Site { config, domains, .. } = &site;
         let check = Addresses { config, drafts: domains, index: Index::new(&config.mailboxes) };
@@ -221,6 +222,22 @@ fn check_names(drafts: &[Draft], problems: &mut Vec<Problem>) {
     }
 }
 
+/// Checks that every table that a domain names is declared.
+fn check_tables(site: &Site<'_>, problems: &mut Vec<Problem>) {
+    // One that was refused is declared, too.
+    let declared = site.top.table("table", &mut Vec::new());
+    let declared: Vec<&str> =
+        declared.into_iter().flat_map(|tables| tables.keys().map(|key| key.get_ref().as_ref())).collect();
+    for (name, place) in site.domains.iter().flat_map(|draft| &draft.tables) {
+        if !declared.contains(&&**name) {
+            let title = format!("no table `{name}`");
+            let label = format!("expected the name of a `[table.\"{name}\"]`");
+            let near = did_you_mean(name, declared.iter().copied());
+            problems.push(Problem::error(title, place.clone(), label).help(near));
+        }
+    }
+}
+
 struct Addresses<'a> {
     config: &'a Config,
     drafts: &'a [Draft],
@@ -276,7 +293,8 @@ impl Addresses<'_> {
                     );
                 }
             }
-            Found::CatchAll(_) | Found::NotLocal => {}
+            // What stands in tables can't be known here.
+            Found::CatchAll(_) | Found::NotLocal | Found::InTables(_) | Found::Unsure(_) => {}
         }
     }
 
@@ -316,6 +334,23 @@ impl Addresses<'_> {
             let label = "no mailbox `postmaster` here, and no key `postmaster`";
             let advice = format!("write `postmaster = \"{postmaster}\"` at the top of the file");
             problems.push(Problem::warning(title, first_place.clone(), label).help(advice));
+        }
+        let is_declared = |mailbox: &Mailbox| {
+            self.drafts.iter().any(|draft| {
+                let has_name = draft.domain.names().any(|name| Domain::Name(name.clone()) == mailbox.domain);
+                has_name && draft.domain.entries.iter().any(|entry| entry.local_part.is_postmaster())
+            })
+        };
+        // Every domain without such a mailbox has an alias `postmaster` to it.
+        if postmaster.local_part.is_postmaster()
+            && !is_declared(postmaster)
+            && self.index.find(self.declared(), postmaster) != Found::NotLocal
+        {
+            let label = "expected a mailbox that is declared, or one of another name";
+            let place = named.clone().unwrap_or_else(|| first_place.clone());
+            let title = format!("`{postmaster}` leads to itself");
+            problems.push(Problem::error(title, place, label));
+            return;
         }
         let directory = Directory::new(self.declared().clone(), Path::new(""));
         for draft in self.drafts {
@@ -374,6 +409,8 @@ const fn nobody_reads(destination: &Destination) -> Option<&'static str> {
             Undeliverable::Moved(_) => Some("would be refused: the mailbox has moved"),
             // Both are problems of their own.
             Undeliverable::Unknown | Undeliverable::TooManyAliases => None,
+            // It stands in a table.
+            Undeliverable::Unsure(_) => None,
         },
     }
 }

@@ -27,6 +27,8 @@ pub(super) struct Draft {
     pub(super) route: Option<Place>,
     /// One for each entry.
     pub(super) entries: Vec<EntryPlaces>,
+    /// Tables that it names, and where.
+    pub(super) tables: Vec<(Arc<str>, Place)>,
 }
 
 /// Where the parts of an entry were read.
@@ -124,6 +126,9 @@ fn read_domain(
     names.extend(aliases.iter().map(|alias| table.frame.place(alias.span())));
     let catch_all = table.read(&keys::CATCH_ALL, problems);
     let route = table.read(&keys::DOMAIN_ROUTE, problems);
+    let aliases_from = table.read(&keys::ALIASES_FROM, problems);
+    let mailboxes_from = table.read(&keys::MAILBOXES_FROM, problems);
+    let frame = table.frame;
     let domain = LocalDomain {
         aliases: plain(aliases),
         subaddress: table.read(&keys::SUBADDRESS, problems),
@@ -131,16 +136,26 @@ fn read_domain(
         maildir: table.read(&keys::DOMAIN_MAILDIR, problems),
         route: route.as_ref().map(|route| route.get_ref().as_str().into()),
         entries: Vec::new(),
+        aliases_from: names_of(&aliases_from),
+        mailboxes_from: names_of(&mailboxes_from),
         name,
     };
-    let route = route.map(|route| table.frame.place(route.span()));
-    let mut draft = Draft { domain, names, catch_all: table.place("catch_all"), route, entries: Vec::new() };
+    let route = route.map(|route| frame.place(route.span()));
+    let tables = aliases_from.iter().chain(&mailboxes_from);
+    let tables =
+        tables.map(|table| (Arc::from(table.get_ref().as_str()), frame.place(table.span()))).collect();
+    let catch_all = table.place("catch_all");
+    let mut draft = Draft { domain, names, catch_all, route, entries: Vec::new(), tables };
     read_mailboxes(table, &mut draft, problems);
     for file in table.read(&keys::TABLES, problems) {
         let place = table.frame.place(file.span());
         read_file(file.get_ref(), place, &mut draft, files, problems);
     }
     draft
+}
+
+fn names_of(tables: &[Spanned<String>]) -> Vec<Arc<str>> {
+    tables.iter().map(|table| Arc::from(table.get_ref().as_str())).collect()
 }
 
 fn read_mailboxes(table: &Table<'_>, draft: &mut Draft, problems: &mut Vec<Problem>) {

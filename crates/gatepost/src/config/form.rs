@@ -178,6 +178,11 @@ const SIZE_UNITS: [(&str, u64); 9] = [
     ("B", 1),
 ];
 
+/// The octets of a size as it is written: digits, or a number with a unit.
+pub(crate) fn size_octets(text: &str) -> Option<u64> {
+    text.parse().ok().or_else(|| with_unit(text, &SIZE_UNITS))
+}
+
 impl Form for Size {
     type Value = u64;
 

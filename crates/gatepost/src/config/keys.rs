@@ -13,9 +13,11 @@ use super::address_form::{
 use super::form::{Choice, Count, Flag, ListOf, Maybe, Placed, Size, Time, WordForm};
 use super::key::{Documented, Key, Section};
 use super::route::{HopForm, PatternForm, SourceForm, TlsChoice};
+use super::table_source::{SocketmapForm, TYPE_WORDS, TemplatedForm, TextForm, TypeWord};
 use super::{EarlyTalkers, LogLevel, OtherClients};
 use crate::journal::Mask;
 use crate::mailboxes::OverQuota;
+use crate::tables::{Scope, Template};
 
 /// Least message size that a server must take, in octets (RFC 5321 §4.5.3.1.7).
 const MESSAGE_OCTETS_MIN: u64 = 64 * 1024;
@@ -47,7 +49,7 @@ macro_rules! keys {
 }
 
 keys! {
-    TOP = "", &["listen", "limits", "clients", "verify", "spool", "policy", "journal", "queue", "relay", "route", "tls", "dns", "geo", "log", "domain"],
+    TOP = "", &["listen", "limits", "clients", "verify", "spool", "policy", "journal", "queue", "relay", "route", "tls", "dns", "geo", "log", "domain", "table"],
     "Keys at the top of the file, before the first table.";
 
     HOSTNAME: Key<Placed<HostnameForm>> = "hostname", Placed(HostnameForm), "\"localhost\"", "\"mx.example.org\"",
@@ -380,6 +382,14 @@ keys! {
         ListOf { element: FileForm, named: "a list of files", or_one: false }, "[]", "[\"aliases\"]",
         "Files with more addresses of the domain; they are read again when they change. A relative path starts at the \
          configuration's directory.";
+    ALIASES_FROM: Key<ListOf<TextForm>> = "aliases_from", TABLE_NAMES, "[]", "[\"aliases\"]",
+        "Tables (`[table.\"…\"]`) with more aliases of the domain: the values under `name@example.org`, under the name \
+         without its sub-address, or under `@example.org` are the addresses that mail goes to, commas between them. What is \
+         declared here comes first. While a table fails, its addresses are answered 451.";
+    MAILBOXES_FROM: Key<ListOf<TextForm>> = "mailboxes_from", TABLE_NAMES, "[]", "[\"users\"]",
+        "Tables with more mailboxes of the domain: `name@example.org` is one when it stands there. A value called `quota` or \
+         `maildir` (a column, an attribute, or `quota=2 GB`) is the mailbox's. While a table fails, its addresses are \
+         answered 451.";
 }
 
 keys! {
@@ -413,10 +423,74 @@ keys! {
     DISCARD: Key<Flag> = "discard", Flag, "false", "true", "Mail is accepted, logged and thrown away.";
 }
 
+keys! {
+    TABLE = "[table.\"users\"]", &["entries"],
+    "A table that stands elsewhere, by a name of its own: `aliases_from`, `mailboxes_from` and policies name it. Tables of \
+     the types \"inline\" (with `entries`, a table of keys and values), \"file\", \"cidr\" and \"regex\" are held in memory, and \
+     read again when their file changes; a \"directory\" has a file for each key with a value on each line; \"sql\", \"ldap\" and \
+     \"socketmap\" are asked, and their answers kept for a while. A table that can't be asked never counts as one without \
+     the entry.";
+
+    TABLE_TYPE: Key<Placed<Choice<TypeWord>>> = "type",
+        Placed(Choice { words: TYPE_WORDS, fallback: TypeWord::Inline }), "", "\"sql\"", "What the table is.";
+    TABLE_PATH: Key<Maybe<FileForm>> = "path", Maybe(FileForm), "", "\"aliases.txt\"",
+        "The file of a table of type \"file\" (lines of key and value), \"cidr\" (of network and value) or \"regex\" (of \
+         `/expression/` and value), or the directory of one of type \"directory\". A relative path starts at the \
+         configuration's directory.";
+    TABLE_URL: Key<Maybe<TextForm>> = "url", Maybe(TextForm("a URL")), "", "\"postgres://mail@db.example.org/mail\"",
+        "Where a database is (`postgres://`, `mysql://`, `sqlite:/path`) or an LDAP server (`ldap://`, `ldaps://`, \
+         `ldapi://`). Nothing is connected before the first question.";
+    URL_FILE: Key<Maybe<FileForm>> = "url_file", Maybe(FileForm), "", "\"database.url\"",
+        "A file whose first line is the database's URL, for one with a password in it.";
+    QUERY: Key<Maybe<TemplatedForm>> = "query",
+        Maybe(TemplatedForm { named: "a query", parse: Template::sql }), "",
+        "\"SELECT goto FROM alias WHERE address = {address} AND active\"",
+        "What a database is asked. `{address}` (or `{key}`) is the key in lower case, `{local_part}` and `{domain}` are what \
+         stands before and behind its `@`; of a key without one, both are the whole. They are bound as parameters, never \
+         written into the query. All columns of all rows are values; NULL is none.";
+    STARTTLS: Key<Flag> = "starttls", Flag, "false", "true",
+        "Whether a connection to `ldap://` is secured with TLS before anything else is said.";
+    BIND_DN: Key<Maybe<TextForm>> = "bind_dn", Maybe(TextForm("a distinguished name")), "",
+        "\"cn=gatepost,dc=example,dc=org\"", "Who asks the LDAP server; anonymous unless it is written.";
+    BIND_PASSWORD_FILE: Key<Maybe<FileForm>> = "bind_password_file", Maybe(FileForm), "", "\"ldap.password\"",
+        "A file whose first line is the password for `bind_dn`.";
+    BASE: Key<Maybe<TextForm>> = "base", Maybe(TextForm("a distinguished name")), "", "\"ou=people,dc=example,dc=org\"",
+        "Where an LDAP search begins.";
+    SCOPE: Key<Choice<Scope>> = "scope",
+        Choice {
+            words: &[("base", Scope::Base), ("one", Scope::One), ("subtree", Scope::Subtree)],
+            fallback: Scope::Subtree,
+        },
+        "\"subtree\"", "\"one\"", "How deep it goes.";
+    FILTER: Key<Maybe<TemplatedForm>> = "filter",
+        Maybe(TemplatedForm { named: "a filter", parse: Template::filter }), "", "\"(mail={address})\"",
+        "What is searched for (RFC 4515), with the places of `query`. What stands for them is escaped.";
+    ATTRIBUTES: Key<ListOf<TextForm>> = "attributes",
+        ListOf { element: TextForm("an attribute"), named: "a list of attributes", or_one: false }, "[]",
+        "[\"mailForwardingAddress\"]", "The attributes whose values count, in this order, of all entries that are found.";
+    SOCKETMAP_ADDRESS: Key<Maybe<SocketmapForm>> = "address", Maybe(SocketmapForm), "", "\"unix:/run/mlmmj/map\"",
+        "Where another program is asked with the socketmap protocol, as Postfix does it.";
+    SOCKETMAP_MAP: Key<Maybe<TextForm>> = "map", Maybe(TextForm("a map's name")), "", "\"virtual\"",
+        "The map that it is asked for.";
+    TABLE_TIMEOUT: Key<Time> = "timeout", Time { min_seconds: 1, max_seconds: 60 }, "\"5s\"", "\"2s\"",
+        "Longest wait for an answer, connecting included; then the table counts as failing.";
+    TABLE_CONNECTIONS: Key<Count> = "connections", Count { min: 1, max: 1_000 }, "4", "10",
+        "Most questions at a time; a database has so many connections, an LDAP server one for all.";
+    TABLE_CACHE: Key<Time> = "cache", Time { min_seconds: 0, max_seconds: 86_400 }, "\"5m\"", "\"1h\"",
+        "How long values are kept. SIGHUP forgets them; 0s keeps none.";
+    NEGATIVE_CACHE: Key<Time> = "negative_cache", Time { min_seconds: 0, max_seconds: 86_400 }, "\"1m\"", "\"10s\"",
+        "How long it is kept that there is no entry. Failures are never kept.";
+    TABLE_CACHE_ENTRIES: Key<Count> = "cache_entries", Count { min: 0, max: 10_000_000 }, "10000", "100000",
+        "Most keys whose answers are kept; 0 keeps none.";
+}
+
+const TABLE_NAMES: ListOf<TextForm> =
+    ListOf { element: TextForm("a table's name"), named: "a list of tables' names", or_one: false };
+
 /// All sections, in the order of the reference.
 pub(crate) static SECTIONS: &[&Section] = &[
     &TOP, &LISTEN, &LIMITS, &CLIENTS, &VERIFY, &SPOOL, &POLICY, &JOURNAL, &QUEUE, &RELAYING, &ROUTE, &TLS,
-    &DNS, &GEO, &LOG, &DOMAIN, &MAILBOX,
+    &DNS, &GEO, &LOG, &DOMAIN, &MAILBOX, &TABLE,
 ];
 
 /// The header under which `name` is a key.

@@ -18,6 +18,7 @@ mod read;
 mod reference;
 mod route;
 mod table;
+mod table_source;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -25,6 +26,8 @@ use std::time::Duration;
 
 use smtp::address::DomainName;
 
+pub(crate) use address_form::Target;
+pub(crate) use form::size_octets;
 pub use load::{Loaded, STILL, Tables, load, zero_configuration};
 pub(crate) use load::{Stamp, read_text};
 pub use network::{Network, NetworkError, any_contains};
@@ -35,6 +38,7 @@ pub use route::{Access, DomainPattern, Hop, Login, Relaying, Route, TlsChoice, k
 
 use crate::journal;
 use crate::mailboxes::Declared;
+use crate::tables::TableSettings;
 
 /// All that a site chooses.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +69,8 @@ pub struct Config {
     pub dns: DnsSettings,
     /// Where addresses are said to be.
     pub geo: Geo,
+    /// Tables that stand elsewhere.
+    pub tables: Vec<TableSettings>,
     /// Domains and their addresses.
     pub mailboxes: Declared,
     /// The least grave that is logged.

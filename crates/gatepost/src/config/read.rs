@@ -124,6 +124,7 @@ fn read_site<'t>(
         ca_file: read_ca_file(top, files, problems),
         geo: read_geo(top, files.base, problems),
         dns: read_dns(top, files.base, problems),
+        tables: super::table_source::read_tables(top, files.base, problems),
         mailboxes,
         log_level: log.read(&keys::LEVEL, problems),
         journal: read_journal(top, problems),

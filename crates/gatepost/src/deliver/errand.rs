@@ -89,8 +89,10 @@ pub(super) async fn maildirs<S: Spool>(
     }
     let site = outside.sites.current();
     let quota = Arc::clone(&outside.quota);
+    let tried: Vec<_> = tasks.iter().map(|task| (&task.stored, task.indexes.as_slice())).collect();
+    let looked_up = reroute::look_up(&site, &tried).await;
     let blocking = tokio::task::spawn_blocking(move || {
-        let attempts = local::deliver(&site, &quota, &tasks);
+        let attempts = local::deliver(&site, &looked_up, &quota, &tasks);
         (tasks, attempts)
     });
     match blocking.await {
@@ -119,8 +121,10 @@ pub(super) async fn relay<S: Spool>(outside: Arc<Outside<S>>, delivery: Delivery
     }
     let (delivery, stored) = outside.open(delivery).await?;
     let site = outside.sites.current();
-    let moved: Vec<_> =
-        delivery.recipients.iter().map(|index| reroute::changed(&site, &stored, *index)).collect();
+    let looked_up = reroute::look_up(&site, &[(&stored, &delivery.recipients)]).await;
+    let known = site.directory.with(&looked_up);
+    let changed = |index: &u32| reroute::changed(&site.config, known, &stored, *index);
+    let moved: Vec<_> = delivery.recipients.iter().map(changed).collect();
     let staying = delivery.recipients.iter().zip(&moved).filter(|(_, ends)| ends.is_none());
     let staying: Vec<u32> = staying.map(|(index, _)| *index).collect();
     let (sent, no_way) = if staying.is_empty() {
@@ -210,7 +214,7 @@ impl<S: Spool> Outside<S> {
             outcomes: &outcomes,
             warned_until: timing.warned_until,
         };
-        let notices = notices::drafts(&site, &results, now, random());
+        let notices = notices::drafts(&site, &results, now, random()).await;
         self.settle(delivery, outcomes, notices).await;
     }
 
