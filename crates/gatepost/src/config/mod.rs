@@ -16,6 +16,7 @@ mod network;
 mod problem;
 mod read;
 mod reference;
+mod signing;
 mod table;
 
 use std::net::{IpAddr, SocketAddr};
@@ -30,6 +31,7 @@ pub use network::{Network, NetworkError, any_contains};
 pub use problem::{Place, Problem, Severity, SourceFile};
 pub use read::{Parsed, parse};
 pub use reference::reference;
+pub use signing::{ArcSettings, DkimSettings, KeyFile, SigningSettings, SrsSettings};
 
 use crate::journal;
 use crate::mailboxes::Declared;
@@ -55,6 +57,8 @@ pub struct Config {
     pub queue: RetrySchedule,
     /// The server that takes mail for other domains.
     pub smart_host: Option<SmartHost>,
+    /// Who signs mail that leaves, and rewrites the reverse-paths of what is forwarded.
+    pub signing: SigningSettings,
     /// How names are looked up.
     pub dns: DnsSettings,
     /// Where addresses are said to be.

@@ -15,6 +15,7 @@ use super::domain::{Draft, TableFiles, read_domains};
 use super::form::Fault;
 use super::key::{Frame, Table};
 use super::problem::{Place, Problem, Severity, SourceFile, in_order};
+use super::signing::read_signing;
 use super::{
     Clients, Config, DnsSettings, Geo, Limits, Listen, Network, PolicyChoice, RefusedClient, RetrySchedule,
     Verify, Watermarks, check, keys,
@@ -118,6 +119,7 @@ fn read_site<'t>(
         policy: read_policy(top, problems),
         queue: read_queue(top, problems),
         smart_host: top.section("relay", &keys::RELAYING, problems).read(&keys::SMART_HOST, problems),
+        signing: read_signing(top, files.base, problems),
         geo: read_geo(top, files.base, problems),
         dns: read_dns(top, files.base, problems),
         mailboxes,

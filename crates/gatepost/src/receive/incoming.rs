@@ -38,6 +38,8 @@ pub(super) struct Incoming {
     head: Vec<u8>,
     fields: FieldCounter,
     inspection: Inspection,
+    /// Whether it is the site's own mail: the client may relay, or has authenticated.
+    submitted: bool,
     /// The first fault; what comes behind it is thrown away, and the commit is refused.
     fault: Option<SpoolError>,
 }
@@ -87,6 +89,7 @@ impl Incoming {
             head: Vec::new(),
             fields: FieldCounter::default(),
             inspection,
+            submitted: session.user().is_some() || site.config.may_relay(client.address),
             fault,
         };
         incoming.write_received(site, client, session, envelope);
@@ -188,7 +191,11 @@ impl Incoming {
                 parameters: envelope.parameters.clone(),
                 received: self.received,
                 hold: effects.hold(),
-                origin: Origin { client: client.name.clone(), helo: helo.to_owned() },
+                origin: Origin {
+                    client: client.name.clone(),
+                    helo: helo.to_owned(),
+                    submitted: self.submitted,
+                },
                 recipients: part.recipients,
             };
             arrivals.push(Arrival { id: part.id, message, body });
