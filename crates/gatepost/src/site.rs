@@ -7,15 +7,16 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use policy::policy::Policy;
+use smtp::address::{ForwardPath, ReversePath};
 use smtp::server::Settings;
 
 use crate::clock;
 use crate::config::{self, Config, EarlyTalkers, Loaded, Parsed, Problem, STILL, Tables};
 use crate::facts::{Services, forged_results};
-use crate::mailboxes::Directory;
+use crate::mailboxes::{Directory, Resolved};
 use crate::policies::{self, Checked, InForce};
 use crate::sign::{self, Signing};
-use crate::srs::Srs;
+use crate::srs::{Bounce, Srs};
 
 /// How often a reload reads tables that are being written (ours).
 const READ_AGAIN_MAX: u32 = 5;
@@ -133,6 +134,28 @@ impl Site {
         let settings = Arc::new(settings(&config, &policy));
         let own_names = forged_results::own_names(&[&settings.hostname]);
         Self { config, directory, own_names, settings, policy, services, leaving }
+    }
+}
+
+impl Site {
+    /// The final recipients of a message from `reverse_path` to `path`. A bounce to an address that was rewritten when
+    /// its message was forwarded goes on to the one who sent that.
+    #[must_use]
+    pub fn resolve(&self, reverse_path: &ReversePath, path: &ForwardPath) -> Vec<Resolved> {
+        // Its time may have ended since it was accepted, a moment ago.
+        const GRACE_DAYS: u64 = 1;
+        match self.bounce(path, GRACE_DAYS) {
+            Some(Bounce::To(mailbox)) if *reverse_path == ReversePath::Null => {
+                self.directory.resolve(&ForwardPath::Mailbox(mailbox))
+            }
+            _ => self.directory.resolve(path),
+        }
+    }
+
+    /// What a rewritten address stands for; `None` when `path` is none, see [`Srs::bounce`].
+    #[must_use]
+    pub fn bounce(&self, path: &ForwardPath, grace_days: u64) -> Option<Bounce> {
+        self.leaving.srs.as_ref()?.bounce(path, clock::wall(), grace_days)
     }
 }
 

@@ -18,6 +18,7 @@ use super::decide::Client;
 use super::effects::{Effects, Fate};
 use super::inspection::{Inspected, Inspection};
 use crate::deliver;
+use crate::sign::is_forwarded;
 use crate::site::Site;
 
 /// Octets gathered before they are written into a large body (ours: few system calls, little memory).
@@ -104,6 +105,14 @@ impl Incoming {
     /// The data are all there: what was found in them.
     pub(super) fn inspected(&mut self) -> Inspected {
         self.inspection.finish(&mut self.buffer)
+    }
+
+    /// Whether it came from outside and goes on to another address elsewhere.
+    pub(super) fn passes_on(&self, site: &Site) -> bool {
+        let goes_on = |recipient: &QueuedRecipient| {
+            is_forwarded(recipient) && !site.directory.is_local(&recipient.mailbox.domain)
+        };
+        !self.submitted && self.parts.iter().flat_map(|part| &part.recipients).any(goes_on)
     }
 
     /// How many fields were taken out that others forged in this server's name.
@@ -262,7 +271,7 @@ fn add(
     path: &ForwardPath,
     allot: impl Fn() -> QueueId,
 ) {
-    for resolved in site.directory.resolve(path) {
+    for resolved in site.resolve(&envelope.reverse_path, path) {
         let reverse_path = resolved.reverse_path(&envelope.reverse_path);
         let queued = QueuedRecipient {
             destination: deliver::destination(&resolved, &recipient.parameters),

@@ -307,7 +307,7 @@ impl Rehearsal {
 
     fn open(&mut self) {
         let Some(envelope) = self.session.envelope() else { return };
-        let inspection = Inspection::new(self.deliberation.judge.policy(), &self.site.own_names);
+        let inspection = Inspection::new(self.deliberation.judge.policy(), &self.site);
         self.incoming = Some(Box::new(Incoming::begin(
             &self.spool,
             &self.site,
@@ -433,7 +433,7 @@ fn kept(site: &Site, envelope: &Envelope, effects: &Effects) -> Kept {
             Some(Fate::Discarded) => Vec::new(),
             Some(Fate::Redirected(address)) => vec![address.clone()],
             None => {
-                let resolved = site.directory.resolve(&recipient.forward_path);
+                let resolved = site.resolve(&envelope.reverse_path, &recipient.forward_path);
                 resolved.into_iter().map(|resolved| resolved.mailbox.to_string()).collect()
             }
         };

@@ -17,6 +17,7 @@ use super::decide::Client;
 use crate::clock;
 use crate::mailboxes::{Meaning, QuotaUsage, Standing, domain_key};
 use crate::site::Site;
+use crate::srs::Bounce;
 
 /// The server around a session.
 #[derive(Clone, Copy)]
@@ -94,6 +95,9 @@ impl<'a> View<'a> {
         let find = || {
             let path = &self.session.candidate()?.forward_path;
             let directory = &self.site.directory;
+            if let Some(bounce) = self.site.bounce(path, 0) {
+                return Some(Address { meaning: self.meaning_of(bounce), standing: None });
+            }
             let meaning = match directory.meaning(path) {
                 Meaning::NotLocal if self.is_local => Meaning::Unknown,
                 meaning => meaning,
@@ -101,6 +105,16 @@ impl<'a> View<'a> {
             Some(Address { meaning, standing: directory.standing(path) })
         };
         self.address.get_or_init(find).as_ref()
+    }
+
+    /// What an address is that was rewritten here: a way back for bounces, and for nothing else.
+    fn meaning_of(&self, bounce: Bounce) -> Meaning {
+        let envelope = self.session.envelope();
+        let is_bounce = envelope.is_some_and(|envelope| envelope.reverse_path == ReversePath::Null);
+        match bounce {
+            Bounce::To(address) if is_bounce => Meaning::Forward { address, disclosed: false },
+            Bounce::To(_) | Bounce::Nobody => Meaning::Unknown,
+        }
     }
 
     /// Octets that a Maildir holds; only one that was not looked at lately costs a walk through it.

@@ -7,6 +7,7 @@ pub mod arc;
 pub(crate) mod body_hash;
 pub mod dkim;
 pub mod dmarc;
+pub mod key_record;
 pub mod message;
 pub mod spf;
 
