@@ -23,12 +23,12 @@ use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
 use super::attempt::{Attempt, Failure};
 use super::local::{self, Task};
 use super::notices::{self, Results};
-use super::relay::{Relay, Target};
+use super::relay::Relay;
 use super::reroute;
 use super::route::Way;
+use super::smart_host;
 use super::timing::{ClockWatch, Timing, Tried, horizon};
 use crate::clock;
-use crate::config::{Host, SmartHost};
 use crate::mailboxes::QuotaUsage;
 use crate::site::{Site, Sites};
 
@@ -317,26 +317,23 @@ async fn relay<S: Spool>(outside: Arc<Outside<S>>, delivery: Delivery) {
     let staying = delivery.recipients.iter().zip(&moved).filter(|(_, ends)| ends.is_none());
     let staying: Vec<u32> = staying.map(|(index, _)| *index).collect();
     let no_route = Failure::local("4.4.4", "no route: the configuration names no relay.smart_host");
-    let mut sent = match &site.config.smart_host {
-        Some(host) => {
-            outside.relay.send(&target(host), &site.settings.hostname, &stored, &staying).await.into_iter()
+    let next_hop = match &site.config.smart_host {
+        Some(host) if !staying.is_empty() => smart_host::next_hop(host).await,
+        Some(_) | None => Err(no_route),
+    };
+    let (mut sent, undone) = match next_hop {
+        Ok(next_hop) => {
+            let sent = outside.relay.send(&next_hop, &site.settings.hostname, &stored, &staying).await;
+            (sent.into_iter(), Failure::local("4.3.0", "the recipient was not attempted"))
         }
-        None => Vec::new().into_iter(),
+        Err(failure) => (Vec::new().into_iter(), failure),
     };
     let attempt = |ends: Option<_>| match ends {
         Some(ends) => Attempt::Rerouted(ends),
-        None => sent.next().unwrap_or_else(|| Attempt::Deferred(no_route.clone())),
+        None => sent.next().unwrap_or_else(|| Attempt::Deferred(undone.clone())),
     };
     let attempts = moved.into_iter().map(attempt).collect();
     outside.record(delivery, &stored, attempts).await;
-}
-
-fn target(smart_host: &SmartHost) -> Target {
-    let host = match &smart_host.host {
-        Host::Name(name) => name.as_str().to_owned(),
-        Host::Address(address) => address.to_string(),
-    };
-    Target { host, port: smart_host.port }
 }
 
 impl<S: Spool> Outside<S> {

@@ -10,6 +10,7 @@ mod notices;
 mod relay;
 mod reroute;
 mod route;
+mod smart_host;
 #[cfg(test)]
 mod tests;
 mod timing;

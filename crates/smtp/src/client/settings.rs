@@ -47,7 +47,7 @@ impl Settings {
 }
 
 /// The protocol of a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Protocol {
     /// SMTP (RFC 5321).
     Smtp,

@@ -5,26 +5,25 @@
 //! data that can't be read, or are not as long as they should be, are never finished.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::task::{Context, Poll, Waker, ready};
 
 use queue::body::{BodyReader, StoredBody};
 use queue::spool::SpoolError;
 use smtp::client::meaning::Stage;
 use smtp::client::{Action, Cause, Content, End, Event, Fault, Outcome, Session, Settings, Transaction};
-use smtp::command::ClientName;
 use smtp::extension::Extensions;
 use smtp::time::Timestamp;
-use tokio::io::Interest;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 
 use super::handover::is_large;
-use super::verdict::{Server, Verdict};
+use super::peer::Peer;
+use super::stream::Stream;
+use super::verdict::Verdict;
 use crate::clock;
-
-/// Longest wait for a connection to one address (ours: another address or a later attempt may do better).
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Octets read at once: replies are short.
 const READ_OCTETS: usize = 4 * 1024;
@@ -32,10 +31,9 @@ const READ_OCTETS: usize = 4 * 1024;
 /// A connection on which the server has greeted us. Dropped between transactions, it says QUIT.
 #[derive(Debug)]
 pub(super) struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     session: Session,
-    settings: Arc<Settings>,
-    server: Server,
+    peer: Arc<Peer>,
     actions: VecDeque<Action>,
     /// What the session appends to, before it goes to `actions`.
     appended: Vec<Action>,
@@ -43,6 +41,8 @@ pub(super) struct Connection {
     idle_since: Timestamp,
     /// Whether something was written in part: nothing may follow that.
     is_cut: bool,
+    /// Whether the stream holds octets back that were written.
+    is_unflushed: bool,
 }
 
 /// Where carrying out actions stops.
@@ -61,46 +61,46 @@ impl Connection {
     ///
     /// # Errors
     /// What it means for those that were to be asked for.
-    pub(super) async fn open(server: Server, settings: Arc<Settings>) -> Result<Self, Verdict> {
-        let stream = match connect(&server).await {
+    pub(super) async fn open(peer: Arc<Peer>, settings: Arc<Settings>) -> Result<Self, Verdict> {
+        let stream = match Stream::connect(&peer).await {
             Ok(stream) => stream,
             Err(error) => {
-                tracing::debug!(%server, %error, "no connection");
-                return Err(Verdict::unreachable(&server, &error));
+                tracing::debug!(%peer, %error, "no connection");
+                return Err(Verdict::unreachable(&peer, &error));
             }
         };
-        tracing::debug!(%server, "connected");
+        tracing::debug!(%peer, "connected");
         let now = clock::monotonic();
         let mut connection = Self {
             stream,
-            session: Session::new(Arc::clone(&settings), now),
-            settings,
-            server,
+            session: Session::new(settings, now),
+            peer,
             actions: VecDeque::new(),
             appended: Vec::new(),
             transactions: 0,
             idle_since: now,
             is_cut: false,
+            is_unflushed: false,
         };
         connection.event(Event::Connected);
         match connection.step().await {
             Step::Ready => Ok(connection),
             Step::Ended(End::Failed(cause)) => {
-                tracing::debug!(server = %connection.server, %cause, "no session");
-                Err(Verdict::of_session(&connection.server, &cause))
+                tracing::debug!(peer = %connection.peer, %cause, "no session");
+                Err(Verdict::of_session(&connection.peer, &cause))
             }
             Step::Ended(End::Finished) => {
                 let cause = Cause::Fault { stage: Stage::Greeting, fault: Fault::Lost };
-                Err(Verdict::of_session(&connection.server, &cause))
+                Err(Verdict::of_session(&connection.peer, &cause))
             }
             Step::WantBody | Step::Outcome(_) | Step::Unexpected => {
-                Err(Verdict::unexpected(&connection.server))
+                Err(Verdict::unexpected(&connection.peer))
             }
         }
     }
 
-    pub(super) const fn server(&self) -> &Server {
-        &self.server
+    pub(super) const fn peer(&self) -> &Arc<Peer> {
+        &self.peer
     }
 
     /// What the server offers.
@@ -111,11 +111,6 @@ impl Connection {
     /// Transactions so far.
     pub(super) const fn transactions(&self) -> u32 {
         self.transactions
-    }
-
-    /// The name that was given in EHLO.
-    pub(super) fn client_name(&self) -> &ClientName {
-        &self.settings.client_name
     }
 
     /// Since when it waits for another transaction.
@@ -177,50 +172,83 @@ impl Connection {
                 Some(Action::Returned(_) | Action::StartTls) => return Step::Unexpected,
                 None if self.session.stage().is_none() => return Step::Unexpected,
                 None => {
-                    if self.wait(Interest::READABLE).await.is_some() {
-                        self.read_available();
-                    }
+                    self.exchange(&[]).await;
                 }
             }
         }
     }
 
-    /// Waits for the socket, at most until the session's deadline; `None` when that has passed or the connection is
-    /// gone, which the session has heard then.
-    async fn wait(&mut self, interest: Interest) -> Option<tokio::io::Ready> {
+    /// Reads, and writes what can be written of `rest`, until something was done; gives how many octets were taken.
+    /// `None` when the session's deadline has passed, which the session has heard then.
+    async fn exchange(&mut self, rest: &[u8]) -> Option<usize> {
         let deadline = clock::instant(self.session.deadline());
-        match tokio::time::timeout_at(deadline, self.stream.ready(interest)).await {
-            Ok(Ok(ready)) => Some(ready),
-            Ok(Err(_)) => {
-                self.event(Event::Closed);
-                None
-            }
-            Err(_) => {
-                // What came in time counts, even when this task is late.
-                self.read_available();
-                self.event(Event::TimedOut);
-                None
-            }
+        let exchanged = poll_fn(|context| self.poll_exchange(context, rest));
+        let taken = tokio::time::timeout_at(deadline, exchanged).await.ok();
+        if taken.is_none() {
+            // What came in time counts, even when this task is late.
+            self.read_available();
+            self.event(Event::TimedOut);
         }
+        taken
+    }
+
+    fn poll_exchange(&mut self, context: &mut Context<'_>, rest: &[u8]) -> Poll<usize> {
+        let was_read = self.poll_read(context);
+        let mut taken = 0;
+        if self.session.stage().is_some() && (!rest.is_empty() || self.is_unflushed) {
+            match self.poll_write(context, rest) {
+                Poll::Ready(Ok(octets)) => taken = octets,
+                Poll::Ready(Err(_)) => {
+                    // The server may have said why it closes.
+                    self.poll_read(context);
+                    self.event(Event::Closed);
+                }
+                Poll::Pending if !was_read => return Poll::Pending,
+                Poll::Pending => {}
+            }
+        } else if !was_read {
+            return Poll::Pending;
+        }
+        Poll::Ready(taken)
+    }
+
+    /// Writes a portion, or flushes when nothing is left to be written.
+    fn poll_write(&mut self, context: &mut Context<'_>, rest: &[u8]) -> Poll<io::Result<usize>> {
+        let stream = Pin::new(&mut self.stream);
+        if rest.is_empty() {
+            let flushed = ready!(stream.poll_flush(context));
+            self.is_unflushed = false;
+            return Poll::Ready(flushed.map(|()| 0));
+        }
+        let written = ready!(stream.poll_write(context, rest));
+        self.is_unflushed = true;
+        Poll::Ready(written.and_then(|octets| match octets {
+            0 => Err(io::ErrorKind::WriteZero.into()),
+            octets => Ok(octets),
+        }))
+    }
+
+    /// Hands on what has come; whether anything has.
+    fn poll_read(&mut self, context: &mut Context<'_>) -> bool {
+        let mut input = [0; READ_OCTETS];
+        let mut was_read = false;
+        while self.session.stage().is_some() {
+            let mut buffer = ReadBuf::new(&mut input);
+            match Pin::new(&mut self.stream).poll_read(context, &mut buffer) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                    self.event(Event::Received(buffer.filled()));
+                }
+                Poll::Ready(_) => self.event(Event::Closed),
+            }
+            was_read = true;
+        }
+        was_read
     }
 
     /// Hands on what has come, without waiting.
     fn read_available(&mut self) {
-        let mut input = [0; READ_OCTETS];
-        while self.session.stage().is_some() {
-            match self.stream.try_read(&mut input) {
-                Ok(0) => self.event(Event::Closed),
-                Ok(octets) => {
-                    self.event(Event::Received(input.get(..octets).unwrap_or_default()));
-                    if octets < input.len() {
-                        return;
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(_) => self.event(Event::Closed),
-            }
-        }
+        self.poll_read(&mut Context::from_waker(Waker::noop()));
     }
 
     /// Writes octets, and reads meanwhile. When that can't be finished, the session has heard why.
@@ -231,51 +259,38 @@ impl Connection {
         }
         let mut rest = octets;
         self.is_cut = true;
-        while !rest.is_empty() && self.session.stage().is_some() {
-            let Some(ready) = self.wait(Interest::READABLE | Interest::WRITABLE).await else {
+        while (!rest.is_empty() || self.is_unflushed) && self.session.stage().is_some() {
+            if let Some(taken) = self.exchange(rest).await {
+                rest = rest.get(taken..).unwrap_or_default();
+            } else if matches!(self.session.stage(), Some(Stage::Idle | Stage::Quit)) {
                 // The server answered early and then stopped reading; QUIT has no place behind half a message.
-                if matches!(self.session.stage(), Some(Stage::Idle | Stage::Quit)) {
-                    self.event(Event::Closed);
-                }
-                continue;
-            };
-            if ready.is_readable() || ready.is_read_closed() {
-                self.read_available();
-            }
-            if ready.is_writable() || ready.is_write_closed() {
-                match self.stream.try_write(rest) {
-                    Ok(written) => rest = rest.get(written..).unwrap_or_default(),
-                    Err(error)
-                        if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
-                    }
-                    Err(_) => {
-                        // The server may have said why it closes.
-                        self.read_available();
-                        self.event(Event::Closed);
-                    }
-                }
+                self.event(Event::Closed);
             }
         }
-        self.is_cut = !rest.is_empty();
+        self.is_cut = !rest.is_empty() || self.is_unflushed;
     }
 
     /// Says QUIT on a connection that is closed next, when it can be said without waiting and nothing is cut.
     fn say_last(&mut self, octets: &[u8], content: Content) {
         if content == Content::Commands && !self.is_cut {
             // Whether it arrives matters to nobody.
-            let _ = self.stream.try_write(octets);
+            let mut context = Context::from_waker(Waker::noop());
+            let mut stream = Pin::new(&mut self.stream);
+            if stream.as_mut().poll_write(&mut context, octets).is_ready() {
+                let _ = stream.poll_flush(&mut context);
+            }
         }
     }
 
     fn trace(&self, octets: &[u8], content: Content) {
-        let server = &self.server;
+        let peer = &self.peer;
         match content {
             Content::Commands => {
                 let commands = octets.escape_ascii();
-                tracing::trace!(%server, %commands, "sends");
+                tracing::trace!(%peer, %commands, "sends");
             }
-            Content::MailData => tracing::trace!(%server, octets = octets.len(), "sends mail data"),
-            Content::Secret => tracing::trace!(%server, "sends credentials"),
+            Content::MailData => tracing::trace!(%peer, octets = octets.len(), "sends mail data"),
+            Content::Secret => tracing::trace!(%peer, "sends credentials"),
         }
     }
 
@@ -303,13 +318,6 @@ impl Drop for Connection {
             }
         }
     }
-}
-
-async fn connect(server: &Server) -> io::Result<TcpStream> {
-    let stream = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(server.address)).await??;
-    // Commands are written in groups already; waiting for more only delays them.
-    stream.set_nodelay(true)?;
-    Ok(stream)
 }
 
 /// The mail data of one transaction, portion by portion.

@@ -9,7 +9,9 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-use super::Target;
+use smtp::client::Protocol;
+
+use crate::deliver::next_hop::{Endpoint, NextHop, NextHost, Sources, TlsLevel, TlsPlan};
 
 /// A server that runs one script a connection, in order, each to its end.
 pub(super) struct Scripted {
@@ -33,13 +35,28 @@ impl Scripted {
         Self { address, task }
     }
 
-    pub(super) fn target(&self) -> Target {
-        Target { host: String::from("127.0.0.1"), port: self.address.port() }
+    pub(super) fn next_hop(&self) -> NextHop {
+        next_hop(&[self.address])
     }
 
     /// What was read on each connection, once every script has ended.
     pub(super) async fn finish(self) -> Vec<String> {
         self.task.await.unwrap()
+    }
+}
+
+/// The next hop with hosts at these addresses, in clear text.
+pub(super) fn next_hop(addresses: &[SocketAddr]) -> NextHop {
+    let host = |address: &SocketAddr| NextHost {
+        name: address.ip().to_string(),
+        endpoint: Endpoint::Tcp(*address),
+        tls: TlsPlan { level: TlsLevel::Off, implicit: false, reported: None },
+    };
+    NextHop {
+        protocol: Protocol::Smtp,
+        hosts: addresses.iter().map(host).collect(),
+        credentials: None,
+        sources: Sources::default(),
     }
 }
 

@@ -1,6 +1,8 @@
 //! Relaying to scripted servers on the loopback.
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::time::Duration;
 
 use queue::body::Body;
 use queue::disk::Disk as _;
@@ -15,7 +17,7 @@ use smtp::time::WallTime;
 use tokio::net::{TcpListener, TcpSocket};
 
 use super::idle::IDLE_MAX;
-use super::scripted::{Scripted, accept, run_script};
+use super::scripted::{Scripted, accept, next_hop, run_script};
 use super::*;
 
 const HELLO: &str = "S 220 mx ready\nC EHLO gatepost.example\nS 250 mx\n";
@@ -54,15 +56,15 @@ async fn for_bob() -> StoredMessage {
     store(queued(&["bob@example.net"], BodyType::SevenBit), BODY).await
 }
 
-async fn send(relay: &Relay, target: &Target, stored: &StoredMessage) -> Vec<Attempt> {
+async fn send(relay: &Relay, next_hop: &NextHop, stored: &StoredMessage) -> Vec<Attempt> {
     let indexes: Vec<u32> = (0..).take(stored.message.recipients.len()).collect();
-    relay.send(target, "gatepost.example", stored, &indexes).await
+    relay.send(next_hop, "gatepost.example", stored, &indexes).await
 }
 
 /// Sends to a server of one connection; gives the attempts and what it read.
 async fn send_once(script: &str, stored: &StoredMessage) -> (Vec<Attempt>, String) {
     let server = Scripted::start(&[script]).await;
-    let attempts = send(&Relay::new(), &server.target(), stored).await;
+    let attempts = send(&Relay::new(), &server.next_hop(), stored).await;
     let read = server.finish().await.concat();
     (attempts, read)
 }
@@ -104,7 +106,7 @@ async fn a_connection_is_used_again_for_the_next_message() {
     let server = Scripted::start(&[&format!("{HELLO}{MESSAGE}{MESSAGE}C QUIT\nE")]).await;
     let relay = Relay::new();
     for _ in 0..2 {
-        let attempts = send(&relay, &server.target(), &for_bob().await).await;
+        let attempts = send(&relay, &server.next_hop(), &for_bob().await).await;
         assert_eq!(attempts, [relayed("250 2.0.0 kept as 1")]);
     }
     drop(relay);
@@ -116,11 +118,12 @@ async fn a_connection_that_waited_too_long_is_closed_with_quit() {
     let script = format!("{HELLO}{MESSAGE}C QUIT\nE");
     let server = Scripted::start(&[&script, &script]).await;
     let relay = Relay::new();
-    send(&relay, &server.target(), &for_bob().await).await;
+    send(&relay, &server.next_hop(), &for_bob().await).await;
     let later = clock::monotonic() + 2 * IDLE_MAX;
-    let name = "gatepost.example".parse().unwrap();
-    assert!(relay.idle.take(&server.target(), &name, later).is_none());
-    send(&relay, &server.target(), &for_bob().await).await;
+    let next_hop = server.next_hop();
+    let peer = Peer::new(&next_hop, &next_hop.hosts[0], &"gatepost.example".parse().unwrap());
+    assert!(relay.idle.take(&peer, later).is_none());
+    send(&relay, &server.next_hop(), &for_bob().await).await;
     assert!(!relay.idle.expire(clock::monotonic() + 2 * IDLE_MAX));
     server.finish().await;
 }
@@ -133,8 +136,8 @@ async fn a_connection_under_another_name_is_not_used_again() {
             .await;
     let relay = Relay::new();
     let stored = for_bob().await;
-    send(&relay, &server.target(), &stored).await;
-    let attempts = relay.send(&server.target(), "renamed.example", &stored, &[0]).await;
+    send(&relay, &server.next_hop(), &stored).await;
+    let attempts = relay.send(&server.next_hop(), "renamed.example", &stored, &[0]).await;
     assert_eq!(attempts, [relayed("250 2.0.0 kept as 1")]);
     drop(relay);
     server.finish().await;
@@ -151,7 +154,7 @@ async fn a_connection_that_the_server_closed_is_replaced() {
         let server = Scripted::start(&[&first, &whole]).await;
         let relay = Relay::new();
         for _ in 0..2 {
-            let attempts = send(&relay, &server.target(), &for_bob().await).await;
+            let attempts = send(&relay, &server.next_hop(), &for_bob().await).await;
             assert_eq!(attempts, [relayed("250 2.0.0 kept as 1")], "{first}");
         }
         drop(relay);
@@ -175,7 +178,7 @@ async fn recipients_are_refused_one_by_one() {
     let mailboxes = ["c@example.net", "b@example.net", "a@example.net"];
     let stored = store(queued(&mailboxes, BodyType::SevenBit), BODY).await;
     let server = Scripted::start(&[&script]).await;
-    let attempts = Relay::new().send(&server.target(), "gatepost.example", &stored, &[2, 1, 0, 3]).await;
+    let attempts = Relay::new().send(&server.next_hop(), "gatepost.example", &stored, &[2, 1, 0, 3]).await;
     server.finish().await;
     assert_eq!(attempts[0], Attempt::Failed(remote_failure("5.1.1", "550 5.1.1 no such user")));
     assert_eq!(attempts[1], relayed("250 kept"));
@@ -229,7 +232,7 @@ async fn a_server_that_says_nothing_is_given_up_at_the_deadline() {
     let server = Scripted::start(&["E"]).await;
     let greeting = Duration::from_millis(1);
     let relay = Relay { timeouts: Timeouts { greeting, ..Timeouts::default() }, ..Relay::new() };
-    let attempts = send(&relay, &server.target(), &for_bob().await).await;
+    let attempts = send(&relay, &server.next_hop(), &for_bob().await).await;
     assert_eq!(local_status(&attempts[0]), ("deferred", "4.4.2"));
     server.finish().await;
 }
@@ -237,7 +240,7 @@ async fn a_server_that_says_nothing_is_given_up_at_the_deadline() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_cannot_be_reached_defers() {
     let (address, _socket) = closed_address();
-    let target = Target { host: address.ip().to_string(), port: address.port() };
+    let target = next_hop(&[address]);
     let attempts = send(&Relay::new(), &target, &for_bob().await).await;
     assert_eq!(local_status(&attempts[0]), ("deferred", "4.4.1"));
     let unnamed = Relay::new().send(&target, "no name", &for_bob().await, &[0]).await;
@@ -247,12 +250,7 @@ async fn a_host_that_cannot_be_reached_defers() {
 
 /// Tries two addresses of one host.
 async fn send_to_two(addresses: [SocketAddr; 2], stored: &StoredMessage) -> Vec<Attempt> {
-    let relay = Relay::new();
-    let target = Target { host: String::from("127.0.0.1"), port: 25 };
-    let mut handover = Handover::new(stored, &[0], "gatepost.example");
-    let settings = relay.settings("gatepost.example").unwrap();
-    relay.use_addresses(&target, &addresses, &settings, &mut handover).await;
-    handover.finish()
+    Relay::new().send(&next_hop(&addresses), "gatepost.example", stored, &[0]).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -359,7 +357,7 @@ async fn recipients_beyond_the_servers_limits_go_into_further_sessions() {
     let limits = "MAILMAX=1 RCPTMAX=2";
     let server =
         Scripted::start(&[&limited(&mailboxes[..2], limits), &limited(&mailboxes[2..], limits)]).await;
-    let attempts = send(&Relay::new(), &server.target(), &stored).await;
+    let attempts = send(&Relay::new(), &server.next_hop(), &stored).await;
     assert_eq!(attempts, [relayed("250 kept"), relayed("250 kept"), relayed("250 kept")]);
     server.finish().await;
 }
@@ -428,7 +426,7 @@ async fn a_refusal_while_mail_data_are_sent_is_heard() {
     let script =
         format!("{HELLO}C MAIL\nS 250 ok\nC RCPT\nS 250 ok\nC DATA\nS 354 go on\nL\nS 552 5.3.4 too much");
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let target = Target { host: String::from("127.0.0.1"), port: listener.local_addr().unwrap().port() };
+    let target = next_hop(&[listener.local_addr().unwrap()]);
     let stored = store_large(&SimulatedDisk::new(512), &large_body().repeat(5)).await;
     let relay = Relay::new();
     let server = async {
