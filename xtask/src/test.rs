@@ -44,6 +44,9 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<bool> {
     if process::exists("npm") {
         environment.push(("NODE_PATH", tools::provide_nodemailer(workspace)?.into_os_string()));
     }
+    if process::exists("pip3") {
+        environment.push(("PYTHONPATH", tools::provide_dkimpy(workspace)?.into_os_string()));
+    }
     if args.update {
         environment.extend(GOLDEN_SWITCHES.map(|switch| (switch, "1".into())));
     }

@@ -17,7 +17,7 @@ use super::domain::Draft;
 use super::loops;
 use super::problem::{Place, Problem};
 use super::read::Site;
-use super::{Config, EarlyTalkers};
+use super::{Config, EarlyTalkers, signing};
 use crate::mailboxes::{
     Declared, Destination, Directory, Found, Index, PathTemplate, Role, Undeliverable, domain_key,
     local_part_key,
@@ -66,6 +66,7 @@ pub(super) fn check(site: Site<'_>, tables_read: bool, problems: &mut Vec<Proble
     check_names(&site.domains, problems);
     check_routes(&site, problems);
     check_tables(&site, problems);
+    signing::check_srs(site.top, &site.config, &Index::new(&site.config.mailboxes), problems);
     if tables_read {
         let Site { config, domains, .. } = &site;
         let check = Addresses { config, drafts: domains, index: Index::new(&config.mailboxes) };

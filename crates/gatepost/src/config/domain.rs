@@ -89,8 +89,8 @@ pub(super) fn read_domains(
             }
         };
         if let Some(table) = as_table(frame, key, value, problems) {
-            if is_unquoted(table) {
-                problems.push(unquoted(frame, key));
+            if is_unquoted(table, &["mailbox"]) {
+                problems.push(unquoted(frame, key, "domain"));
                 continue;
             }
             let table = Table::new(frame, table, &keys::DOMAIN, problems);
@@ -100,18 +100,18 @@ pub(super) fn read_domains(
     drafts
 }
 
-/// Whether a domain's table holds only tables that it can't have: what `[domain.example.org]` says.
-fn is_unquoted(table: &DeTable<'_>) -> bool {
+/// Whether a domain's table holds only tables that are not among `known`: what `[domain.example.org]` says.
+pub(super) fn is_unquoted(table: &DeTable<'_>, known: &[&str]) -> bool {
     let part_of_name = |(key, value): (&Spanned<DeString<'_>>, &Spanned<DeValue<'_>>)| {
-        key.get_ref() != "mailbox" && matches!(value.get_ref(), DeValue::Table(_))
+        !known.contains(&key.get_ref().as_ref()) && matches!(value.get_ref(), DeValue::Table(_))
     };
     !table.is_empty() && table.iter().all(part_of_name)
 }
 
-fn unquoted(frame: &Frame, key: &Spanned<DeString<'_>>) -> Problem {
+pub(super) fn unquoted(frame: &Frame, key: &Spanned<DeString<'_>>, section: &str) -> Problem {
     let title = format!("`{}` is only the first part of a domain's name", key.get_ref());
     Problem::error(title, frame.place(key.span()), "a dot ends a key in TOML")
-        .help("write the name in quotation marks: `[domain.\"example.org\"]`".to_owned())
+        .help(format!("write the name in quotation marks: `[{section}.\"example.org\"]`"))
 }
 
 fn read_domain(

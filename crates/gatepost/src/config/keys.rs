@@ -13,6 +13,7 @@ use super::address_form::{
 use super::form::{Choice, Count, Flag, ListOf, Maybe, Placed, Size, Time, WordForm};
 use super::key::{Documented, Key, Section};
 use super::route::{HopForm, PatternForm, SourceForm, TlsChoice};
+use super::signing::{KeyFileForm, SignedFieldForm};
 use super::table_source::{SocketmapForm, TYPE_WORDS, TemplatedForm, TextForm, TypeWord};
 use super::{EarlyTalkers, LogLevel, OtherClients};
 use crate::journal::Mask;
@@ -30,6 +31,9 @@ const STORAGE_OCTETS_MAX: u64 = 1_000_000_000_000_000;
 
 /// Longest retry lifetime that can be set, in seconds (ours; RFC 5321 §4.5.4.1 has 4 to 5 days).
 const LIFETIME_SECONDS_MAX: u64 = Duration::from_secs(30 * 86_400).as_secs();
+
+/// Longest life of a signature that can be set, in seconds (ours).
+const EXPIRES_SECONDS_MAX: u64 = Duration::from_secs(365 * 86_400).as_secs();
 
 const NETWORKS: ListOf<NetworkForm> =
     ListOf { element: NetworkForm, named: "a list of networks", or_one: false };
@@ -49,7 +53,7 @@ macro_rules! keys {
 }
 
 keys! {
-    TOP = "", &["listen", "limits", "clients", "verify", "spool", "policy", "journal", "queue", "relay", "route", "tls", "dns", "geo", "log", "domain", "table"],
+    TOP = "", &["listen", "limits", "clients", "verify", "spool", "policy", "journal", "queue", "relay", "route", "dkim", "arc", "srs", "tls", "dns", "geo", "log", "domain", "table"],
     "Keys at the top of the file, before the first table.";
 
     HOSTNAME: Key<Placed<HostnameForm>> = "hostname", Placed(HostnameForm), "\"localhost\"", "\"mx.example.org\"",
@@ -284,6 +288,64 @@ keys! {
 }
 
 keys! {
+    DKIM = "[dkim.\"example.org\"]", &[],
+    "A domain whose mail is signed with DKIM (RFC 6376); one table for each. Mail is signed when it leaves, if a client that \
+     may relay or has authenticated handed it in, or this server made it, and its From field names the domain or one below \
+     it that has no table of its own. When a signature can't be made the mail waits: it never leaves without.";
+
+    DKIM_KEYS: Key<ListOf<KeyFileForm>> = "keys",
+        ListOf { element: KeyFileForm, named: "a list of such tables", or_one: true }, "",
+        "{ selector = \"s2026\", file = \"dkim/example.org.s2026.pem\" }",
+        "The keys, each with the selector under which it stands in the DNS and the file of its private part in PEM; RSA of \
+         2048 to 8192 bits (RFC 8301) or Ed25519 (RFC 8463). Every key makes a signature of its own. `gatepost dkim new` \
+         makes one. A relative path starts at the configuration's directory.";
+    DKIM_HEADERS: Key<ListOf<SignedFieldForm>> = "headers",
+        ListOf { element: SignedFieldForm, named: "a list of header fields", or_one: false },
+        "[\"Sender\", \"Date\", \"Message-ID\", \"MIME-Version\", \"Content-Type\", \
+         \"Content-Transfer-Encoding\", \"Content-ID\", \"Content-Description\", \"In-Reply-To\", \
+         \"References\", \"Resent-Date\", \"Resent-From\", \"Resent-To\", \"Resent-Cc\", \
+         \"Resent-Message-ID\", \"List-Id\", \"List-Help\", \"List-Unsubscribe\", \
+         \"List-Unsubscribe-Post\", \"List-Subscribe\", \"List-Post\", \"List-Owner\"]",
+        "[\"Date\", \"Message-ID\", \"X-Ticket\"]",
+        "Header fields that are signed when they are there, and then once more than that, so that nobody can add another.";
+    DKIM_OVERSIGN: Key<ListOf<SignedFieldForm>> = "oversign",
+        ListOf { element: SignedFieldForm, named: "a list of header fields", or_one: false },
+        "[\"From\", \"To\", \"Cc\", \"Subject\", \"Reply-To\"]", "[\"From\", \"Subject\"]",
+        "Header fields that nobody may add: signed once more than they are there, also when they are not. From is always one.";
+    DKIM_EXPIRES: Key<Maybe<Time>> = "expires",
+        Maybe(Time { min_seconds: 3_600, max_seconds: EXPIRES_SECONDS_MAX }), "", "\"14d\"",
+        "How long a signature is good (`x=`). By default it does not expire. It should be longer than mail may wait.";
+}
+
+keys! {
+    ARC = "[arc]", &[],
+    "Who seals mail that came from outside and goes on to another address (RFC 8617): what this server found out of it when \
+     it came. With this section SPF, DKIM, DMARC and ARC of such mail are verified whatever the policy asks for.";
+
+    ARC_DOMAIN: Key<Placed<DomainForm>> = "domain", Placed(DomainForm), "", "\"example.org\"",
+        "The domain that seals.";
+    ARC_SELECTOR: Key<Placed<DomainForm>> = "selector", Placed(DomainForm), "", "\"arc2026\"",
+        "The name under which the key stands in the DNS.";
+    ARC_KEY: Key<Placed<FileForm>> = "key", Placed(FileForm), "", "\"dkim/example.org.arc2026.pem\"",
+        "The file with the private key, as for DKIM; some verifiers know RSA only. A relative path starts at the \
+         configuration's directory.";
+}
+
+keys! {
+    SRS = "[srs]", &[],
+    "The Sender Rewriting Scheme: mail from elsewhere that is forwarded to another domain leaves with a reverse-path of this \
+     site, so that it passes SPF there. Bounces to that are led back, for 21 days and only from the null reverse-path; what \
+     was forged or has expired is refused, 550 5.1.1.";
+
+    SRS_DOMAIN: Key<Placed<DomainForm>> = "domain", Placed(DomainForm), "", "\"example.org\"",
+        "The domain of rewritten addresses, a domain of this site; it needs an MX record for this server and an SPF record.";
+    SRS_SECRETS: Key<Placed<FileForm>> = "secrets_file", Placed(FileForm), "", "\"srs.secrets\"",
+        "A file with a secret a line. The first makes addresses, all are accepted: put a new one on top, and take the old \
+         one out three weeks later. Secrets of postsrsd and libsrs2 go on as they are. A relative path starts at the \
+         configuration's directory.";
+}
+
+keys! {
     DNS = "[dns]", &[], "How names are looked up in the DNS. A look-up that fails never counts as a name that isn't there.";
 
     DNS_SERVERS: Key<ListOf<DnsServerForm>> = "servers",
@@ -489,8 +551,8 @@ const TABLE_NAMES: ListOf<TextForm> =
 
 /// All sections, in the order of the reference.
 pub(crate) static SECTIONS: &[&Section] = &[
-    &TOP, &LISTEN, &LIMITS, &CLIENTS, &VERIFY, &SPOOL, &POLICY, &JOURNAL, &QUEUE, &RELAYING, &ROUTE, &TLS,
-    &DNS, &GEO, &LOG, &DOMAIN, &MAILBOX, &TABLE,
+    &TOP, &LISTEN, &LIMITS, &CLIENTS, &VERIFY, &SPOOL, &POLICY, &JOURNAL, &QUEUE, &RELAYING, &ROUTE, &DKIM,
+    &ARC, &SRS, &TLS, &DNS, &GEO, &LOG, &DOMAIN, &MAILBOX, &TABLE,
 ];
 
 /// The header under which `name` is a key.

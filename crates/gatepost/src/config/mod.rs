@@ -17,6 +17,7 @@ mod problem;
 mod read;
 mod reference;
 mod route;
+mod signing;
 mod table;
 mod table_source;
 
@@ -35,6 +36,7 @@ pub use problem::{Place, Problem, Severity, SourceFile};
 pub use read::{Parsed, parse};
 pub use reference::reference;
 pub use route::{Access, DomainPattern, Hop, Login, Relaying, Route, TlsChoice, key_of, route_for};
+pub use signing::{ArcSettings, DkimSettings, KeyFile, SigningSettings, SrsSettings};
 
 use crate::journal;
 use crate::mailboxes::Declared;
@@ -65,6 +67,8 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// The file of authorities that are trusted beside the system's.
     pub ca_file: Option<PathBuf>,
+    /// Who signs mail that leaves, and rewrites the reverse-paths of what is forwarded.
+    pub signing: SigningSettings,
     /// How names are looked up.
     pub dns: DnsSettings,
     /// Where addresses are said to be.

@@ -17,6 +17,7 @@ use super::domain::{Draft, TableFiles, read_domains};
 use super::form::Fault;
 use super::key::{Frame, Table};
 use super::problem::{Place, Problem, Severity, SourceFile, in_order};
+use super::signing::read_signing;
 use super::{
     Clients, Config, DnsSettings, Geo, Limits, Listen, Network, PolicyChoice, RefusedClient, RetrySchedule,
     Verify, Watermarks, check, keys, route,
@@ -122,6 +123,7 @@ fn read_site<'t>(
         relaying: route::read_relaying(top, files, problems),
         routes: route::read_routes(top, files, problems),
         ca_file: read_ca_file(top, files, problems),
+        signing: read_signing(top, files.base, problems),
         geo: read_geo(top, files.base, problems),
         dns: read_dns(top, files.base, problems),
         tables: super::table_source::read_tables(top, files.base, problems),

@@ -148,6 +148,23 @@ async fn of_dns(dns: &Dns, group: Group, subject: &Subject) -> Findings {
     }
 }
 
+/// Verifies whatever says who sent the message of `subject`; what was verified before isn't again.
+pub async fn verify_all(dns: &Dns, subject: &Subject) {
+    let verified = &subject.verified;
+    let spf = verified.spf.get_or_init(|| async { Spf::check(dns, &subject.envelope()).await });
+    let Some(message) = &subject.message else {
+        spf.await;
+        return;
+    };
+    let dmarc = async {
+        let spf = spf.await;
+        verified.dmarc.get_or_init(|| Dmarc::verify(dns, message, spf)).await;
+    };
+    let dkim = verified.dkim.get_or_init(|| Dkim::verify(dns, message));
+    let chain = verified.arc.get_or_init(|| arc::Arc::verify(dns, message));
+    tokio::join!(dmarc, dkim, chain);
+}
+
 impl Subject {
     /// What SPF is asked.
     #[must_use]
