@@ -14,12 +14,12 @@ use std::task::{Context, Poll};
 use queue::body::Body;
 use queue::delivery::{Delivery, Phase, RecipientOutcome};
 use queue::log_spool::LogSpool;
-use queue::message::{Destination, Draft};
+use queue::message::Draft;
 use queue::postmaster::Query;
 use queue::queue_id::QueueId;
 use queue::simulated_disk::SimulatedDisk;
-use queue::spool::{Arrival, Spool, SpoolError, Window};
-use support::{at, body, message, open, run};
+use queue::spool::{Arrival, Spool, SpoolError};
+use support::{at, body, message, open, open_wide, run};
 
 /// Small enough that a commit of a few messages is torn.
 const SECTOR_OCTETS: usize = 160;
@@ -102,8 +102,7 @@ impl Ledger {
 
     fn due(spool: &Log) -> BTreeMap<(QueueId, String), Delivery> {
         for destination in ["a", "b", "back"] {
-            let window = Window { claims_max: u32::MAX, ..Window::default() };
-            spool.set_window(&Destination::new(destination), window);
+            open_wide(spool, destination);
         }
         let found = run(spool, spool.due(at(0), 100)).unwrap();
         found.into_iter().map(|d| ((d.id, d.destination.as_str().to_owned()), d)).collect()
