@@ -12,10 +12,15 @@ use policy::policy::Policy;
 use super::greylist::Greylist;
 use super::list_health::ListHealth;
 use super::place::Places;
-use crate::config::{Config, DnsSettings, Geo, Problem};
+use crate::clock;
+use crate::config::{Config, DnsSettings, Geo, Problem, TlsSettings};
 use crate::net::dns::Dns;
+use crate::net::mta_sts::{Fetcher, InForce, MtaSts};
 use crate::net::tls::Authorities;
 use crate::tables::Tables;
+
+/// The directory of policies that domains ask for, in the state directory.
+const MTA_STS_DIRECTORY: &str = "mta-sts";
 
 /// What facts are asked of.
 #[derive(Debug)]
@@ -29,8 +34,12 @@ pub struct Services {
     pub tables: Arc<Tables>,
     /// What is known of the lists in the DNS.
     pub lists: Arc<ListHealth>,
-    ca_file: Option<PathBuf>,
+    tls: TlsSettings,
+    /// Whether servers may have addresses of the loopback network.
+    loopback: bool,
     authorities: OnceLock<Result<Authorities, String>>,
+    mta_sts: Arc<MtaSts>,
+    fetcher: OnceLock<Result<Fetcher, String>>,
 }
 
 impl Services {
@@ -58,8 +67,14 @@ impl Services {
             greylist,
             tables: open_tables(config, before.map(|before| &*before.tables), true),
             lists: before.map(|before| Arc::clone(&before.lists)).unwrap_or_default(),
-            ca_file: config.ca_file.clone(),
+            tls: config.tls.clone(),
+            loopback: config.relaying.mx_loopback,
             authorities: OnceLock::new(),
+            mta_sts: before.map_or_else(
+                || Arc::new(MtaSts::new(state.join(MTA_STS_DIRECTORY))),
+                |before| Arc::clone(&before.mta_sts),
+            ),
+            fetcher: OnceLock::new(),
         }
     }
 
@@ -76,8 +91,12 @@ impl Services {
             greylist: Some(Arc::new(Greylist::in_memory())),
             tables: open_tables(config, None, asks_dns),
             lists: Arc::default(),
-            ca_file: None,
+            tls: config.tls.clone(),
+            loopback: config.relaying.mx_loopback,
             authorities: OnceLock::new(),
+            // No mail leaves in a rehearsal.
+            mta_sts: Arc::new(MtaSts::new(PathBuf::new())),
+            fetcher: OnceLock::new(),
         }
     }
 
@@ -96,10 +115,24 @@ impl Services {
     /// Why there are none.
     pub(crate) fn authorities(&self) -> Result<&Authorities, String> {
         let load = || {
-            Authorities::load(self.ca_file.as_deref())
+            Authorities::load(self.tls.ca_file.as_deref())
                 .map_err(|error| format!("no authority is known: {error}"))
         };
         self.authorities.get_or_init(load).as_ref().map_err(Clone::clone)
+    }
+
+    /// What a domain, in its normal form, asks of those who send to it (RFC 8461).
+    pub(crate) async fn mta_sts(&self, domain: &str) -> InForce {
+        let fetcher = self.fetcher.get_or_init(|| {
+            let authorities = self.authorities()?.clone();
+            Ok(Fetcher::new(authorities, self.tls.mta_sts_port, self.loopback))
+        });
+        match (&self.dns, fetcher) {
+            (Ok(dns), Ok(fetcher)) if self.tls.mta_sts => {
+                self.mta_sts.find(dns, fetcher, domain, clock::wall()).await
+            }
+            _ => InForce::Nothing,
+        }
     }
 
     /// Where addresses are.

@@ -7,6 +7,7 @@
 mod dialogue;
 mod dns;
 mod dnssec;
+mod https;
 mod maildir;
 mod programs;
 mod server;
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use dialogue::{Dialogue, Reply};
 pub(crate) use dns::{DnsServer, Fault};
+pub(crate) use https::HttpsServer;
 pub(crate) use maildir::{Letter, Maildir};
 pub(crate) use programs::{Peer, finish, program, script};
 pub(crate) use server::{Server, Setup, every_code_config};
