@@ -323,7 +323,10 @@ async fn relay<S: Spool>(outside: Arc<Outside<S>>, delivery: Delivery) {
     };
     let (mut sent, undone) = match next_hop {
         Ok(next_hop) => {
-            let sent = outside.relay.send(&next_hop, &site.settings.hostname, &stored, &staying).await;
+            let sent = outside
+                .relay
+                .send_from(&next_hop, (&site.settings.hostname, &*site), &stored, &staying)
+                .await;
             (sent.into_iter(), Failure::local("4.3.0", "the recipient was not attempted"))
         }
         Err(failure) => (Vec::new().into_iter(), failure),

@@ -5,6 +5,7 @@
 //! when the connection to it before has decided some recipient, or was an idle one that the server had given up.
 
 mod connection;
+mod departure;
 mod handover;
 mod idle;
 mod peer;
@@ -21,7 +22,8 @@ use super::attempt::{Attempt, Failure};
 use super::next_hop::NextHop;
 use crate::clock;
 use connection::Connection;
-use handover::Handover;
+pub(crate) use departure::Departure;
+use handover::{Handover, Next};
 use idle::IdlePool;
 use peer::Peer;
 use verdict::{Verdict, is_stale};
@@ -39,16 +41,29 @@ impl Relay {
         Self { idle: Arc::default(), timeouts: Timeouts::default() }
     }
 
-    /// Sends one message for the recipients `indexes` of its envelope: one attempt each, in order. `hostname` is the
-    /// argument of EHLO. Needs a runtime with several threads, as a large body is read from the disk in this one.
-    pub(crate) async fn send(
+    /// Sends one message as it is stored.
+    #[cfg(test)]
+    async fn send(
         &self,
         next_hop: &NextHop,
         hostname: &str,
         stored: &StoredMessage,
         indexes: &[u32],
     ) -> Vec<Attempt> {
-        let mut handover = Handover::new(stored, indexes, hostname);
+        self.send_from(next_hop, (hostname, &departure::Unchanged), stored, indexes).await
+    }
+
+    /// Sends one message for the recipients `indexes` of its envelope: one attempt each, in order. `hostname` is the
+    /// argument of EHLO, and `departure` says what the site does with what leaves. Needs a runtime with several threads,
+    /// as a large body is read from the disk in this one.
+    pub(crate) async fn send_from(
+        &self,
+        next_hop: &NextHop,
+        (hostname, departure): (&str, &dyn Departure),
+        stored: &StoredMessage,
+        indexes: &[u32],
+    ) -> Vec<Attempt> {
+        let mut handover = Handover::new(stored, indexes, (hostname, departure));
         if handover.is_over() {
             return handover.finish();
         }
@@ -106,8 +121,14 @@ impl Relay {
         loop {
             let before = handover.open();
             let is_reused = connection.transactions() > 0;
-            let (places, transaction) = handover.transaction(connection.extensions());
-            let outcome = connection.transact(transaction, handover.body()).await;
+            let Next { places, transaction, fields } = match handover.transaction(connection.extensions()) {
+                Ok(next) => next,
+                Err(failure) => {
+                    handover.decide_open(&Verdict::deferred(failure));
+                    return self.idle.put(connection, clock::monotonic());
+                }
+            };
+            let outcome = connection.transact(transaction, (fields, handover.body())).await;
             let peer = connection.peer();
             let Some(outcome) = outcome.filter(|outcome| outcome.recipients.len() == places.len()) else {
                 handover.decide_open(&Verdict::unexpected(peer));

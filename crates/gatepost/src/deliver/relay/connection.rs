@@ -126,11 +126,11 @@ impl Connection {
     pub(super) async fn transact(
         &mut self,
         transaction: Box<Transaction>,
-        body: &StoredBody,
+        (fields, body): (Arc<str>, &StoredBody),
     ) -> Option<Outcome> {
         self.transactions = self.transactions.saturating_add(1);
         self.event(Event::Transact(transaction));
-        let mut supply = Supply::new(body);
+        let mut supply = Supply::new(fields, body);
         loop {
             match self.step().await {
                 Step::WantBody => self.supply(&mut supply),
@@ -322,6 +322,10 @@ impl Drop for Connection {
 
 /// The mail data of one transaction, portion by portion.
 struct Supply {
+    /// Header fields in front of the body, until they are supplied.
+    fields: Option<Arc<str>>,
+    /// What is being supplied of them.
+    front: Arc<str>,
     reader: BodyReader,
     size_octets: u64,
     supplied_octets: u64,
@@ -329,8 +333,10 @@ struct Supply {
 }
 
 impl Supply {
-    fn new(body: &StoredBody) -> Self {
+    fn new(fields: Arc<str>, body: &StoredBody) -> Self {
         Self {
+            fields: Some(fields).filter(|fields| !fields.is_empty()),
+            front: Arc::from(""),
             reader: body.reader(),
             size_octets: body.size_octets(),
             supplied_octets: 0,
@@ -340,7 +346,11 @@ impl Supply {
 
     /// The next portion. Blocks on the disk for a large body.
     fn portion(&mut self) -> Result<Event<'_>, SpoolError> {
-        let Self { reader, size_octets, supplied_octets, is_large } = self;
+        let Self { fields, front, reader, size_octets, supplied_octets, is_large } = self;
+        if let Some(fields) = fields.take() {
+            *front = fields;
+            return Ok(Event::Supply { octets: front.as_bytes(), last: *size_octets == 0 });
+        }
         let chunk = if *is_large {
             tokio::task::block_in_place(|| reader.next_chunk())?
         } else {

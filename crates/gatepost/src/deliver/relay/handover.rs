@@ -4,25 +4,27 @@
 //! take has failed only when every host that was asked said so.
 
 use std::cell::OnceCell;
+use std::sync::Arc;
 
 use queue::body::{StoredBody, StoredMessage};
 use queue::message::QueuedRecipient;
 use queue::spool::LARGE_BODY_OCTETS;
-use smtp::address::ForwardPath;
+use smtp::address::{ForwardPath, ReversePath};
 use smtp::client::Transaction;
 use smtp::client::meaning::{Host, Retry};
 use smtp::envelope::{BodyType, Envelope, OriginalRecipient, RcptParameters, Recipient};
 use smtp::extension::Extensions;
 use smtp::limits::RECIPIENTS_MIN;
 
+use super::departure::{Departure, Outgoing, feed_stored};
 use super::verdict::Verdict;
 use crate::deliver::attempt::{Attempt, Failure};
 
 /// A message that is handed over.
-#[derive(Debug)]
 pub(super) struct Handover<'message> {
     stored: &'message StoredMessage,
     hostname: &'message str,
+    departure: &'message dyn Departure,
     slots: Vec<Slot<'message>>,
     open: usize,
     /// Whether all of the body is ASCII; looked at when a server makes it matter.
@@ -32,7 +34,18 @@ pub(super) struct Handover<'message> {
 #[derive(Debug)]
 struct Slot<'message> {
     recipient: Option<&'message QueuedRecipient>,
+    /// The reverse-path with which the message leaves for the recipient.
+    reverse_path: ReversePath,
     state: State,
+}
+
+/// What is sent next.
+pub(super) struct Next {
+    /// The places of the recipients.
+    pub(super) places: Vec<usize>,
+    pub(super) transaction: Box<Transaction>,
+    /// The header fields in front of the mail data.
+    pub(super) fields: Arc<str>,
 }
 
 /// Where a recipient stands; an attempt is what it is should nobody change it.
@@ -47,7 +60,11 @@ enum State {
 
 impl<'message> Handover<'message> {
     /// All `indexes` are to be asked for; one that the envelope doesn't have is deferred.
-    pub(super) fn new(stored: &'message StoredMessage, indexes: &[u32], hostname: &'message str) -> Self {
+    pub(super) fn new(
+        stored: &'message StoredMessage,
+        indexes: &[u32],
+        (hostname, departure): (&'message str, &'message dyn Departure),
+    ) -> Self {
         let recipients = &stored.message.recipients;
         let slot = |&index: &u32| {
             let recipient = usize::try_from(index).ok().and_then(|index| recipients.get(index));
@@ -55,11 +72,13 @@ impl<'message> Handover<'message> {
                 Some(_) => State::Open(None),
                 None => State::Decided(Attempt::Deferred(not_attempted())),
             };
-            Slot { recipient, state }
+            let rewritten = |recipient| departure.reverse_path(&stored.message, recipient);
+            let reverse_path = recipient.map_or(ReversePath::Null, rewritten);
+            Slot { recipient, reverse_path, state }
         };
         let slots: Vec<Slot<'_>> = indexes.iter().map(slot).collect();
         let open = slots.iter().filter(|slot| slot.is_open()).count();
-        Self { stored, hostname, slots, open, ascii: OnceCell::new() }
+        Self { stored, hostname, departure, slots, open, ascii: OnceCell::new() }
     }
 
     /// Recipients that are to be asked for at this host.
@@ -87,12 +106,18 @@ impl<'message> Handover<'message> {
         &self.stored.body
     }
 
-    /// The next transaction at this host, with the places of its recipients.
-    pub(super) fn transaction(&self, extensions: &Extensions) -> (Vec<usize>, Box<Transaction>) {
-        let open = self.slots.iter().enumerate().filter(|(_, slot)| slot.is_open());
+    /// The next transaction at this host: for recipients for whom the message leaves with the same reverse-path.
+    ///
+    /// # Errors
+    /// Why the message can't leave now, for any recipient.
+    pub(super) fn transaction(&self, extensions: &Extensions) -> Result<Next, Failure> {
+        let mut open = self.slots.iter().enumerate().filter(|(_, slot)| slot.is_open()).peekable();
+        let reverse_path = open.peek().map_or(&ReversePath::Null, |(_, slot)| &slot.reverse_path);
+        let open = open.filter(|(_, slot)| slot.reverse_path == *reverse_path);
         let chosen = open.filter_map(|(place, slot)| Some((place, slot.recipient?))).take(RECIPIENTS_MIN);
         let (places, recipients) =
             chosen.map(|(place, recipient)| (place, envelope_recipient(recipient, self.hostname))).unzip();
+        let fields = self.fields()?;
         let message = &self.stored.message;
         let parameters = &message.parameters;
         let lacking = parameters.body == BodyType::EightBitMime && !extensions.eight_bit_mime
@@ -101,15 +126,23 @@ impl<'message> Handover<'message> {
         let is_plain = lacking && parameters.body != BodyType::BinaryMime && self.is_ascii();
         let transaction = Transaction {
             envelope: Envelope {
-                reverse_path: message.reverse_path.clone(),
+                reverse_path: reverse_path.clone(),
                 parameters: parameters.clone(),
                 recipients,
             },
-            size_octets: self.stored.body.size_octets(),
+            size_octets: self.stored.body.size_octets().saturating_add(fields.len() as u64),
             body: if is_plain { BodyType::SevenBit } else { parameters.body },
             smtputf8: parameters.smtputf8 && !is_plain,
         };
-        (places, Box::new(transaction))
+        Ok(Next { places, transaction: Box::new(transaction), fields })
+    }
+
+    /// The header fields in front of the mail data, the same for all recipients.
+    fn fields(&self) -> Result<Arc<str>, Failure> {
+        let body = &self.stored.body;
+        let mut feed = |read: &mut dyn FnMut(&[u8])| feed_stored(body, read);
+        let outgoing = Outgoing { stored: self.stored, form: 0, feed: &mut feed };
+        self.departure.fields(outgoing, &mut self.slots.iter().filter_map(|slot| slot.recipient))
     }
 
     /// Whether all of the body is ASCII; one that can't be read isn't.
