@@ -9,6 +9,7 @@ mod convert;
 mod handover;
 mod idle;
 mod peer;
+mod reference;
 mod security;
 mod stream;
 mod verdict;
@@ -26,6 +27,7 @@ use connection::Connection;
 use handover::Handover;
 use idle::IdlePool;
 use peer::Peer;
+pub use reference::remote_replies;
 #[allow(unused_imports, reason = "handshakes and reports are being plugged in")]
 pub(crate) use security::{Handshake, HandshakeFault, Security, Shaking, TlsResults};
 #[allow(unused_imports, reason = "handshakes and reports are being plugged in")]

@@ -230,7 +230,7 @@ async fn greetings_that_refuse_defer_unless_the_host_never_takes_mail() {
     for (script, attempt) in [
         ("S 421 4.3.2 busy\nE", Attempt::Deferred(remote_failure("4.3.2", "421 4.3.2 busy"))),
         ("S 554 5.7.1 go away\nC QUIT\nE", Attempt::Deferred(remote_failure("4.7.1", "554 5.7.1 go away"))),
-        ("S 521 no mail here\nE", Attempt::Failed(remote_failure("5.0.0", "521 no mail here"))),
+        ("S 521 no mail here\nE", Attempt::Failed(remote_failure("5.3.2", "521 no mail here"))),
     ] {
         assert_eq!(send_once(script, &for_bob().await).await.0, [attempt]);
     }

@@ -134,9 +134,24 @@ fn of_reply(reply: &RemoteReply) -> String {
         // A positive reply that led to a failure stood in the wrong place.
         (Severity::Completed | Severity::Intermediate, _) => String::from("5.0"),
         (_, Some(enhanced)) if enhanced.class != 2 => format!("{}.{}", enhanced.subject, enhanced.detail),
-        // RFC 5321 §4.2.3: the code itself says that the user is elsewhere.
-        _ if reply.code.value() == 551 => String::from("1.6"),
-        _ => String::from("0.0"),
+        _ => String::from(of_bare_code(reply.code.value())),
+    }
+}
+
+/// What a reply code says by itself.
+const fn of_bare_code(code: u16) -> &'static str {
+    match code {
+        // RFC 7504 §3.
+        521 => "3.2",
+        // RFC 4954 §6.
+        530 => "7.0",
+        535 => "7.8",
+        // RFC 5321 §4.2.3: the user is elsewhere, and a mailbox name that is not allowed.
+        551 => "1.6",
+        553 => "1.3",
+        // RFC 7505 §4.2.
+        556 => "1.10",
+        _ => "0.0",
     }
 }
 
@@ -183,6 +198,7 @@ mod tests {
         assert_eq!(status(reply(550, Some((2, 1, 5)), ""), Fate::Failed), "5.0.0");
         assert_eq!(status(reply(451, None, ""), Fate::Deferred), "4.0.0");
         assert_eq!(status(reply(551, None, ""), Fate::Failed), "5.1.6");
+        assert_eq!(status(reply(556, None, ""), Fate::Failed), "5.1.10");
         assert_eq!(status(reply(250, Some((2, 0, 0)), ""), Fate::Deferred), "4.5.0");
         let not_offered = |needed| Cause::Local(LocalCause::NotOffered(needed));
         assert_eq!(status(not_offered(Needed::EightBitMime), Fate::Failed), "5.6.3");
