@@ -23,7 +23,7 @@ use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
 use super::attempt::{Attempt, Failure};
 use super::local::{self, Task};
 use super::notices::{self, Results};
-use super::relay::{Relay, Security};
+use super::relay::{Relay, Security, Unchanged};
 use super::reroute;
 use super::route::Way;
 use super::smart_host;
@@ -324,7 +324,10 @@ async fn relay<S: Spool>(outside: Arc<Outside<S>>, delivery: Delivery) {
     };
     let (mut sent, undone) = match next_hop {
         Ok(next_hop) => {
-            let sent = outside.relay.send(&next_hop, &site.settings.hostname, &stored, &staying).await;
+            let sent = outside
+                .relay
+                .send_from(&next_hop, (&site.settings.hostname, &Unchanged), &stored, &staying)
+                .await;
             (sent.into_iter(), Failure::local("4.3.0", "the recipient was not attempted"))
         }
         Err(failure) => (Vec::new().into_iter(), failure),

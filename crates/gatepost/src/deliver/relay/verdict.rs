@@ -9,6 +9,7 @@ use smtp::client::meaning::{Fate, Host, Retry, Stage};
 use smtp::client::{Cause, Fault, LocalCause, Needed, Outcome, RecipientOutcome, RemoteReply};
 use smtp::reply::Severity;
 
+use super::convert::Obstacle;
 use super::peer::Peer;
 use crate::deliver::attempt::{Attempt, Failure};
 
@@ -59,6 +60,27 @@ impl Verdict {
         Self::deferred(Failure::local("4.4.1", shorten(format!("{peer}: {error}"))))
     }
 
+    /// The message demands more protection than this host is known to give.
+    pub(super) fn untrusted(peer: &Peer) -> Self {
+        let diagnostic =
+            format!("{peer}: the message demands REQUIRETLS, and nothing vouches for this server's identity");
+        Self {
+            attempt: Attempt::Failed(Failure::local("5.7.30", shorten(diagnostic))),
+            ..Self::deferred(Failure::local("", ""))
+        }
+    }
+
+    /// The same, with the reason why the message wasn't made what the server takes.
+    pub(super) fn explained(mut self, cause: &Cause, obstacle: Option<Obstacle>) -> Self {
+        let is_of_body =
+            matches!(cause, Cause::Local(LocalCause::NotOffered(Needed::EightBitMime | Needed::BinaryMime)));
+        if let (Attempt::Failed(failure), Some(obstacle), true) = (&mut self.attempt, obstacle, is_of_body) {
+            failure.diagnostic =
+                shorten(format!("{}, and the message cannot be converted: {obstacle}", failure.diagnostic));
+        }
+        self
+    }
+
     /// TLS didn't come about.
     pub(super) fn unsecured(peer: &Peer, text: &str) -> Self {
         let diagnostic = shorten(one_line(&format!("{peer}: TLS handshake failed: {text}")));
@@ -69,6 +91,11 @@ impl Verdict {
     pub(super) fn unexpected(peer: &Peer) -> Self {
         tracing::error!(%peer, "a client session ended without an outcome");
         Self::deferred(Failure::local("4.3.0", format!("{peer}: the session ended without an outcome")))
+    }
+
+    /// The same, for no other host but by the schedule.
+    pub(super) fn by_schedule(self) -> Self {
+        Self { retry: Retry::Later, ..self }
     }
 
     /// Not at this host; the next one may.

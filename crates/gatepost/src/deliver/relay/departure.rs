@@ -1,0 +1,57 @@
+//! What a site does with a message when it leaves: the reverse-path that it carries, and header fields in front of it.
+//!
+//! Invariant: the fields are made of the mail data that are sent behind them, converted or not, so that a signature
+//! holds.
+
+use std::sync::Arc;
+
+use queue::body::StoredMessage;
+use queue::message::{QueuedMessage, QueuedRecipient};
+use queue::spool::SpoolError;
+use smtp::address::ReversePath;
+
+use crate::deliver::attempt::Failure;
+
+/// Mail data as they will be sent, but for the fields in front of them.
+#[allow(dead_code, reason = "signing is being plugged in")]
+pub(crate) struct Outgoing<'m> {
+    /// The message that they are made of.
+    pub(crate) stored: &'m StoredMessage,
+    /// Tells different mail data that are made of one message apart: 0 as it is stored.
+    pub(crate) form: u8,
+    /// Gives the mail data, in pieces. Called at most once; may block.
+    pub(crate) feed: &'m mut dyn FnMut(&mut dyn FnMut(&[u8])) -> Result<(), SpoolError>,
+}
+
+/// What a site does with mail that leaves.
+pub(crate) trait Departure: Sync {
+    /// The reverse-path with which the message leaves for a recipient.
+    fn reverse_path(&self, message: &QueuedMessage, recipient: &QueuedRecipient) -> ReversePath;
+
+    /// The header fields that go in front of the mail data for `recipients`, each ended by CRLF; may be none.
+    ///
+    /// # Errors
+    /// Why the message can't leave now.
+    fn fields(
+        &self,
+        outgoing: Outgoing<'_>,
+        recipients: &mut dyn Iterator<Item = &QueuedRecipient>,
+    ) -> Result<Arc<str>, Failure>;
+}
+
+/// A site that changes nothing.
+pub(crate) struct Unchanged;
+
+impl Departure for Unchanged {
+    fn reverse_path(&self, message: &QueuedMessage, _: &QueuedRecipient) -> ReversePath {
+        message.reverse_path.clone()
+    }
+
+    fn fields(
+        &self,
+        _: Outgoing<'_>,
+        _: &mut dyn Iterator<Item = &QueuedRecipient>,
+    ) -> Result<Arc<str>, Failure> {
+        Ok(Arc::from(""))
+    }
+}
