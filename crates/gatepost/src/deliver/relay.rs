@@ -186,6 +186,8 @@ mod certificates;
 #[cfg(test)]
 mod form_tests;
 #[cfg(test)]
+mod hostile_tests;
+#[cfg(test)]
 mod scripted;
 #[cfg(test)]
 mod tests;
