@@ -15,7 +15,10 @@ pub mod policies;
 pub mod policy_files;
 pub mod receive;
 pub mod server;
+pub mod sign;
 pub mod site;
+pub mod srs;
+pub mod tables;
 
 /// Name and version, as the server gives them.
 pub const PRODUCT: &str = concat!("Gatepost ", env!("CARGO_PKG_VERSION"));

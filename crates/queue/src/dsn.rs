@@ -132,7 +132,7 @@ impl Dsn {
             parameters: self.parameters,
             received,
             hold: None,
-            origin: Origin { client: "dsn".to_owned(), helo: String::new() },
+            origin: Origin { client: "dsn".to_owned(), helo: String::new(), submitted: true },
             recipients: vec![recipient],
         };
         Draft { message, body: self.mail_data }

@@ -28,8 +28,7 @@ use super::attempt::{Attempt, Failure};
 use super::next_hop::NextHop;
 use crate::clock;
 use connection::Connection;
-#[allow(unused_imports, reason = "signing is being plugged in")]
-pub(crate) use departure::{Departure, Outgoing, Unchanged};
+pub(crate) use departure::Departure;
 use handover::{Handover, Next};
 use idle::IdlePool;
 use peer::{Peer, is_found};
@@ -63,7 +62,7 @@ impl Relay {
         stored: &StoredMessage,
         indexes: &[u32],
     ) -> Vec<Attempt> {
-        self.send_from(next_hop, (hostname, &Unchanged), stored, indexes).await
+        self.send_from(next_hop, (hostname, &departure::Unchanged), stored, indexes).await
     }
 
     /// Sends one message for the recipients `indexes` of its envelope: one attempt each, in order. `hostname` is the

@@ -10,17 +10,23 @@ use queue::message::{QueuedMessage, QueuedRecipient};
 use queue::spool::SpoolError;
 use smtp::address::ReversePath;
 
+use crate::clock;
 use crate::deliver::attempt::Failure;
+use crate::sign::SignFault;
+use crate::site::Site;
+use crate::srs;
+
+/// Takes octets, piece by piece.
+pub(crate) type Read<'r> = &'r mut dyn FnMut(&[u8]);
 
 /// Mail data as they will be sent, but for the fields in front of them.
-#[allow(dead_code, reason = "signing is being plugged in")]
 pub(crate) struct Outgoing<'m> {
     /// The message that they are made of.
     pub(crate) stored: &'m StoredMessage,
     /// Tells different mail data that are made of one message apart: 0 as it is stored.
     pub(crate) form: u8,
     /// Gives the mail data, in pieces. Called at most once; may block.
-    pub(crate) feed: &'m mut dyn FnMut(&mut dyn FnMut(&[u8])) -> Result<(), SpoolError>,
+    pub(crate) feed: &'m mut dyn FnMut(Read<'_>) -> Result<(), SpoolError>,
 }
 
 /// What a site does with mail that leaves.
@@ -39,9 +45,42 @@ pub(crate) trait Departure: Sync {
     ) -> Result<Arc<str>, Failure>;
 }
 
-/// A site that changes nothing.
-pub(crate) struct Unchanged;
+impl Departure for Site {
+    fn reverse_path(&self, message: &QueuedMessage, recipient: &QueuedRecipient) -> ReversePath {
+        let is_local = |domain: &_| self.directory.is_local(domain);
+        srs::reverse_path(
+            self.leaving.srs.as_deref(),
+            &message.reverse_path,
+            recipient,
+            is_local,
+            clock::wall(),
+        )
+    }
 
+    fn fields(
+        &self,
+        outgoing: Outgoing<'_>,
+        recipients: &mut dyn Iterator<Item = &QueuedRecipient>,
+    ) -> Result<Arc<str>, Failure> {
+        let Outgoing { stored, form, feed } = outgoing;
+        let signing = &self.leaving.signing;
+        let Some(wanted) = signing.wants(&stored.message, recipients) else { return Ok(Arc::from("")) };
+        signing.fields((stored.id, form), wanted, clock::wall(), feed).map_err(|fault| {
+            let queue_id = stored.id;
+            match &fault {
+                SignFault::Read(error) => tracing::error!(%queue_id, %error, "a message cannot be read"),
+                SignFault::NotSigned => tracing::error!(%queue_id, "a message cannot be signed"),
+            }
+            Failure::local("4.3.0", format!("the message cannot be signed: {fault}"))
+        })
+    }
+}
+
+/// A site that changes nothing.
+#[cfg(test)]
+pub(super) struct Unchanged;
+
+#[cfg(test)]
 impl Departure for Unchanged {
     fn reverse_path(&self, message: &QueuedMessage, _: &QueuedRecipient) -> ReversePath {
         message.reverse_path.clone()

@@ -7,6 +7,7 @@ use smtp::address::ReversePath;
 use smtp::envelope::BodyType;
 
 use super::certificates::{Client, NAME};
+use super::departure::Outgoing;
 use super::scripted::Scripted;
 use super::tests::{BODY, HELLO, MESSAGE, local_status, queued, relayed_by, store};
 use super::*;

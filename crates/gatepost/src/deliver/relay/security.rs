@@ -59,8 +59,10 @@ impl fmt::Debug for Security {
 }
 
 /// Fails every handshake.
+#[cfg(test)]
 struct NoHandshake;
 
+#[cfg(test)]
 impl Handshake for NoHandshake {
     fn shake<'a>(&'a self, _: Socket, _: &'a TlsPlan, _: &'a str) -> Shaking<'a> {
         let text = String::from("this relay does no handshakes");
@@ -70,6 +72,7 @@ impl Handshake for NoHandshake {
 
 impl Security {
     /// For a relay all of whose next hops are without TLS: a handshake fails, and nobody is told.
+    #[cfg(test)]
     pub(crate) fn off() -> Self {
         Self { handshake: Arc::new(NoHandshake), results: Arc::new(|_| ()) }
     }

@@ -9,6 +9,7 @@ use queue::disk::Disk as _;
 use queue::log_spool::{LogSpool, Options};
 use queue::memory_spool::MemorySpool;
 use queue::message::{Destination, Origin, QueuedMessage, QueuedRecipient};
+use queue::pace::Met;
 use queue::simulated_disk::SimulatedDisk;
 use queue::spool::Spool;
 use smtp::address::{ForwardPath, ReversePath};
@@ -84,7 +85,10 @@ pub(super) fn relayed_by(remote: &str, reply: &str) -> Attempt {
 }
 
 fn remote_failure(status: &str, diagnostic: &str) -> Failure {
-    Failure { remote: Some(String::from("[127.0.0.1]")), ..Failure::local(status, diagnostic) }
+    Failure {
+        remote: Some(String::from("[127.0.0.1]")),
+        ..Failure::local(status, diagnostic).met(Met::Welcome)
+    }
 }
 
 /// The status of a failure that was found here.
@@ -174,7 +178,10 @@ async fn a_connection_that_the_server_closed_is_replaced() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_connection_that_is_closed_at_mail_is_not_tried_again() {
     let (attempts, _) = send_once(&format!("{HELLO}C MAIL\nS 421 4.3.2 closing\nX"), &for_bob().await).await;
-    assert_eq!(attempts, [Attempt::Deferred(remote_failure("4.3.2", "421 4.3.2 closing"))]);
+    assert_eq!(
+        attempts,
+        [Attempt::Deferred(remote_failure("4.3.2", "421 4.3.2 closing").met(Met::Reluctance))]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -228,8 +235,14 @@ async fn what_is_not_answered_is_deferred() {
 #[tokio::test(flavor = "multi_thread")]
 async fn greetings_that_refuse_defer_unless_the_host_never_takes_mail() {
     for (script, attempt) in [
-        ("S 421 4.3.2 busy\nE", Attempt::Deferred(remote_failure("4.3.2", "421 4.3.2 busy"))),
-        ("S 554 5.7.1 go away\nC QUIT\nE", Attempt::Deferred(remote_failure("4.7.1", "554 5.7.1 go away"))),
+        (
+            "S 421 4.3.2 busy\nE",
+            Attempt::Deferred(remote_failure("4.3.2", "421 4.3.2 busy").met(Met::Absence)),
+        ),
+        (
+            "S 554 5.7.1 go away\nC QUIT\nE",
+            Attempt::Deferred(remote_failure("4.7.1", "554 5.7.1 go away").met(Met::Absence)),
+        ),
         ("S 521 no mail here\nE", Attempt::Failed(remote_failure("5.3.2", "521 no mail here"))),
     ] {
         assert_eq!(send_once(script, &for_bob().await).await.0, [attempt]);

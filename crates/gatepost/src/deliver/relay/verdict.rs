@@ -5,6 +5,7 @@
 
 use std::io;
 
+use queue::pace::Met;
 use smtp::client::meaning::{Fate, Host, Retry, Stage};
 use smtp::client::{Cause, Fault, LocalCause, Needed, Outcome, RecipientOutcome, RemoteReply};
 use smtp::reply::Severity;
@@ -50,14 +51,14 @@ impl Verdict {
         let meaning = cause.meaning();
         let (attempt, retry) = match meaning.fate {
             Fate::Failed => (Attempt::Failed(failure(peer, cause, '5')), meaning.retry),
-            _ => (Attempt::Deferred(failure(peer, cause, '4')), Retry::NextHost),
+            _ => (Attempt::Deferred(failure(peer, cause, '4').met(Met::Absence)), Retry::NextHost),
         };
         Self { attempt, retry, host: Host::TurnOver }
     }
 
     /// No connection came about.
     pub(super) fn unreachable(peer: &Peer, error: &io::Error) -> Self {
-        Self::deferred(Failure::local("4.4.1", shorten(format!("{peer}: {error}"))))
+        Self::deferred(Failure::local("4.4.1", shorten(format!("{peer}: {error}"))).met(Met::Absence))
     }
 
     /// The message demands more protection than this host is known to give.
@@ -117,14 +118,31 @@ pub(super) fn is_stale(outcome: &Outcome) -> bool {
 
 fn failure(peer: &Peer, cause: &Cause, class: char) -> Failure {
     let status = format!("{class}.{}", subject_and_detail(cause));
+    let met = met(cause);
     match cause {
         Cause::Reply { reply, .. } => {
-            Failure { status, diagnostic: shorten(reply.to_string()), remote: Some(peer.mta_name()) }
+            Failure { status, diagnostic: shorten(reply.to_string()), remote: Some(peer.mta_name()), met }
         }
         Cause::Local(LocalCause::BodyUnavailable | LocalCause::BodyInvalid) => {
             Failure::local(&status, cause.to_string())
         }
-        Cause::Fault { .. } | Cause::Local(_) => Failure::local(&status, shorten(format!("{peer}: {cause}"))),
+        Cause::Fault { .. } | Cause::Local(_) => {
+            Failure::local(&status, shorten(format!("{peer}: {cause}"))).met(met)
+        }
+    }
+}
+
+/// What it says of the host that a transaction did not succeed: one that answers is there, whatever it says of a recipient
+/// or of a message.
+fn met(cause: &Cause) -> Met {
+    match cause {
+        Cause::Reply { stage, reply } => match (stage, reply.code.severity()) {
+            _ if reply.code.value() == 421 => Met::Reluctance,
+            (Stage::Reset | Stage::Mail, Severity::Transient) => Met::Reluctance,
+            _ => Met::Welcome,
+        },
+        Cause::Fault { .. } => Met::Reluctance,
+        Cause::Local(_) => Met::Indifference,
     }
 }
 
