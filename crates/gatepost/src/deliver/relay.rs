@@ -33,9 +33,7 @@ use handover::{Handover, Next};
 use idle::IdlePool;
 use peer::{Peer, is_found};
 pub use reference::remote_replies;
-#[allow(unused_imports, reason = "handshakes and reports are being plugged in")]
 pub(crate) use security::{Handshake, HandshakeFault, Security, Shaking, TlsResults};
-#[allow(unused_imports, reason = "handshakes and reports are being plugged in")]
 pub(crate) use stream::Socket;
 use verdict::{Verdict, is_stale};
 

@@ -98,7 +98,8 @@ pub(super) async fn run_script(script: &str, connection: &mut Connected) -> Stri
         let (what, text) = line.split_at(1);
         let text = text.strip_prefix(' ').unwrap_or(text);
         match what {
-            "S" => connection.write_all(format!("{text}\r\n").as_bytes()).await.unwrap(),
+            // A client that has heard enough may be gone.
+            "S" => drop(connection.write_all(format!("{text}\r\n").as_bytes()).await),
             "P" => {
                 let text = text.replace("\\r", "\r").replace("\\n", "\n");
                 connection.write_all(text.as_bytes()).await.unwrap();

@@ -85,7 +85,7 @@ impl Verdict {
     /// TLS didn't come about.
     pub(super) fn unsecured(peer: &Peer, text: &str) -> Self {
         let diagnostic = shorten(one_line(&format!("{peer}: TLS handshake failed: {text}")));
-        Self::deferred(Failure::local("4.7.5", diagnostic))
+        Self::deferred(Failure::local("4.7.5", diagnostic).met(Met::Absence))
     }
 
     /// The session did what it never should.
