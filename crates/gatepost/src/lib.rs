@@ -18,6 +18,7 @@ pub mod server;
 pub mod sign;
 pub mod site;
 pub mod srs;
+pub mod tables;
 
 /// Name and version, as the server gives them.
 pub const PRODUCT: &str = concat!("Gatepost ", env!("CARGO_PKG_VERSION"));

@@ -13,7 +13,7 @@ use smtp::server::Settings;
 use crate::clock;
 use crate::config::{self, Config, EarlyTalkers, Loaded, Parsed, Problem, STILL, Tables};
 use crate::facts::{Services, forged_results};
-use crate::mailboxes::{Directory, Resolved};
+use crate::mailboxes::{Directory, Known, LookedUp, Resolved};
 use crate::policies::{self, Checked, InForce};
 use crate::sign::{self, Signing};
 use crate::srs::{Bounce, Srs};
@@ -125,6 +125,15 @@ impl Site {
         Ok((Self::under(config, (Arc::new(policy), Arc::new(services), leaving), state), warnings))
     }
 
+    /// Looks up in the tables what `ask` wants to know of addresses. Where all are declared this costs nothing.
+    pub async fn look_up(&self, ask: impl Fn(Known<'_>) + Send) -> LookedUp {
+        if !self.directory.has_tables() {
+            return LookedUp::nothing();
+        }
+        // On the heap, for a connection that never needs it keeps room for it otherwise.
+        Box::pin(self.directory.look_up(&self.services.tables, ask)).await
+    }
+
     fn under(
         config: Config,
         (policy, services, leaving): (Arc<InForce>, Arc<Services>, Leaving),
@@ -141,14 +150,14 @@ impl Site {
     /// The final recipients of a message from `reverse_path` to `path`. A bounce to an address that was rewritten when
     /// its message was forwarded goes on to the one who sent that.
     #[must_use]
-    pub fn resolve(&self, reverse_path: &ReversePath, path: &ForwardPath) -> Vec<Resolved> {
+    pub fn resolve(&self, known: Known<'_>, reverse_path: &ReversePath, path: &ForwardPath) -> Vec<Resolved> {
         // Its time may have ended since it was accepted, a moment ago.
         const GRACE_DAYS: u64 = 1;
         match self.bounce(path, GRACE_DAYS) {
             Some(Bounce::To(mailbox)) if *reverse_path == ReversePath::Null => {
-                self.directory.resolve(&ForwardPath::Mailbox(mailbox))
+                known.resolve(&ForwardPath::Mailbox(mailbox))
             }
-            _ => self.directory.resolve(path),
+            _ => known.resolve(path),
         }
     }
 

@@ -13,6 +13,7 @@ mod recorded_tests;
 pub mod reference;
 pub mod replay;
 pub mod run;
+pub mod table;
 mod tried;
 
 use std::io::{IsTerminal as _, Write as _};
@@ -69,6 +70,8 @@ enum Command {
     Dkim(dkim::Args),
     /// Look into the queue of a server that is not running.
     Queue(queue::Args),
+    /// List the tables of the configuration, or look a key up in one.
+    Table(table::Args),
     /// Print a generated reference page.
     #[command(hide = true)]
     Reference(reference::Args),
@@ -88,6 +91,7 @@ pub fn main() -> ExitCode {
         Command::Policy(args) => policy::run(&args, &site),
         Command::Dkim(args) => dkim::run(&args, &site),
         Command::Queue(args) => queue::run(&args, &site),
+        Command::Table(args) => table::run(&args, &site),
         Command::Reference(args) => reference::run(&args),
     };
     match outcome {

@@ -23,8 +23,12 @@ pub(super) struct Draft {
     /// The places of its name and of its aliases.
     pub(super) names: Vec<Place>,
     pub(super) catch_all: Option<Place>,
+    /// Where its route is named.
+    pub(super) route: Option<Place>,
     /// One for each entry.
     pub(super) entries: Vec<EntryPlaces>,
+    /// Tables that it names, and where.
+    pub(super) tables: Vec<(Arc<str>, Place)>,
 }
 
 /// Where the parts of an entry were read.
@@ -121,21 +125,37 @@ fn read_domain(
     let mut names = vec![place];
     names.extend(aliases.iter().map(|alias| table.frame.place(alias.span())));
     let catch_all = table.read(&keys::CATCH_ALL, problems);
+    let route = table.read(&keys::DOMAIN_ROUTE, problems);
+    let aliases_from = table.read(&keys::ALIASES_FROM, problems);
+    let mailboxes_from = table.read(&keys::MAILBOXES_FROM, problems);
+    let frame = table.frame;
     let domain = LocalDomain {
         aliases: plain(aliases),
         subaddress: table.read(&keys::SUBADDRESS, problems),
         catch_all: catch_all.map(|target| target.into_inner().at(&name)),
         maildir: table.read(&keys::DOMAIN_MAILDIR, problems),
+        route: route.as_ref().map(|route| route.get_ref().as_str().into()),
         entries: Vec::new(),
+        aliases_from: names_of(&aliases_from),
+        mailboxes_from: names_of(&mailboxes_from),
         name,
     };
-    let mut draft = Draft { domain, names, catch_all: table.place("catch_all"), entries: Vec::new() };
+    let route = route.map(|route| frame.place(route.span()));
+    let tables = aliases_from.iter().chain(&mailboxes_from);
+    let tables =
+        tables.map(|table| (Arc::from(table.get_ref().as_str()), frame.place(table.span()))).collect();
+    let catch_all = table.place("catch_all");
+    let mut draft = Draft { domain, names, catch_all, route, entries: Vec::new(), tables };
     read_mailboxes(table, &mut draft, problems);
     for file in table.read(&keys::TABLES, problems) {
         let place = table.frame.place(file.span());
         read_file(file.get_ref(), place, &mut draft, files, problems);
     }
     draft
+}
+
+fn names_of(tables: &[Spanned<String>]) -> Vec<Arc<str>> {
+    tables.iter().map(|table| Arc::from(table.get_ref().as_str())).collect()
 }
 
 fn read_mailboxes(table: &Table<'_>, draft: &mut Draft, problems: &mut Vec<Problem>) {

@@ -2,18 +2,22 @@
 
 mod attempt;
 mod dispatcher;
+mod errand;
 mod local;
 mod maildir;
+mod mx;
 #[allow(dead_code, reason = "routing and TLS outwards are being built on it")]
 mod next_hop;
 mod notices;
+mod protection;
 mod relay;
 mod reroute;
 mod route;
-mod smart_host;
+mod routing;
 #[cfg(test)]
 mod tests;
 mod timing;
 
 pub use dispatcher::spawn;
+pub use relay::remote_replies;
 pub(crate) use route::destination;

@@ -5,16 +5,22 @@
 //! when the connection to it before has decided some recipient, or was an idle one that the server had given up.
 
 mod connection;
+mod content;
+mod convert;
 mod departure;
+mod form;
 mod handover;
 mod idle;
 mod peer;
+mod reference;
+mod security;
 mod stream;
 mod verdict;
 
 use std::sync::Arc;
 
 use queue::body::StoredMessage;
+use smtp::client::RecipientOutcome;
 use smtp::client::timeouts::Timeouts;
 use smtp::command::ClientName;
 
@@ -25,7 +31,10 @@ use connection::Connection;
 pub(crate) use departure::Departure;
 use handover::{Handover, Next};
 use idle::IdlePool;
-use peer::Peer;
+use peer::{Peer, is_found};
+pub use reference::remote_replies;
+pub(crate) use security::{Handshake, HandshakeFault, Security, Shaking, TlsResults};
+pub(crate) use stream::Socket;
 use verdict::{Verdict, is_stale};
 
 /// Hands over messages, and keeps connections for those that follow.
@@ -33,12 +42,13 @@ use verdict::{Verdict, is_stale};
 pub(crate) struct Relay {
     idle: Arc<IdlePool>,
     timeouts: Timeouts,
+    security: Security,
 }
 
 impl Relay {
     /// A relay without connections.
-    pub(crate) fn new() -> Self {
-        Self { idle: Arc::default(), timeouts: Timeouts::default() }
+    pub(crate) fn new(security: Security) -> Self {
+        Self { idle: Arc::default(), timeouts: Timeouts::default(), security }
     }
 
     /// Sends one message as it is stored.
@@ -72,8 +82,12 @@ impl Relay {
             handover.decide_open(&Verdict::deferred(failure));
             return handover.finish();
         };
-        let peers: Vec<Arc<Peer>> =
-            next_hop.hosts.iter().map(|host| Arc::new(Peer::new(next_hop, host, &client_name))).collect();
+        let is_relaxed = next_hop.hosts.iter().any(|host| is_found(&host.tls)) && handover.waives_tls();
+        let peer = |host| {
+            let peer = Peer::new(next_hop, host, &client_name);
+            Arc::new(if is_relaxed { peer.relaxed() } else { peer })
+        };
+        let peers: Vec<Arc<Peer>> = next_hop.hosts.iter().map(peer).collect();
         let spent = self.use_idle(&peers, &mut handover).await;
         for (place, peer) in peers.iter().enumerate() {
             if handover.is_over() {
@@ -90,7 +104,8 @@ impl Relay {
     /// need not be asked again.
     async fn use_idle(&self, peers: &[Arc<Peer>], handover: &mut Handover<'_>) -> Option<usize> {
         let now = clock::monotonic();
-        let mut places = peers.iter().enumerate();
+        let requires_tls = handover.requires_tls();
+        let mut places = peers.iter().enumerate().filter(|(_, peer)| !requires_tls || peer.is_trusted());
         let (place, connection) =
             places.find_map(|(place, peer)| Some((place, self.idle.take(peer, now)?)))?;
         self.run(connection, handover).await;
@@ -102,12 +117,21 @@ impl Relay {
     /// Sends over new connections to a host, until every recipient is decided for it.
     async fn use_peer(&self, next_hop: &NextHop, peer: &Arc<Peer>, handover: &mut Handover<'_>) {
         handover.next_host();
+        if handover.requires_tls() && !peer.is_trusted() {
+            return handover.decide_open(&Verdict::untrusted(peer));
+        }
+        let mut in_clear = false;
         while handover.open() > 0 {
             let before = handover.open();
-            let settings = peer.settings(next_hop.credentials.as_ref(), self.timeouts, false);
-            match Connection::open(Arc::clone(peer), settings).await {
+            let settings = peer.settings(next_hop.credentials.as_ref(), self.timeouts, in_clear);
+            match Connection::open(Arc::clone(peer), settings, &self.security).await {
                 Ok(connection) => self.run(connection, handover).await,
-                Err(verdict) => handover.decide_open(&verdict),
+                Err(no_session) if no_session.is_handshake && !in_clear && peer.may_fall_to_clear_text() => {
+                    tracing::info!(%peer, "TLS failed; as any protection is welcome and none is needed, clear text follows");
+                    in_clear = true;
+                    continue;
+                }
+                Err(no_session) => handover.decide_open(&no_session.verdict),
             }
             // Recipients that didn't fit into one transaction or session go into the next, if that gets on.
             if handover.open() >= before {
@@ -121,14 +145,15 @@ impl Relay {
         loop {
             let before = handover.open();
             let is_reused = connection.transactions() > 0;
-            let Next { places, transaction, fields } = match handover.transaction(connection.extensions()) {
+            let next = match handover.transaction(connection.peer(), connection.extensions()) {
                 Ok(next) => next,
                 Err(failure) => {
-                    handover.decide_open(&Verdict::deferred(failure));
+                    handover.decide_open(&Verdict::deferred(failure).by_schedule());
                     return self.idle.put(connection, clock::monotonic());
                 }
             };
-            let outcome = connection.transact(transaction, (fields, handover.body())).await;
+            let Next { places, transaction, fields, content, obstacle } = next;
+            let outcome = connection.transact(transaction, (fields, &content)).await;
             let peer = connection.peer();
             let Some(outcome) = outcome.filter(|outcome| outcome.recipients.len() == places.len()) else {
                 handover.decide_open(&Verdict::unexpected(peer));
@@ -138,7 +163,9 @@ impl Relay {
                 tracing::debug!(%peer, "the connection was given up meanwhile; another one is made");
                 return;
             }
-            let verdict = |recipient| Verdict::of(peer, recipient, outcome.dsn_offered);
+            let verdict = |recipient: &RecipientOutcome| {
+                Verdict::of(peer, recipient, outcome.dsn_offered).explained(&recipient.cause, obstacle)
+            };
             handover.decide(places.into_iter().zip(outcome.recipients.iter().map(verdict)).collect());
             if !connection.is_ready() {
                 return;
@@ -152,6 +179,14 @@ impl Relay {
 }
 
 #[cfg(test)]
+mod certificates;
+#[cfg(test)]
+mod form_tests;
+#[cfg(test)]
+mod hostile_tests;
+#[cfg(test)]
 mod scripted;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tls_tests;

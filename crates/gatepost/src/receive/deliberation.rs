@@ -91,7 +91,9 @@ impl Deliberation {
         });
         let services = &around.site.services;
         let is_local = self.judge.given("recipient.local_domain") == Some(&State::yes_or_no(true));
-        let view = View::new(around, session, received_fields, question).taking_for_local(is_local);
+        let looked_up = OnceLock::new();
+        let view =
+            View::new(around, session, received_fields, question, &looked_up).taking_for_local(is_local);
         let case = Case::new(services, view, (message, &self.verified));
         let (judgement, decision) = decide::decide(&mut self.judge, stage, &case, spool, question).await;
         if stage == Stage::Recipient && is_permanent(&judgement) {

@@ -18,7 +18,7 @@ pub(super) enum BodyForm {
     Large(u64),
 }
 
-/// Flags of the octet for BODY, SMTPUTF8, RET and what the policy wanted.
+/// Flags of the octet for BODY, SMTPUTF8, RET, REQUIRETLS and what the policy wanted.
 const BODY_EIGHT_BIT: u8 = 1;
 const BODY_BINARY: u8 = 2;
 const SMTPUTF8: u8 = 4;
@@ -26,6 +26,7 @@ const RET_FULL: u8 = 8;
 const RET_HEADERS: u8 = 16;
 const HELD: u8 = 32;
 const QUARANTINED: u8 = 64;
+const REQUIRE_TLS: u8 = 128;
 
 /// Flags of the octet for the body's form and the message's origin.
 const LARGE: u8 = 1;
@@ -50,7 +51,8 @@ pub(super) fn put_message(out: &mut Vec<u8>, message: &QueuedMessage, form: Body
             | flag(parameters.ret == Some(Ret::Full), RET_FULL)
             | flag(parameters.ret == Some(Ret::Headers), RET_HEADERS)
             | flag(message.hold == Some(Hold::Held), HELD)
-            | flag(message.hold == Some(Hold::Quarantined), QUARANTINED),
+            | flag(message.hold == Some(Hold::Quarantined), QUARANTINED)
+            | flag(parameters.require_tls, REQUIRE_TLS),
     );
     // One more than the size, so that 0 says that none was given.
     put_number(out, parameters.size_octets.map_or(0, |size| size.saturating_add(1)));
@@ -224,6 +226,7 @@ impl<'a> RawMessage<'a> {
             ret,
             envid: self.envid.map(str::to_owned),
             auth: self.auth.map(str::to_owned),
+            require_tls: has(REQUIRE_TLS),
         };
         Some(QueuedMessage {
             reverse_path: parse(self.reverse_path)?,
@@ -326,6 +329,7 @@ mod tests {
                 ret: Some(Ret::Headers),
                 envid: Some("QQ".into()),
                 auth: Some(String::new()),
+                require_tls: true,
             },
             received: WallTime::from_unix_millis(1_794_000_000_123),
             hold: Some(Hold::Quarantined),

@@ -11,17 +11,19 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
-use queue::body::{BodyReader, StoredBody};
 use queue::spool::SpoolError;
 use smtp::client::meaning::Stage;
-use smtp::client::{Action, Cause, Content, End, Event, Fault, Outcome, Session, Settings, Transaction};
+use smtp::client::{
+    Action, Cause, Content as Sent, End, Event, Fault, Outcome, Session, Settings, Tls, Transaction,
+};
 use smtp::extension::Extensions;
 use smtp::time::Timestamp;
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 
-use super::handover::is_large;
+use super::content::{Content, Reader};
 use super::peer::Peer;
-use super::stream::Stream;
+use super::security::Security;
+use super::stream::{Socket, Stream};
 use super::verdict::Verdict;
 use crate::clock;
 
@@ -45,12 +47,34 @@ pub(super) struct Connection {
     is_unflushed: bool,
 }
 
+/// Why there is no session with a server.
+#[derive(Debug)]
+pub(super) struct NoSession {
+    /// What it means for those that were to be asked for.
+    pub(super) verdict: Verdict,
+    /// Whether only TLS came between.
+    pub(super) is_handshake: bool,
+}
+
+impl NoSession {
+    fn of_handshake(peer: &Peer, text: &str) -> Self {
+        Self { verdict: Verdict::unsecured(peer, text), is_handshake: true }
+    }
+}
+
+impl From<Verdict> for NoSession {
+    fn from(verdict: Verdict) -> Self {
+        Self { verdict, is_handshake: false }
+    }
+}
+
 /// Where carrying out actions stops.
 #[derive(Debug)]
 enum Step {
     Ready,
     WantBody,
     Outcome(Outcome),
+    StartTls,
     Ended(End),
     /// A transaction came back, or an action that these settings never lead to.
     Unexpected,
@@ -61,19 +85,23 @@ impl Connection {
     ///
     /// # Errors
     /// What it means for those that were to be asked for.
-    pub(super) async fn open(peer: Arc<Peer>, settings: Arc<Settings>) -> Result<Self, Verdict> {
-        let stream = match Stream::connect(&peer).await {
-            Ok(stream) => stream,
+    pub(super) async fn open(
+        peer: Arc<Peer>,
+        settings: Arc<Settings>,
+        security: &Security,
+    ) -> Result<Self, NoSession> {
+        let stream = match Socket::connect(&peer).await {
+            Ok(socket) => Stream::Clear(socket),
             Err(error) => {
                 tracing::debug!(%peer, %error, "no connection");
-                return Err(Verdict::unreachable(&peer, &error));
+                return Err(Verdict::unreachable(&peer, &error).into());
             }
         };
         tracing::debug!(%peer, "connected");
         let now = clock::monotonic();
         let mut connection = Self {
             stream,
-            session: Session::new(settings, now),
+            session: Session::new(Arc::clone(&settings), now),
             peer,
             actions: VecDeque::new(),
             appended: Vec::new(),
@@ -82,21 +110,62 @@ impl Connection {
             is_cut: false,
             is_unflushed: false,
         };
-        connection.event(Event::Connected);
-        match connection.step().await {
-            Step::Ready => Ok(connection),
-            Step::Ended(End::Failed(cause)) => {
-                tracing::debug!(peer = %connection.peer, %cause, "no session");
-                Err(Verdict::of_session(&connection.peer, &cause))
-            }
-            Step::Ended(End::Finished) => {
-                let cause = Cause::Fault { stage: Stage::Greeting, fault: Fault::Lost };
-                Err(Verdict::of_session(&connection.peer, &cause))
-            }
-            Step::WantBody | Step::Outcome(_) | Step::Unexpected => {
-                Err(Verdict::unexpected(&connection.peer))
+        if settings.tls == Tls::Implicit {
+            let deadline = clock::instant(now + settings.timeouts.handshake);
+            if let Err(text) = security.start(&connection.peer, &mut connection.stream, deadline).await {
+                return Err(NoSession::of_handshake(&connection.peer, &text));
             }
         }
+        connection.event(Event::Connected);
+        connection.greet(&settings, security).await?;
+        if settings.tls == Tls::Opportunistic && !connection.session.is_encrypted() {
+            security.tell_unsecured(&connection.peer, &connection.stream, None);
+        }
+        Ok(connection)
+    }
+
+    /// Goes from the greeting to the first transaction.
+    async fn greet(&mut self, settings: &Settings, security: &Security) -> Result<(), NoSession> {
+        let mut handshake_fault = None;
+        let cause = loop {
+            match self.step().await {
+                Step::Ready => return Ok(()),
+                // What came behind the go-ahead has ended the session already.
+                Step::StartTls if self.session.stage() != Some(Stage::Handshake) => {}
+                Step::StartTls => {
+                    let deadline = clock::instant(self.session.deadline());
+                    match security.start(&self.peer, &mut self.stream, deadline).await {
+                        Ok(()) => self.event(Event::TlsStarted),
+                        Err(text) => {
+                            handshake_fault = Some(text);
+                            self.event(Event::TlsFailed);
+                        }
+                    }
+                }
+                Step::Ended(End::Failed(cause)) => break cause,
+                Step::Ended(End::Finished) => {
+                    break Cause::Fault { stage: Stage::Greeting, fault: Fault::Lost };
+                }
+                Step::WantBody | Step::Outcome(_) | Step::Unexpected => {
+                    return Err(Verdict::unexpected(&self.peer).into());
+                }
+            }
+        };
+        tracing::debug!(peer = %self.peer, %cause, "no session");
+        if let Some(text) = handshake_fault {
+            return Err(NoSession::of_handshake(&self.peer, &text));
+        }
+        if let Cause::Fault { stage: Stage::Handshake, fault } = cause {
+            security.tell_failed(&self.peer, &self.stream);
+            return Err(NoSession::of_handshake(&self.peer, &fault.to_string()));
+        }
+        if settings.tls == Tls::Required {
+            security.tell_unsecured(&self.peer, &self.stream, Some(&cause));
+        }
+        // A server that doesn't like what the handshake came to may say so only behind it (RFC 8446 §4.4.2.4).
+        let is_handshake = self.session.is_encrypted()
+            && matches!(cause, Cause::Fault { stage: Stage::Ehlo, fault: Fault::Lost });
+        Err(NoSession { verdict: Verdict::of_session(&self.peer, &cause), is_handshake })
     }
 
     pub(super) const fn peer(&self) -> &Arc<Peer> {
@@ -126,16 +195,16 @@ impl Connection {
     pub(super) async fn transact(
         &mut self,
         transaction: Box<Transaction>,
-        (fields, body): (Arc<str>, &StoredBody),
+        (fields, content): (Arc<str>, &Content<'_>),
     ) -> Option<Outcome> {
         self.transactions = self.transactions.saturating_add(1);
         self.event(Event::Transact(transaction));
-        let mut supply = Supply::new(fields, body);
+        let mut supply = Supply::new(fields, content);
         loop {
             match self.step().await {
                 Step::WantBody => self.supply(&mut supply),
                 Step::Outcome(outcome) => return Some(outcome),
-                Step::Ready | Step::Ended(_) | Step::Unexpected => return None,
+                Step::Ready | Step::StartTls | Step::Ended(_) | Step::Unexpected => return None,
             }
         }
     }
@@ -169,7 +238,8 @@ impl Connection {
                 Some(Action::WantBody) => return Step::WantBody,
                 Some(Action::Outcome(outcome)) => return Step::Outcome(outcome),
                 Some(Action::Close(end)) => return Step::Ended(end),
-                Some(Action::Returned(_) | Action::StartTls) => return Step::Unexpected,
+                Some(Action::StartTls) => return Step::StartTls,
+                Some(Action::Returned(_)) => return Step::Unexpected,
                 None if self.session.stage().is_none() => return Step::Unexpected,
                 None => {
                     self.exchange(&[]).await;
@@ -212,20 +282,19 @@ impl Connection {
         Poll::Ready(taken)
     }
 
-    /// Writes a portion, or flushes when nothing is left to be written.
+    /// Writes a portion, and flushes; gives how many octets of it were taken.
     fn poll_write(&mut self, context: &mut Context<'_>, rest: &[u8]) -> Poll<io::Result<usize>> {
-        let stream = Pin::new(&mut self.stream);
-        if rest.is_empty() {
-            let flushed = ready!(stream.poll_flush(context));
-            self.is_unflushed = false;
-            return Poll::Ready(flushed.map(|()| 0));
+        let mut stream = Pin::new(&mut self.stream);
+        let mut taken = 0;
+        if !rest.is_empty() {
+            taken = ready!(stream.as_mut().poll_write(context, rest))?;
+            if taken == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
         }
-        let written = ready!(stream.poll_write(context, rest));
-        self.is_unflushed = true;
-        Poll::Ready(written.and_then(|octets| match octets {
-            0 => Err(io::ErrorKind::WriteZero.into()),
-            octets => Ok(octets),
-        }))
+        let flushed = stream.poll_flush(context)?;
+        self.is_unflushed = flushed.is_pending();
+        if taken == 0 && self.is_unflushed { Poll::Pending } else { Poll::Ready(Ok(taken)) }
     }
 
     /// Hands on what has come; whether anything has.
@@ -252,7 +321,7 @@ impl Connection {
     }
 
     /// Writes octets, and reads meanwhile. When that can't be finished, the session has heard why.
-    async fn send(&mut self, octets: &[u8], content: Content) {
+    async fn send(&mut self, octets: &[u8], content: Sent) {
         self.trace(octets, content);
         if self.session.stage().is_none() {
             return self.say_last(octets, content);
@@ -271,26 +340,30 @@ impl Connection {
     }
 
     /// Says QUIT on a connection that is closed next, when it can be said without waiting and nothing is cut.
-    fn say_last(&mut self, octets: &[u8], content: Content) {
-        if content == Content::Commands && !self.is_cut {
+    fn say_last(&mut self, octets: &[u8], content: Sent) {
+        if content == Sent::Commands && !self.is_cut {
             // Whether it arrives matters to nobody.
             let mut context = Context::from_waker(Waker::noop());
             let mut stream = Pin::new(&mut self.stream);
             if stream.as_mut().poll_write(&mut context, octets).is_ready() {
-                let _ = stream.poll_flush(&mut context);
+                let _ = stream.as_mut().poll_flush(&mut context);
+            }
+            if matches!(*stream, Stream::Tls(_)) {
+                // RFC 8446 §6.1: the end of what is sent is told, too.
+                let _ = stream.poll_shutdown(&mut context);
             }
         }
     }
 
-    fn trace(&self, octets: &[u8], content: Content) {
+    fn trace(&self, octets: &[u8], content: Sent) {
         let peer = &self.peer;
         match content {
-            Content::Commands => {
+            Sent::Commands => {
                 let commands = octets.escape_ascii();
                 tracing::trace!(%peer, %commands, "sends");
             }
-            Content::MailData => tracing::trace!(%peer, octets = octets.len(), "sends mail data"),
-            Content::Secret => tracing::trace!(%peer, "sends credentials"),
+            Sent::MailData => tracing::trace!(%peer, octets = octets.len(), "sends mail data"),
+            Sent::Secret => tracing::trace!(%peer, "sends credentials"),
         }
     }
 
@@ -322,41 +395,21 @@ impl Drop for Connection {
 
 /// The mail data of one transaction, portion by portion.
 struct Supply {
-    /// Header fields in front of the body, until they are supplied.
-    fields: Option<Arc<str>>,
-    /// What is being supplied of them.
-    front: Arc<str>,
-    reader: BodyReader,
+    reader: Reader,
     size_octets: u64,
     supplied_octets: u64,
-    is_large: bool,
 }
 
 impl Supply {
-    fn new(fields: Arc<str>, body: &StoredBody) -> Self {
-        Self {
-            fields: Some(fields).filter(|fields| !fields.is_empty()),
-            front: Arc::from(""),
-            reader: body.reader(),
-            size_octets: body.size_octets(),
-            supplied_octets: 0,
-            is_large: is_large(body),
-        }
+    fn new(fields: Arc<str>, content: &Content<'_>) -> Self {
+        let size_octets = content.size_octets().saturating_add(fields.len() as u64);
+        Self { reader: content.reader(fields), size_octets, supplied_octets: 0 }
     }
 
     /// The next portion. Blocks on the disk for a large body.
     fn portion(&mut self) -> Result<Event<'_>, SpoolError> {
-        let Self { fields, front, reader, size_octets, supplied_octets, is_large } = self;
-        if let Some(fields) = fields.take() {
-            *front = fields;
-            return Ok(Event::Supply { octets: front.as_bytes(), last: *size_octets == 0 });
-        }
-        let chunk = if *is_large {
-            tokio::task::block_in_place(|| reader.next_chunk())?
-        } else {
-            reader.next_chunk()?
-        };
-        let octets = chunk.unwrap_or_default();
+        let Self { reader, size_octets, supplied_octets } = self;
+        let octets = reader.next_chunk()?.unwrap_or_default();
         *supplied_octets = supplied_octets.saturating_add(octets.len() as u64);
         let last = *supplied_octets == *size_octets;
         if *supplied_octets > *size_octets || (octets.is_empty() && !last) {

@@ -1,20 +1,23 @@
 //! What a site does with a message when it leaves: the reverse-path that it carries, and header fields in front of it.
 //!
-//! Invariant: the fields are made of the mail data that are sent behind them, so that a signature holds.
+//! Invariant: the fields are made of the mail data that are sent behind them, converted or not, so that a signature
+//! holds.
 
 use std::sync::Arc;
 
-use queue::body::{StoredBody, StoredMessage};
+use queue::body::StoredMessage;
 use queue::message::{QueuedMessage, QueuedRecipient};
 use queue::spool::SpoolError;
 use smtp::address::ReversePath;
 
-use super::handover::is_large;
 use crate::clock;
 use crate::deliver::attempt::Failure;
 use crate::sign::SignFault;
 use crate::site::Site;
 use crate::srs;
+
+/// Takes octets, piece by piece.
+pub(crate) type Read<'r> = &'r mut dyn FnMut(&[u8]);
 
 /// Mail data as they will be sent, but for the fields in front of them.
 pub(crate) struct Outgoing<'m> {
@@ -23,7 +26,7 @@ pub(crate) struct Outgoing<'m> {
     /// Tells different mail data that are made of one message apart: 0 as it is stored.
     pub(crate) form: u8,
     /// Gives the mail data, in pieces. Called at most once; may block.
-    pub(crate) feed: &'m mut dyn FnMut(&mut dyn FnMut(&[u8])) -> Result<(), SpoolError>,
+    pub(crate) feed: &'m mut dyn FnMut(Read<'_>) -> Result<(), SpoolError>,
 }
 
 /// What a site does with mail that leaves.
@@ -71,21 +74,6 @@ impl Departure for Site {
             Failure::local("4.3.0", format!("the message cannot be signed: {fault}"))
         })
     }
-}
-
-/// Feeds mail data as they are stored.
-///
-/// # Errors
-/// When they can't be read.
-pub(super) fn feed_stored(body: &StoredBody, read: &mut dyn FnMut(&[u8])) -> Result<(), SpoolError> {
-    let mut reader = body.reader();
-    let mut feed = || {
-        while let Some(chunk) = reader.next_chunk()? {
-            read(chunk);
-        }
-        Ok(())
-    };
-    if is_large(body) { tokio::task::block_in_place(feed) } else { feed() }
 }
 
 /// A site that changes nothing.

@@ -5,10 +5,12 @@
 
 use std::io;
 
+use queue::pace::Met;
 use smtp::client::meaning::{Fate, Host, Retry, Stage};
 use smtp::client::{Cause, Fault, LocalCause, Needed, Outcome, RecipientOutcome, RemoteReply};
 use smtp::reply::Severity;
 
+use super::convert::Obstacle;
 use super::peer::Peer;
 use crate::deliver::attempt::{Attempt, Failure};
 
@@ -49,20 +51,52 @@ impl Verdict {
         let meaning = cause.meaning();
         let (attempt, retry) = match meaning.fate {
             Fate::Failed => (Attempt::Failed(failure(peer, cause, '5')), meaning.retry),
-            _ => (Attempt::Deferred(failure(peer, cause, '4')), Retry::NextHost),
+            _ => (Attempt::Deferred(failure(peer, cause, '4').met(Met::Absence)), Retry::NextHost),
         };
         Self { attempt, retry, host: Host::TurnOver }
     }
 
     /// No connection came about.
     pub(super) fn unreachable(peer: &Peer, error: &io::Error) -> Self {
-        Self::deferred(Failure::local("4.4.1", shorten(format!("{peer}: {error}"))))
+        Self::deferred(Failure::local("4.4.1", shorten(format!("{peer}: {error}"))).met(Met::Absence))
+    }
+
+    /// The message demands more protection than this host is known to give.
+    pub(super) fn untrusted(peer: &Peer) -> Self {
+        let diagnostic =
+            format!("{peer}: the message demands REQUIRETLS, and nothing vouches for this server's identity");
+        Self {
+            attempt: Attempt::Failed(Failure::local("5.7.30", shorten(diagnostic))),
+            ..Self::deferred(Failure::local("", ""))
+        }
+    }
+
+    /// The same, with the reason why the message wasn't made what the server takes.
+    pub(super) fn explained(mut self, cause: &Cause, obstacle: Option<Obstacle>) -> Self {
+        let is_of_body =
+            matches!(cause, Cause::Local(LocalCause::NotOffered(Needed::EightBitMime | Needed::BinaryMime)));
+        if let (Attempt::Failed(failure), Some(obstacle), true) = (&mut self.attempt, obstacle, is_of_body) {
+            failure.diagnostic =
+                shorten(format!("{}, and the message cannot be converted: {obstacle}", failure.diagnostic));
+        }
+        self
+    }
+
+    /// TLS didn't come about.
+    pub(super) fn unsecured(peer: &Peer, text: &str) -> Self {
+        let diagnostic = shorten(one_line(&format!("{peer}: TLS handshake failed: {text}")));
+        Self::deferred(Failure::local("4.7.5", diagnostic).met(Met::Absence))
     }
 
     /// The session did what it never should.
     pub(super) fn unexpected(peer: &Peer) -> Self {
         tracing::error!(%peer, "a client session ended without an outcome");
         Self::deferred(Failure::local("4.3.0", format!("{peer}: the session ended without an outcome")))
+    }
+
+    /// The same, for no other host but by the schedule.
+    pub(super) fn by_schedule(self) -> Self {
+        Self { retry: Retry::Later, ..self }
     }
 
     /// Not at this host; the next one may.
@@ -84,14 +118,31 @@ pub(super) fn is_stale(outcome: &Outcome) -> bool {
 
 fn failure(peer: &Peer, cause: &Cause, class: char) -> Failure {
     let status = format!("{class}.{}", subject_and_detail(cause));
+    let met = met(cause);
     match cause {
         Cause::Reply { reply, .. } => {
-            Failure { status, diagnostic: shorten(reply.to_string()), remote: Some(peer.mta_name()) }
+            Failure { status, diagnostic: shorten(reply.to_string()), remote: Some(peer.mta_name()), met }
         }
         Cause::Local(LocalCause::BodyUnavailable | LocalCause::BodyInvalid) => {
             Failure::local(&status, cause.to_string())
         }
-        Cause::Fault { .. } | Cause::Local(_) => Failure::local(&status, shorten(format!("{peer}: {cause}"))),
+        Cause::Fault { .. } | Cause::Local(_) => {
+            Failure::local(&status, shorten(format!("{peer}: {cause}"))).met(met)
+        }
+    }
+}
+
+/// What it says of the host that a transaction did not succeed: one that answers is there, whatever it says of a recipient
+/// or of a message.
+fn met(cause: &Cause) -> Met {
+    match cause {
+        Cause::Reply { stage, reply } => match (stage, reply.code.severity()) {
+            _ if reply.code.value() == 421 => Met::Reluctance,
+            (Stage::Reset | Stage::Mail, Severity::Transient) => Met::Reluctance,
+            _ => Met::Welcome,
+        },
+        Cause::Fault { .. } => Met::Reluctance,
+        Cause::Local(_) => Met::Indifference,
     }
 }
 
@@ -101,14 +152,18 @@ fn subject_and_detail(cause: &Cause) -> String {
         Cause::Reply { reply, .. } => return of_reply(reply),
         Cause::Fault { fault: Fault::Lost | Fault::TimedOut, .. } => "4.2",
         Cause::Fault { fault: Fault::Broken(_) | Fault::OutOfStep, .. } => "5.0",
-        Cause::Fault { fault: Fault::Injection | Fault::TlsFailed, .. } => "7.0",
+        Cause::Fault { fault: Fault::Injection, .. } => "7.0",
+        // RFC 3463 §3.8: cryptographic failure.
+        Cause::Fault { fault: Fault::TlsFailed, .. } => "7.5",
         Cause::Local(LocalCause::NotOffered(needed)) => match needed {
             Needed::EightBitMime | Needed::BinaryMime => "6.3",
             // RFC 6531 §4.2.
             Needed::Smtputf8 => "6.7",
             // RFC 5248 and the registry that it made: encryption needed.
             Needed::StartTls => "7.10",
-            Needed::AuthPlain => "7.0",
+            // RFC 8689 §8.
+            Needed::RequireTls => "7.30",
+            Needed::Auth => "7.0",
         },
         Cause::Local(LocalCause::TooBig { .. }) => "3.4",
         Cause::Local(LocalCause::NotAttempted) => "5.3",
@@ -124,10 +179,30 @@ fn of_reply(reply: &RemoteReply) -> String {
         // A positive reply that led to a failure stood in the wrong place.
         (Severity::Completed | Severity::Intermediate, _) => String::from("5.0"),
         (_, Some(enhanced)) if enhanced.class != 2 => format!("{}.{}", enhanced.subject, enhanced.detail),
-        // RFC 5321 §4.2.3: the code itself says that the user is elsewhere.
-        _ if reply.code.value() == 551 => String::from("1.6"),
-        _ => String::from("0.0"),
+        _ => String::from(of_bare_code(reply.code.value())),
     }
+}
+
+/// What a reply code says by itself.
+const fn of_bare_code(code: u16) -> &'static str {
+    match code {
+        // RFC 7504 §3.
+        521 => "3.2",
+        // RFC 4954 §6.
+        530 => "7.0",
+        535 => "7.8",
+        // RFC 5321 §4.2.3: the user is elsewhere, and a mailbox name that is not allowed.
+        551 => "1.6",
+        553 => "1.3",
+        // RFC 7505 §4.2.
+        556 => "1.10",
+        _ => "0.0",
+    }
+}
+
+/// The text without control characters, which may stand in what a certificate says.
+fn one_line(text: &str) -> String {
+    text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
 }
 
 /// Cuts what is too long to be kept, between characters.
@@ -168,6 +243,7 @@ mod tests {
         assert_eq!(status(reply(550, Some((2, 1, 5)), ""), Fate::Failed), "5.0.0");
         assert_eq!(status(reply(451, None, ""), Fate::Deferred), "4.0.0");
         assert_eq!(status(reply(551, None, ""), Fate::Failed), "5.1.6");
+        assert_eq!(status(reply(556, None, ""), Fate::Failed), "5.1.10");
         assert_eq!(status(reply(250, Some((2, 0, 0)), ""), Fate::Deferred), "4.5.0");
         let not_offered = |needed| Cause::Local(LocalCause::NotOffered(needed));
         assert_eq!(status(not_offered(Needed::EightBitMime), Fate::Failed), "5.6.3");
