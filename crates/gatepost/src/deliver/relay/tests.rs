@@ -243,7 +243,7 @@ async fn greetings_that_refuse_defer_unless_the_host_never_takes_mail() {
             "S 554 5.7.1 go away\nC QUIT\nE",
             Attempt::Deferred(remote_failure("4.7.1", "554 5.7.1 go away").met(Met::Absence)),
         ),
-        ("S 521 no mail here\nE", Attempt::Failed(remote_failure("5.0.0", "521 no mail here"))),
+        ("S 521 no mail here\nE", Attempt::Failed(remote_failure("5.3.2", "521 no mail here"))),
     ] {
         assert_eq!(send_once(script, &for_bob().await).await.0, [attempt]);
     }
@@ -315,9 +315,14 @@ async fn what_one_address_cannot_take_is_not_failed_while_another_is_out_of_reac
 async fn eight_bit_mail_waits_for_no_server_that_lacks_8bitmime() {
     let nothing_sent = format!("{HELLO}C QUIT\nE");
     let eight_bit = queued(&["bob@example.net"], BodyType::EightBitMime);
-    let stored = store(eight_bit.clone(), "\r\nzoë\r\n".as_bytes()).await;
+    let stored = store(eight_bit.clone(), "Subject: zoë\r\n\r\nx\r\n".as_bytes()).await;
     let (attempts, _) = send_once(&nothing_sent, &stored).await;
     assert_eq!(local_status(&attempts[0]), ("failed", "5.6.3"));
+    let Attempt::Failed(failure) = &attempts[0] else { unreachable!() };
+    assert!(
+        failure.diagnostic.ends_with("cannot be converted: its header section is not ASCII"),
+        "{failure:?}"
+    );
 
     let stored = store(eight_bit, b"\r\nzoe\r\n").await;
     let (attempts, read) = send_once(&format!("{HELLO}{MESSAGE}C QUIT\nE"), &stored).await;
@@ -328,7 +333,8 @@ async fn eight_bit_mail_waits_for_no_server_that_lacks_8bitmime() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_needs_binarymime_or_smtputf8_fails_without_it() {
     let nothing_sent = format!("{HELLO}C QUIT\nE");
-    let stored = store(queued(&["bob@example.net"], BodyType::BinaryMime), b"\r\n\0\n").await;
+    let signed = b"Content-Type: multipart/signed; boundary=s\r\n\r\n--s\r\n\r\n\0\n\r\n--s--\r\n";
+    let stored = store(queued(&["bob@example.net"], BodyType::BinaryMime), signed).await;
     assert_eq!(local_status(&send_once(&nothing_sent, &stored).await.0[0]), ("failed", "5.6.3"));
     let stored = store(queued(&["zoë@example.net"], BodyType::SevenBit), BODY).await;
     assert_eq!(local_status(&send_once(&nothing_sent, &stored).await.0[0]), ("failed", "5.6.7"));
