@@ -203,10 +203,14 @@ fn hosts_behind_this_server_are_left_out() {
 
 #[test]
 fn without_a_way_nobody_may_relay() {
-    let server = with_ways("");
+    // A route that names no domain is for this server's own mailboxes.
+    let config = "[route.inside]\nto = \"lmtp://127.0.0.1:9\"\n[domain.\"example.org\"]\nroute = \"inside\"\n\
+                  [domain.\"example.org\".mailbox]\npostmaster = {}\n";
+    let server = with_ways(config);
     let mut client = server.session();
     client.ask_for("MAIL FROM:<sender@client.example>", "250 2.1.0");
     client.ask_for("RCPT TO:<anna@example.net>", "550 5.7.1");
+    client.ask_for("RCPT TO:<postmaster@example.org>", "250 2.1.5");
 }
 
 #[test]
@@ -233,9 +237,10 @@ fn the_route_that_names_a_domain_most_closely_counts() {
     let server = with_ways(&format!(
         "[relay]\nsmart_host = \"{}\"\n\
          [route.\"below\"]\ndomains = [\"*.partner.example\", \"other.example\"]\nto = \"smtp://{}\"\n\
-         [route.\"exact\"]\ndomains = \"Sales.Partner.example\"\nto = \"smtp://{}\"\n",
+         [route.\"exact\"]\ndomains = \"Sales.Partner.example\"\nto = [\"smtp://{}\", \"smtp://{}\"]\n",
         smart.address(),
         below.address(),
+        nowhere(),
         exact.address()
     ));
     send(

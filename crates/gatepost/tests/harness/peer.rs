@@ -59,10 +59,15 @@ impl Seen {
 impl Peer {
     /// Starts a peer with these replies to the end of data.
     pub(crate) fn start(replies: &'static [&'static str]) -> Self {
-        Self::at((Ipv4Addr::LOCALHOST, 0).into(), Manner { replies, ..Manner::default() })
+        Self::start_at((Ipv4Addr::LOCALHOST, 0).into(), replies)
     }
 
-    /// Starts a peer at this address.
+    /// The same, at an address of its own.
+    pub(crate) fn start_at(address: SocketAddr, replies: &'static [&'static str]) -> Self {
+        Self::at(address, Manner { replies, ..Manner::default() })
+    }
+
+    /// Starts a peer of this manner.
     pub(crate) fn at(address: SocketAddr, manner: Manner) -> Self {
         Self::on(TcpListener::bind(address).unwrap(), manner)
     }

@@ -5,4 +5,6 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 mod jail;
+mod lmtp;
 mod smtp;
+mod tls;
