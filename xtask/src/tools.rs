@@ -12,13 +12,17 @@ use crate::process;
 use crate::workspace::Workspace;
 
 /// Programs that the end-to-end tests run, with the Debian package that has each.
-const PROGRAMS: [(&str, &str); 6] = [
+const PROGRAMS: [(&str, &str); 9] = [
     ("swaks", "swaks"),
     ("curl", "curl"),
     ("msmtp", "msmtp"),
     ("python3", "python3"),
     ("node", "nodejs"),
     ("npm", "npm"),
+    // Servers whose tables are asked; they are started by the tests alone. Their programs stand outside of PATH.
+    ("pg_createcluster", "postgresql"),
+    ("/usr/sbin/mariadbd", "mariadb-server"),
+    ("/usr/sbin/slapd", "slapd"),
 ];
 
 /// The package from npm that the end-to-end tests use, and its version.

@@ -78,8 +78,10 @@ fn get(config: &Config, name: &str, key: &str) -> anyhow::Result<ExitCode> {
         return Err(WrongUsage(why).into());
     };
     super::show(&problems);
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start a thread")?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start a thread")?;
     let mut out = std::io::stdout().lock();
     match runtime.block_on(table.look_up(key)) {
         Ok(Some(values)) if values.all().is_empty() => writeln!(out, "an entry without values")?,

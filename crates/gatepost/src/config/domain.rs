@@ -137,9 +137,8 @@ fn read_domain(
         name,
     };
     let tables = aliases_from.iter().chain(&mailboxes_from);
-    let tables = tables
-        .map(|table| (Arc::from(table.get_ref().as_str()), frame.place(table.span())))
-        .collect();
+    let tables =
+        tables.map(|table| (Arc::from(table.get_ref().as_str()), frame.place(table.span()))).collect();
     let mut draft = Draft { domain, names, catch_all: table.place("catch_all"), entries: Vec::new(), tables };
     read_mailboxes(table, &mut draft, problems);
     for file in table.read(&keys::TABLES, problems) {

@@ -9,8 +9,8 @@ use super::address_form::{
     SmartHostForm, TargetForm, TemplateForm,
 };
 use super::form::{Choice, Count, Flag, ListOf, Maybe, Placed, Size, Time};
-use super::table_source::{SocketmapForm, TYPE_WORDS, TemplatedForm, TextForm, TypeWord};
 use super::key::{Documented, Key, Section};
+use super::table_source::{SocketmapForm, TYPE_WORDS, TemplatedForm, TextForm, TypeWord};
 use super::{EarlyTalkers, LogLevel, OtherClients};
 use crate::journal::Mask;
 use crate::mailboxes::OverQuota;

@@ -69,7 +69,16 @@ impl TypeWord {
             Self::Directory => (&["path", "timeout"], false),
             Self::Sql => (&["url", "url_file", "query"], true),
             Self::Ldap => (
-                &["url", "starttls", "bind_dn", "bind_password_file", "base", "scope", "filter", "attributes"],
+                &[
+                    "url",
+                    "starttls",
+                    "bind_dn",
+                    "bind_password_file",
+                    "base",
+                    "scope",
+                    "filter",
+                    "attributes",
+                ],
                 true,
             ),
             Self::Socketmap => (&["address", "map"], true),
@@ -90,7 +99,11 @@ impl Form for TextForm {
     fn read(&self, value: &Spanned<DeValue<'_>>, faults: &mut Vec<Fault>) -> Option<String> {
         let text = text_of(value, self.0, faults)?;
         if text.is_empty() || text.contains(char::is_control) {
-            faults.push(Fault::new(value.span(), "nothing that can be meant", format!("expected {}", self.0)));
+            faults.push(Fault::new(
+                value.span(),
+                "nothing that can be meant",
+                format!("expected {}", self.0),
+            ));
             return None;
         }
         Some(text.to_owned())
@@ -157,7 +170,9 @@ impl Form for SocketmapForm {
             (!host.is_empty()).then(|| SocketmapAddress::Inet(host.to_owned(), port))
         };
         let address = match text.split_once(':') {
-            Some(("unix", path)) if path.starts_with('/') => Some(SocketmapAddress::Unix(PathBuf::from(path))),
+            Some(("unix", path)) if path.starts_with('/') => {
+                Some(SocketmapAddress::Unix(PathBuf::from(path)))
+            }
             Some(("inet", rest)) => inet(rest),
             _ => None,
         };
@@ -269,7 +284,11 @@ impl Reader<'_, '_> {
                 let map = map?;
                 if map.contains(' ') {
                     let place = self.table.place("map").unwrap_or_else(|| self.name_place());
-                    problems.push(Problem::error("a map's name has no space", place, "the key follows a space"));
+                    problems.push(Problem::error(
+                        "a map's name has no space",
+                        place,
+                        "the key follows a space",
+                    ));
                 }
                 TableKind::Socketmap { address: address?, map }
             }
@@ -321,7 +340,11 @@ impl Reader<'_, '_> {
         let url = match (written, file) {
             (Some(_), Some(_)) => {
                 let place = self.table.place("url_file").unwrap_or_else(|| self.name_place());
-                problems.push(Problem::error("a table can't have both `url` and `url_file`", place, "one is too many"));
+                problems.push(Problem::error(
+                    "a table can't have both `url` and `url_file`",
+                    place,
+                    "one is too many",
+                ));
                 return None;
             }
             (Some(url), None) => {
@@ -344,7 +367,9 @@ impl Reader<'_, '_> {
             "postgres" | "postgresql" | "mysql" | "mariadb" => {
                 url::Url::parse(url).err().map(|error| error.to_string())
             }
-            "sqlite" => sqlite_path(url).is_none().then(|| "expected an absolute path, as in sqlite:/path".into()),
+            "sqlite" => {
+                sqlite_path(url).is_none().then(|| "expected an absolute path, as in sqlite:/path".into())
+            }
             _ => Some("expected postgres://, mysql:// or sqlite:/".to_owned()),
         };
         if let Some(why) = why {

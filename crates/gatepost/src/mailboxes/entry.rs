@@ -117,9 +117,9 @@ impl Role {
     #[must_use]
     pub fn targets(&self) -> &[Mailbox] {
         match self {
-            Self::Alias(targets) | Self::List { members: targets, .. } | Self::Kept { others: targets, .. } => {
-                targets
-            }
+            Self::Alias(targets)
+            | Self::List { members: targets, .. }
+            | Self::Kept { others: targets, .. } => targets,
             Self::Forward { address, .. } => std::slice::from_ref(address),
             Self::Mailbox(_) | Self::Moved(_) | Self::Discard => &[],
         }

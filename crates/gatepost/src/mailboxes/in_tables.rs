@@ -11,8 +11,8 @@ use smtp::address::{Domain, LocalPart, Mailbox};
 
 use super::looked_up::{Address, Answer};
 use super::{
-    ALIAS_DEPTH_MAX, Directory, Entry, Known, LocalDomain, LookedUp, MailboxSettings, PathTemplate, Role, domain_key,
-    local_part_key,
+    ALIAS_DEPTH_MAX, Directory, Entry, Known, LocalDomain, LookedUp, MailboxSettings, PathTemplate, Role,
+    domain_key, local_part_key,
 };
 use crate::config::{Target, size_octets};
 use crate::tables::{TableFailure, Tables, Value, Values};
@@ -84,7 +84,8 @@ enum Alias {
 impl<'a> Search<'a> {
     fn new(tables: &'a Tables, domain: &'a LocalDomain) -> Self {
         let name = domain.name.as_str();
-        let domain_name = domain_key(name).map_or_else(|| name.to_ascii_lowercase(), std::borrow::Cow::into_owned);
+        let domain_name =
+            domain_key(name).map_or_else(|| name.to_ascii_lowercase(), std::borrow::Cow::into_owned);
         Self { tables, domain, domain_name }
     }
 
@@ -147,7 +148,8 @@ impl<'a> Search<'a> {
 
     /// The address that a value names; `@domain` keeps the local part.
     fn target(&self, text: &str, local_part: &str) -> Result<Mailbox, String> {
-        let mistaken = |why: &str| format!("`{}` stands there, which is no address: {why}", text.escape_debug());
+        let mistaken =
+            |why: &str| format!("`{}` stands there, which is no address: {why}", text.escape_debug());
         if text.starts_with(['|', '/']) || text.starts_with(":include:") {
             return Err(mistaken("mail goes to no program, file or list of addresses"));
         }
@@ -218,7 +220,8 @@ fn settings(values: &Values) -> Result<MailboxSettings, String> {
                 // Zero is how other servers' tables say that there is none.
                 settings.quota_octets = Some(octets).filter(|octets| *octets > 0);
             } else if name.eq_ignore_ascii_case("maildir") && !text.contains('=') {
-                let template = PathTemplate::parse(text).map_err(|_| format!("`{text}` is no path for Maildirs"))?;
+                let template =
+                    PathTemplate::parse(text).map_err(|_| format!("`{text}` is no path for Maildirs"))?;
                 settings.maildir = Some(template);
             }
         }

@@ -59,7 +59,8 @@ impl LookedUp {
 
     /// What was asked for and isn't known, each once.
     pub(super) fn take_wanted(&mut self) -> Vec<Address> {
-        let wanted = self.wanted.as_mut().map(|wanted| wanted.get_mut().unwrap_or_else(PoisonError::into_inner));
+        let wanted =
+            self.wanted.as_mut().map(|wanted| wanted.get_mut().unwrap_or_else(PoisonError::into_inner));
         let mut wanted = wanted.map(std::mem::take).unwrap_or_default();
         wanted.sort();
         wanted.dedup();

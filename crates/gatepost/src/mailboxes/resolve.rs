@@ -139,7 +139,10 @@ impl<'a> Walk<'a> {
     fn enter(&mut self, domain: &'a LocalDomain, entry: &'a Entry, depth: usize, owner: Option<&'a Mailbox>) {
         let mailbox = domain.mailbox(&entry.local_part);
         // Nothing comes back to an entry that the walk began with and ends at.
-        let leads_on = matches!(entry.role, Role::Alias(_) | Role::List { .. } | Role::Forward { .. } | Role::Kept { .. });
+        let leads_on = matches!(
+            entry.role,
+            Role::Alias(_) | Role::List { .. } | Role::Forward { .. } | Role::Kept { .. }
+        );
         if (depth > 0 || leads_on) && !self.seen.insert(mailbox.clone()) {
             return;
         }

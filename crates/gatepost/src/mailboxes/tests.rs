@@ -222,7 +222,8 @@ fn a_quota_counts_what_is_there_and_what_is_declared() {
     assert_eq!(asked.get(), 5);
     assert_eq!(ask("alice@example.org", Some(u64::MAX), 0), Answer::Means(Meaning::Mailbox), "no quota");
     assert_eq!(asked.get(), 5, "nothing is measured without a quota");
-    let percent = |text: &str| directory.declared().standing(&path(text)).unwrap().quota_percent(|_| Ok(505)).unwrap();
+    let percent =
+        |text: &str| directory.declared().standing(&path(text)).unwrap().quota_percent(|_| Ok(505)).unwrap();
     assert_eq!((percent("bob@example.org"), percent("alice@example.org")), (Some(50), None));
     assert_eq!(percent("grace@example.org"), Some(100), "full, whatever it holds");
 }
@@ -297,14 +298,21 @@ fn vrfy_is_told_what_there_is() {
     assert_eq!(directory.declared().verify("\"two words\""), is("\"two words\"@example.org"));
     assert_eq!(directory.declared().verify("team"), is("team@example.org"));
     assert_eq!(directory.declared().verify("dave"), is("dave@example.org"), "not disclosed");
-    assert_eq!(directory.declared().verify("postmaster"), is("postmaster@example.org"), "of the first domain");
+    assert_eq!(
+        directory.declared().verify("postmaster"),
+        is("postmaster@example.org"),
+        "of the first domain"
+    );
     assert_eq!(directory.declared().verify("any@catch.example"), is("grace@example.org"));
     let forward = VerifyAnswer::Forward {
         mailbox: mailbox("carol@example.org"),
         address: mailbox("carol@elsewhere.example"),
     };
     assert_eq!(directory.declared().verify("carol"), forward);
-    assert_eq!(directory.declared().verify("erin"), VerifyAnswer::Moved { address: mailbox("erin@new.example") });
+    assert_eq!(
+        directory.declared().verify("erin"),
+        VerifyAnswer::Moved { address: mailbox("erin@new.example") }
+    );
     let candidates =
         ["alice@example.org", "alice@catch.example", "alice@other.example"].map(mailbox).to_vec();
     assert_eq!(directory.declared().verify("alice"), VerifyAnswer::Ambiguous { candidates });
@@ -327,7 +335,11 @@ fn expn_is_told_the_members() {
     let info = ["bob@example.org", "dave@elsewhere.example"].map(mailbox).to_vec();
     assert_eq!(directory.declared().expand("<info@example.org>"), ExpandAnswer::Members(info));
     assert_eq!(directory.declared().expand("bob"), ExpandAnswer::Mailbox(mailbox("bob@example.org")));
-    assert_eq!(directory.declared().expand("dave"), ExpandAnswer::Mailbox(mailbox("dave@example.org")), "not disclosed");
+    assert_eq!(
+        directory.declared().expand("dave"),
+        ExpandAnswer::Mailbox(mailbox("dave@example.org")),
+        "not disclosed"
+    );
     assert_eq!(directory.declared().expand("nobody"), ExpandAnswer::Unknown);
     assert_eq!(directory.declared().expand("team@elsewhere.example"), ExpandAnswer::NotLocal);
     assert_eq!(directory.declared().expand("a@b@c"), ExpandAnswer::Malformed);

@@ -21,10 +21,13 @@ mod values;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-pub use routes::route_for;
 pub(crate) use key::normal as normal_key;
+pub use routes::route_for;
+pub use settings::{
+    InMemory, Keep, LdapSettings, Limits, Scope, Secret, SocketmapAddress, SqlSettings, TableKind,
+    TableSettings,
+};
 pub(crate) use sql::sqlite_path;
-pub use settings::{InMemory, Keep, LdapSettings, Limits, Scope, Secret, SocketmapAddress, SqlSettings, TableKind, TableSettings};
 pub use template::{PLACEHOLDERS, Template, TemplateError, TemplateMistake};
 pub use values::{VALUES_MAX, VALUES_OCTETS_MAX, Value, Values};
 

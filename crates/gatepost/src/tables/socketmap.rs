@@ -67,7 +67,9 @@ impl Socketmap {
 
     async fn connect(&self) -> std::io::Result<Connection> {
         Ok(match &self.address {
-            SocketmapAddress::Unix(path) => Connection::Unix(BufReader::new(UnixStream::connect(path).await?)),
+            SocketmapAddress::Unix(path) => {
+                Connection::Unix(BufReader::new(UnixStream::connect(path).await?))
+            }
             SocketmapAddress::Inet(host, port) => {
                 Connection::Inet(BufReader::new(TcpStream::connect((host.as_str(), *port)).await?))
             }

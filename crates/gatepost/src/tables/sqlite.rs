@@ -147,7 +147,8 @@ mod tests {
 
     fn fill(path: &std::path::Path, rows: &str) {
         let file = Connection::open(path).unwrap();
-        file.execute_batch("CREATE TABLE aliases (address TEXT, goto TEXT, number INTEGER, image BLOB)").unwrap();
+        file.execute_batch("CREATE TABLE aliases (address TEXT, goto TEXT, number INTEGER, image BLOB)")
+            .unwrap();
         file.execute_batch(&format!("INSERT INTO aliases VALUES {rows}")).unwrap();
     }
 
@@ -155,11 +156,16 @@ mod tests {
     fn rows_and_columns_are_values_and_a_key_is_never_a_query() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.sqlite");
-        fill(&path, "('a@x', 'b@y', 1, NULL), ('a@x', 'c@y', NULL, NULL), ('n@x', NULL, NULL, NULL), ('i@x', 'd', 1, x'00')");
+        fill(
+            &path,
+            "('a@x', 'b@y', 1, NULL), ('a@x', 'c@y', NULL, NULL), ('n@x', NULL, NULL, NULL), ('i@x', 'd', 1, x'00')",
+        );
         let aliases = table(&path, "SELECT goto, number FROM aliases WHERE address = {address}");
         let found = |key: &str| {
             let values = aliases.read(key, &Mutex::default()).unwrap()?;
-            Some(values.all().iter().map(|value| format!("{}={}", value.name, value.text)).collect::<Vec<_>>())
+            Some(
+                values.all().iter().map(|value| format!("{}={}", value.name, value.text)).collect::<Vec<_>>(),
+            )
         };
         assert_eq!(found("a@x").unwrap(), ["goto=b@y", "number=1", "goto=c@y"]);
         assert_eq!(found("n@x"), Some(Vec::new()), "a row of nothing is a row");
@@ -204,7 +210,8 @@ mod tests {
         assert!(aliases.read("a@x", &Mutex::default()).unwrap().is_none());
         assert!(aliases.read("new@x", &Mutex::default()).unwrap().is_some());
         std::fs::remove_file(&path).unwrap();
-        std::fs::write(&path, "no database, but long enough to be looked at as one, which it is not").unwrap();
+        std::fs::write(&path, "no database, but long enough to be looked at as one, which it is not")
+            .unwrap();
         assert!(aliases.read("a@x", &Mutex::default()).is_err());
     }
 }

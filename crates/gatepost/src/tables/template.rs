@@ -174,8 +174,9 @@ mod tests {
 
     #[test]
     fn a_query_has_marks_where_a_key_is_bound() {
-        let (text, bound) =
-            numbered("SELECT a FROM t WHERE d = {domain} AND l={local_part} OR '{}' = k AND {key} = {address}");
+        let (text, bound) = numbered(
+            "SELECT a FROM t WHERE d = {domain} AND l={local_part} OR '{}' = k AND {key} = {address}",
+        );
         assert_eq!(text, "SELECT a FROM t WHERE d = $1 AND l=$2 OR '{}' = k AND $3 = $4");
         let values: Vec<&str> = bound.iter().map(|place| place.value("a@b@x.example")).collect();
         assert_eq!(values, ["x.example", "a@b", "a@b@x.example", "a@b@x.example"]);
@@ -192,7 +193,10 @@ mod tests {
         assert_eq!(mistake("SELECT '{address}'"), ("{address}".into(), quoted("address")));
         assert_eq!(mistake("SELECT 'it''s {key}'"), ("{key}".into(), quoted("key")));
         assert_eq!(mistake("SELECT \"{domain}\""), ("{domain}".into(), quoted("domain")));
-        assert_eq!(mistake("SELECT {adress}"), ("{adress}".into(), TemplateMistake::Unknown("adress".into())));
+        assert_eq!(
+            mistake("SELECT {adress}"),
+            ("{adress}".into(), TemplateMistake::Unknown("adress".into()))
+        );
         assert_eq!(mistake("SELECT 1").1, TemplateMistake::NoPlace);
         assert_eq!(mistake("SELECT '{\"a\":1}'").1, TemplateMistake::NoPlace);
         assert!(Template::sql("SELECT 'it''s' || {key}").is_ok());

@@ -116,13 +116,11 @@ fn mailboxes_and_aliases_stand_in_an_ldap_directory() {
          [table.secured]\ntype = \"ldap\"\nurl = \"ldap://127.0.0.1:{port}\"\nstarttls = true\n{bind}\n{search}",
         port = slapd.port,
     );
-    let secrets =
-        vec![("password", "secret\n".into()), ("wrong", "guess\n".into()), ("empty", "\n".into())];
+    let secrets = vec![("password", "secret\n".into()), ("wrong", "guess\n".into()), ("empty", "\n".into())];
     let server = site(&tables, secrets);
     assert_eq!(get(&server, "users", "bob@example.org"), (0, "UID: bob\n".into()));
     assert_eq!(get(&server, "clear", "bob@example.org"), (0, "uid: bob\n".into()));
-    for (name, why) in
-        [("wrong", "refused"), ("empty", "password"), ("nobody", "rc=50"), ("secured", "rc=")]
+    for (name, why) in [("wrong", "refused"), ("empty", "password"), ("nobody", "rc=50"), ("secured", "rc=")]
     {
         let output = table(&server, &["get", name, "bob@example.org"]);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -135,21 +135,36 @@ fn mail_goes_where_aliases_and_mailboxes_of_tables_lead() {
         case.ends("copy@example.org"),
         ["copy@example.org /home/copy/Maildir", "dave@elsewhere.example relay"]
     );
-    assert_eq!(case.ends("alice@example.org"), ["alice@example.org /state/maildir/example.org/alice"], "declared");
+    assert_eq!(
+        case.ends("alice@example.org"),
+        ["alice@example.org /state/maildir/example.org/alice"],
+        "declared"
+    );
     assert_eq!(case.ends("nobody@example.org"), ["nobody@example.org Unknown"]);
-    assert_eq!(case.ends("lonely@example.org"), ["lonely@example.org Unknown"], "an alias to nothing but itself");
+    assert_eq!(
+        case.ends("lonely@example.org"),
+        ["lonely@example.org Unknown"],
+        "an alias to nothing but itself"
+    );
     assert_eq!(case.ends("round@example.org"), ["round@example.org TooManyAliases"]);
 }
 
 #[test]
 fn the_whole_address_comes_first_then_its_name_then_the_domain() {
     let case = Case::new();
-    assert_eq!(case.ends("zoe+full@example.org"), ["zoe+full@example.org /state/maildir/example.org/zoe+full"]);
+    assert_eq!(
+        case.ends("zoe+full@example.org"),
+        ["zoe+full@example.org /state/maildir/example.org/zoe+full"]
+    );
     assert_eq!(case.ends("zoe+x@example.org"), ["zoe@example.org /state/maildir/example.org/zoe"]);
     let bob = "bob@example.org /state/maildir/example.org/bob";
     assert_eq!(case.ends("list+news@example.org"), [bob]);
     assert_eq!(case.ends("list+else@example.org"), ["list+else@example.org Unknown"]);
-    assert_eq!(case.ends("zoe@sub.example"), ["zoe@example.org /state/maildir/example.org/zoe"], "the name is kept");
+    assert_eq!(
+        case.ends("zoe@sub.example"),
+        ["zoe@example.org /state/maildir/example.org/zoe"],
+        "the name is kept"
+    );
     assert_eq!(case.ends("any@all.example"), [bob], "a table's catch-all before the declared one");
     assert_eq!(case.ends("any@declared.example"), [bob], "a declared catch-all leads into a table");
     assert_eq!(case.ends("any@elsewhere.example"), ["any@elsewhere.example relay"]);

@@ -147,7 +147,10 @@ impl Parser<'_> {
                     _ => None,
                 };
                 let advice = advice.map(String::from);
-                return Err(self.expected_with("`file`, `cidr` or `regex` with a path, `external` with a name, or `{`", advice));
+                return Err(self.expected_with(
+                    "`file`, `cidr` or `regex` with a path, `external` with a name, or `{`",
+                    advice,
+                ));
             }
         };
         self.expect_word("keyed")?;
