@@ -14,6 +14,7 @@ use crate::config::{self, Config, EarlyTalkers, Loaded, Parsed, Problem, STILL, 
 use crate::facts::{Services, forged_results};
 use crate::mailboxes::{Directory, Known, LookedUp};
 use crate::policies::{self, Checked, InForce};
+use crate::tables;
 
 /// How often a reload reads tables that are being written (ours).
 const READ_AGAIN_MAX: u32 = 5;
@@ -41,7 +42,8 @@ impl Site {
     fn new(config: Config, policy: Policy, state: &Path, before: Option<&Self>) -> (Self, Vec<Problem>) {
         let services = Services::of(&config, &policy, state, before.map(|before| &*before.services));
         let file = config.policy.file.as_ref().map(|(path, _)| path.as_path());
-        let (policy, problems) = InForce::new(policy, file, before.map(|before| &*before.policy));
+        let (policy, mut problems) = InForce::new(policy, file, before.map(|before| &*before.policy));
+        problems.extend(services.table_problems.iter().cloned());
         let site = Self::under(config, Arc::new(policy), Arc::new(services), state);
         (site, problems)
     }
@@ -66,6 +68,7 @@ impl Site {
         let (policy, problems) = InForce::new(policy, file, None);
         warnings.extend(problems);
         let services = Services::rehearsing(&config, asks_dns);
+        warnings.extend(services.table_problems.iter().cloned());
         Ok((Self::under(config, Arc::new(policy), Arc::new(services), state), warnings))
     }
 
@@ -200,6 +203,8 @@ impl Sites {
 /// All problems, warnings among them.
 pub fn check(file: Option<&Path>, user: &str) -> Result<Vec<Problem>, Vec<Problem>> {
     let Loaded { config, mut warnings, .. } = read(file, user)?;
+    // Servers are not asked: a check touches nothing but files.
+    warnings.extend(tables::Tables::of(&config.tables, None, false).1);
     match policies::load(&config) {
         Ok(checked) => {
             warnings.extend(checked.warnings);
