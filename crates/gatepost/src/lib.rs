@@ -15,7 +15,9 @@ pub mod policies;
 pub mod policy_files;
 pub mod receive;
 pub mod server;
+pub mod sign;
 pub mod site;
+pub mod srs;
 pub mod tables;
 
 /// Name and version, as the server gives them.

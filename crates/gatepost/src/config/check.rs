@@ -17,7 +17,7 @@ use super::domain::Draft;
 use super::loops;
 use super::problem::{Place, Problem};
 use super::read::Site;
-use super::{Config, EarlyTalkers};
+use super::{Config, EarlyTalkers, signing};
 use crate::mailboxes::{
     Declared, Destination, Directory, Found, Index, PathTemplate, Role, Undeliverable, domain_key,
     local_part_key,
@@ -64,7 +64,9 @@ pub(super) fn check(site: Site<'_>, tables_read: bool, problems: &mut Vec<Proble
         );
     }
     check_names(&site.domains, problems);
+    check_routes(&site, problems);
     check_tables(&site, problems);
+    signing::check_srs(site.top, &site.config, &Index::new(&site.config.mailboxes), problems);
     if tables_read {
         let Site { config, domains, .. } = &site;
         let check = Addresses { config, drafts: domains, index: Index::new(&config.mailboxes) };
@@ -74,6 +76,26 @@ pub(super) fn check(site: Site<'_>, tables_read: bool, problems: &mut Vec<Proble
         check.check_maildirs(problems);
     }
     site.config
+}
+
+/// A domain's route must be there.
+fn check_routes(site: &Site<'_>, problems: &mut Vec<Problem>) {
+    for draft in &site.domains {
+        let (Some(name), Some(place)) = (&draft.domain.route, &draft.route) else { continue };
+        if site.config.route(name).is_some() {
+            continue;
+        }
+        let names = site.config.routes.iter().map(|route| route.name.as_str());
+        let advice = did_you_mean(name, names).or_else(|| {
+            Some(format!("add `[route.\"{name}\"]` with a key `to`, such as \"lmtp:/run/dovecot/lmtp\""))
+        });
+        let problem =
+            Problem::error(format!("no route `{name}`"), place.clone(), "no such route is declared");
+        problems.push(match advice {
+            Some(advice) => problem.help(advice),
+            None => problem,
+        });
+    }
 }
 
 fn check_listen(site: &Site<'_>, problems: &mut Vec<Problem>) {
@@ -247,7 +269,7 @@ impl Addresses<'_> {
                 self.check_catch_all(catch_all, place, problems);
             }
         }
-        if let (Some((target, place)), None) = (elsewhere.first(), &self.config.smart_host) {
+        if let (Some((target, place)), false) = (elsewhere.first(), self.config.has_way_out()) {
             let title = format!("no way for mail to `{target}`");
             let label = match elsewhere.len() {
                 1 => "mail for this address waits in the queue".to_owned(),
@@ -255,7 +277,7 @@ impl Addresses<'_> {
                     format!("mail for this address, and {} more elsewhere, waits in the queue", count - 1)
                 }
             };
-            let advice = "set `smart_host` under `[relay]`".to_owned();
+            let advice = "set `smart_host` or `mx` under `[relay]`".to_owned();
             problems.push(Problem::warning(title, (*place).clone(), label).help(advice));
         }
     }
@@ -380,7 +402,7 @@ impl Addresses<'_> {
 /// Why nobody reads mail that goes to `destination`, if so.
 const fn nobody_reads(destination: &Destination) -> Option<&'static str> {
     match destination {
-        Destination::Maildir(_) | Destination::Relay => None,
+        Destination::Maildir(_) | Destination::Relay | Destination::Route(_) => None,
         Destination::Discard => Some("would be thrown away"),
         Destination::Undeliverable(why) => match why {
             Undeliverable::Busy => Some("would be deferred: the mailbox is busy"),

@@ -72,7 +72,7 @@ impl Batch<'_> {
             return Attempt::Deferred(Failure::local("4.3.0", "the queue entry has no such recipient"));
         };
         let known = self.site.directory.with(self.looked_up);
-        let resolved = match reroute::meaning(known, &task.stored, index) {
+        let resolved = match reroute::meaning(&self.site.config, known, &task.stored, index) {
             Some(Meaning::Same(resolved)) => resolved,
             Some(Meaning::Changed(ends)) => return Attempt::Rerouted(ends),
             None => {
@@ -82,7 +82,7 @@ impl Batch<'_> {
         let maildir = match &resolved.destination {
             Destination::Maildir(maildir) => maildir,
             Destination::Discard => return Attempt::Delivered,
-            Destination::Relay => {
+            Destination::Relay | Destination::Route(_) => {
                 let redirected = "the address is another server's, and its mail was sent here";
                 return Attempt::Deferred(Failure::local("4.3.5", redirected));
             }

@@ -12,6 +12,7 @@ use smtp::time::WallTime;
 
 use super::attempt::{Attempt, Failure};
 use super::{local, route};
+use crate::config::Config;
 use crate::mailboxes::{Known, LookedUp};
 use crate::site::Site;
 
@@ -56,7 +57,10 @@ pub(super) async fn drafts(site: &Site, results: &Results<'_>, now: WallTime, ra
         now,
         random,
     };
-    dsn::compose(&notice).into_iter().filter_map(|composed| addressed(known, composed, now)).collect()
+    dsn::compose(&notice)
+        .into_iter()
+        .filter_map(|composed| addressed(&site.config, known, composed, now))
+        .collect()
 }
 
 /// What tables say of the one who is told, and of the addresses that the mail was sent to.
@@ -70,15 +74,15 @@ async fn look_up(site: &Site, message: &QueuedMessage, reports: &[Report<'_>]) -
 }
 
 /// The DSN with its recipient resolved as that of any message.
-fn addressed(known: Known<'_>, composed: dsn::Dsn, now: WallTime) -> Option<Draft> {
+fn addressed(config: &Config, known: Known<'_>, composed: dsn::Dsn, now: WallTime) -> Option<Draft> {
     let resolved = known.resolve(&ForwardPath::Mailbox(composed.recipient.clone()));
     let mut draft =
-        composed.into_draft(now, route::destination(resolved.first()?, &RcptParameters::default()));
+        composed.into_draft(now, route::destination(config, resolved.first()?, &RcptParameters::default()));
     let recipient = draft.message.recipients.pop()?;
     draft.message.recipients = resolved
         .into_iter()
         .map(|resolved| QueuedRecipient {
-            destination: route::destination(&resolved, &recipient.parameters),
+            destination: route::destination(config, &resolved, &recipient.parameters),
             mailbox: resolved.mailbox,
             ..recipient.clone()
         })

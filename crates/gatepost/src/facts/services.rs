@@ -3,8 +3,8 @@
 //! Invariants: what a site does not ask for is not opened; what outlives a configuration (the greylist, what is known of
 //! lists) is kept over reloads.
 
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use policy::facts::Group;
 use policy::policy::Policy;
@@ -14,6 +14,7 @@ use super::list_health::ListHealth;
 use super::place::Places;
 use crate::config::{Config, DnsSettings, Geo, Problem};
 use crate::net::dns::Dns;
+use crate::net::tls::Authorities;
 use crate::tables::Tables;
 
 /// What facts are asked of.
@@ -30,6 +31,8 @@ pub struct Services {
     pub table_problems: Vec<Problem>,
     /// What is known of the lists in the DNS.
     pub lists: Arc<ListHealth>,
+    ca_file: Option<PathBuf>,
+    authorities: OnceLock<Result<Authorities, String>>,
 }
 
 impl Services {
@@ -59,6 +62,8 @@ impl Services {
             tables: Arc::new(tables),
             table_problems,
             lists: before.map(|before| Arc::clone(&before.lists)).unwrap_or_default(),
+            ca_file: config.ca_file.clone(),
+            authorities: OnceLock::new(),
         }
     }
 
@@ -77,6 +82,8 @@ impl Services {
             tables: Arc::new(tables),
             table_problems,
             lists: Arc::default(),
+            ca_file: None,
+            authorities: OnceLock::new(),
         }
     }
 
@@ -86,6 +93,19 @@ impl Services {
     /// Why there is none.
     pub fn dns(&self) -> Result<&Arc<Dns>, &str> {
         self.dns.as_ref().map_err(String::as_str)
+    }
+
+    /// The authorities that certificates of other servers are checked by; read when they are first asked for, which
+    /// blocks on the disk.
+    ///
+    /// # Errors
+    /// Why there are none.
+    pub(crate) fn authorities(&self) -> Result<&Authorities, String> {
+        let load = || {
+            Authorities::load(self.ca_file.as_deref())
+                .map_err(|error| format!("no authority is known: {error}"))
+        };
+        self.authorities.get_or_init(load).as_ref().map_err(Clone::clone)
     }
 
     /// Where addresses are.

@@ -36,6 +36,8 @@ pub struct LocalDomain {
     pub catch_all: Option<Mailbox>,
     /// Where Maildirs of this domain are.
     pub maildir: Option<PathTemplate>,
+    /// The route by which its mailboxes' mail is delivered instead of into Maildirs.
+    pub route: Option<Arc<str>>,
     /// Its addresses.
     pub entries: Vec<Entry>,
     /// Tables with more of its aliases, in the order in which they are asked.
@@ -163,6 +165,7 @@ impl LocalDomain {
             subaddress: None,
             catch_all: None,
             maildir: None,
+            route: None,
             entries: Vec::new(),
             aliases_from: Vec::new(),
             mailboxes_from: Vec::new(),

@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use smtp::address::{ForwardPath, Mailbox, ReversePath};
 
@@ -46,6 +47,8 @@ pub enum Destination {
     Maildir(PathBuf),
     /// To another server.
     Relay,
+    /// To the server that has the mailbox, by the route of this name.
+    Route(Arc<str>),
     /// Nowhere: it counts as delivered.
     Discard,
     /// It can't go on now, or ever.
@@ -173,6 +176,9 @@ impl<'a> Walk<'a> {
         (domain, entry, settings): (&LocalDomain, &Entry, &MailboxSettings),
         owner: Option<&Mailbox>,
     ) {
+        if let Some(route) = &domain.route {
+            return self.end(mailbox, Destination::Route(Arc::clone(route)), None, owner);
+        }
         let over_quota = settings.over_quota;
         let quota = settings.quota_octets.map(|limit_octets| Quota { limit_octets, over_quota });
         let maildir = self.known.directory.maildir(domain, entry, settings);

@@ -281,7 +281,7 @@ impl<S: Spool> Connection<S> {
     async fn open(&mut self) {
         let Some(envelope) = self.session.envelope() else { return };
         let site = self.reception.sites.current();
-        let inspection = Inspection::new(self.ruling.policy(), &site.own_names);
+        let inspection = Inspection::new(self.ruling.policy(), &site);
         let looked_up = incoming::look_up(&site, (envelope, self.ruling.effects())).await;
         let incoming = Incoming::begin(
             &*self.reception.spool,

@@ -19,6 +19,7 @@ use super::effects::{Effects, Fate};
 use super::inspection::{Inspected, Inspection};
 use crate::deliver;
 use crate::mailboxes::{Known, LookedUp};
+use crate::sign::is_forwarded;
 use crate::site::Site;
 
 /// Octets gathered before they are written into a large body (ours: few system calls, little memory).
@@ -39,6 +40,8 @@ pub(super) struct Incoming {
     head: Vec<u8>,
     fields: FieldCounter,
     inspection: Inspection,
+    /// Whether it is the site's own mail: the client may relay, or has authenticated.
+    submitted: bool,
     /// The first fault; what comes behind it is thrown away, and the commit is refused.
     fault: Option<SpoolError>,
 }
@@ -69,11 +72,13 @@ impl Incoming {
                 Some(Fate::Discarded) => {}
                 Some(Fate::Redirected(address)) => {
                     let path = redirected(address, &recipient.forward_path);
-                    add(&mut parts, known, (envelope, recipient), &path, || spool.allot(received));
+                    add(&mut parts, (site, known), (envelope, recipient), &path, || spool.allot(received));
                 }
-                None => add(&mut parts, known, (envelope, recipient), &recipient.forward_path, || {
-                    spool.allot(received)
-                }),
+                None => {
+                    add(&mut parts, (site, known), (envelope, recipient), &recipient.forward_path, || {
+                        spool.allot(received)
+                    })
+                }
             }
         }
         let is_discarded = parts.is_empty() && envelope.recipients.len() == effects.discarded();
@@ -89,6 +94,7 @@ impl Incoming {
             head: Vec::new(),
             fields: FieldCounter::default(),
             inspection,
+            submitted: session.user().is_some() || site.config.may_relay(client.address),
             fault,
         };
         incoming.write_received(site, client, session, envelope);
@@ -103,6 +109,14 @@ impl Incoming {
     /// The data are all there: what was found in them.
     pub(super) fn inspected(&mut self) -> Inspected {
         self.inspection.finish(&mut self.buffer)
+    }
+
+    /// Whether it came from outside and goes on to another address elsewhere.
+    pub(super) fn passes_on(&self, site: &Site) -> bool {
+        let goes_on = |recipient: &QueuedRecipient| {
+            is_forwarded(recipient) && !site.directory.is_local(&recipient.mailbox.domain)
+        };
+        !self.submitted && self.parts.iter().flat_map(|part| &part.recipients).any(goes_on)
     }
 
     /// How many fields were taken out that others forged in this server's name.
@@ -190,7 +204,11 @@ impl Incoming {
                 parameters: envelope.parameters.clone(),
                 received: self.received,
                 hold: effects.hold(),
-                origin: Origin { client: client.name.clone(), helo: helo.to_owned() },
+                origin: Origin {
+                    client: client.name.clone(),
+                    helo: helo.to_owned(),
+                    submitted: self.submitted,
+                },
                 recipients: part.recipients,
             };
             arrivals.push(Arrival { id: part.id, message, body });
@@ -203,9 +221,9 @@ impl Incoming {
     async fn redirect(&mut self, site: &Site, envelope: &Envelope, address: &str) {
         let Some(recipient) = envelope.recipients.first() else { return };
         let path = redirected(address, &recipient.forward_path);
-        let looked_up = site.look_up(|known| drop(known.resolve(&path))).await;
+        let looked_up = site.look_up(|known| drop(site.resolve(known, &envelope.reverse_path, &path))).await;
         let mut parts = Vec::new();
-        add(&mut parts, site.directory.with(&looked_up), (envelope, recipient), &path, || self.id);
+        add(&mut parts, (site, site.directory.with(&looked_up)), (envelope, recipient), &path, || self.id);
         self.parts.truncate(1);
         let redirected: Vec<QueuedRecipient> = parts.into_iter().flat_map(|part| part.recipients).collect();
         if let Some(part) = self.parts.first_mut() {
@@ -252,8 +270,10 @@ pub(super) async fn look_up(site: &Site, (envelope, effects): (&Envelope, &Effec
             let path = &recipient.forward_path;
             match effects.fate(place) {
                 Some(Fate::Discarded) => {}
-                Some(Fate::Redirected(address)) => drop(known.resolve(&redirected(address, path))),
-                None => drop(known.resolve(path)),
+                Some(Fate::Redirected(address)) => {
+                    drop(site.resolve(known, &envelope.reverse_path, &redirected(address, path)))
+                }
+                None => drop(site.resolve(known, &envelope.reverse_path, path)),
             }
         }
     };
@@ -268,15 +288,15 @@ fn redirected(address: &str, otherwise: &ForwardPath) -> ForwardPath {
 /// Adds to `parts` where the mail for `path` goes, each mailbox once; `allot` gives the id of a new part.
 fn add(
     parts: &mut Vec<Part>,
-    known: Known<'_>,
+    (site, known): (&Site, Known<'_>),
     (envelope, recipient): (&Envelope, &Recipient),
     path: &ForwardPath,
     allot: impl Fn() -> QueueId,
 ) {
-    for resolved in known.resolve(path) {
+    for resolved in site.resolve(known, &envelope.reverse_path, path) {
         let reverse_path = resolved.reverse_path(&envelope.reverse_path);
         let queued = QueuedRecipient {
-            destination: deliver::destination(&resolved, &recipient.parameters),
+            destination: deliver::destination(&site.config, &resolved, &recipient.parameters),
             mailbox: resolved.mailbox,
             accepted_as: recipient.forward_path.clone(),
             parameters: recipient.parameters.clone(),

@@ -78,6 +78,14 @@ impl<'a> Case<'a> {
         Self { services, view, message, verified, deadline, subject: OnceLock::new() }
     }
 
+    /// Finds out who sent the message, in every way that there is, as far as it can be told in time.
+    pub(super) async fn verify_all(&self) {
+        let Ok(dns) = self.services.dns() else { return };
+        if tokio::time::timeout(self.deadline, facts::verify_all(dns, self.subject())).await.is_err() {
+            tracing::debug!("who sent a message that goes on could not be told in time");
+        }
+    }
+
     fn subject(&self) -> &Arc<Subject> {
         self.subject.get_or_init(|| {
             let view = &self.view;

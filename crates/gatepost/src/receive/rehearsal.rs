@@ -307,7 +307,7 @@ impl Rehearsal {
 
     async fn open(&mut self) {
         let Some(envelope) = self.session.envelope() else { return };
-        let inspection = Inspection::new(self.deliberation.judge.policy(), &self.site.own_names);
+        let inspection = Inspection::new(self.deliberation.judge.policy(), &self.site);
         let looked_up = incoming::look_up(&self.site, (envelope, &self.deliberation.effects)).await;
         let incoming = Incoming::begin(
             &self.spool,
@@ -440,7 +440,7 @@ async fn kept(site: &Site, envelope: &Envelope, effects: &Effects) -> Kept {
             Some(Fate::Discarded) => Vec::new(),
             Some(Fate::Redirected(address)) => vec![address.clone()],
             None => {
-                let resolved = known.resolve(&recipient.forward_path);
+                let resolved = site.resolve(known, &envelope.reverse_path, &recipient.forward_path);
                 resolved.into_iter().map(|resolved| resolved.mailbox.to_string()).collect()
             }
         };

@@ -17,6 +17,7 @@ use super::decide::Client;
 use crate::clock;
 use crate::mailboxes::{LookedUp, Meaning, QuotaUsage, Standing, domain_key};
 use crate::site::Site;
+use crate::srs::Bounce;
 
 /// The server around a session.
 #[derive(Clone, Copy)]
@@ -97,6 +98,9 @@ impl<'a> View<'a> {
     pub(super) fn recipient(&self) -> Option<&Address<'_>> {
         let find = || {
             let path = &self.session.candidate()?.forward_path;
+            if let Some(bounce) = self.site.bounce(path, 0) {
+                return Some(Address { meaning: self.meaning_of(bounce), standing: None });
+            }
             let nothing = LookedUp::nothing_ever();
             let known = self.site.directory.with(self.looked_up.get().unwrap_or(nothing));
             let meaning = match known.meaning(path) {
@@ -124,6 +128,16 @@ impl<'a> View<'a> {
         });
         // Nobody else fills it: a view is one question's.
         let _ = self.looked_up.set(looked_up.await);
+    }
+
+    /// What an address is that was rewritten here: a way back for bounces, and for nothing else.
+    fn meaning_of(&self, bounce: Bounce) -> Meaning {
+        let envelope = self.session.envelope();
+        let is_bounce = envelope.is_some_and(|envelope| envelope.reverse_path == ReversePath::Null);
+        match bounce {
+            Bounce::To(address) if is_bounce => Meaning::Forward { address, disclosed: false },
+            Bounce::To(_) | Bounce::Nobody => Meaning::Unknown,
+        }
     }
 
     /// Octets that a Maildir holds; only one that was not looked at lately costs a walk through it.

@@ -8,6 +8,7 @@ mod dialogue;
 mod dns;
 mod dnssec;
 mod maildir;
+mod peer;
 mod programs;
 mod server;
 
@@ -17,7 +18,8 @@ use std::time::{Duration, Instant};
 pub(crate) use dialogue::{Dialogue, Reply};
 pub(crate) use dns::{DnsServer, Fault};
 pub(crate) use maildir::{Letter, Maildir};
-pub(crate) use programs::{Peer, finish, program, script};
+pub(crate) use peer::{Manner, Peer};
+pub(crate) use programs::{finish, program, script};
 pub(crate) use server::{Server, Setup, every_code_config};
 
 /// Longest wait for anything that ought to happen at once; generous, as a build machine may be busy.

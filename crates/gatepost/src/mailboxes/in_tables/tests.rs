@@ -92,6 +92,7 @@ impl Case {
                 let way = match end.destination {
                     Destination::Maildir(maildir) => maildir.display().to_string(),
                     Destination::Relay => "relay".into(),
+                    Destination::Route(name) => format!("route {name}"),
                     Destination::Discard => "discard".into(),
                     Destination::Undeliverable(Undeliverable::Unsure(_)) => "unsure".into(),
                     Destination::Undeliverable(why) => format!("{why:?}"),
