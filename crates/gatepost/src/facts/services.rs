@@ -32,6 +32,8 @@ pub struct Services {
     greylist: Option<Arc<Greylist>>,
     /// Tables that stand elsewhere.
     pub tables: Arc<Tables>,
+    /// What is wrong with their files.
+    pub table_problems: Vec<Problem>,
     /// What is known of the lists in the DNS.
     pub lists: Arc<ListHealth>,
     tls: TlsSettings,
@@ -59,13 +61,15 @@ impl Services {
         };
         let known = before.and_then(|before| before.greylist.clone());
         let greylist = if known.is_none() && asks(Group::Greylist) { open_greylist(state) } else { known };
+        let (tables, table_problems) = Tables::of(&config.tables, before.map(|before| &*before.tables), true);
         Self {
             dns,
             dns_settings: config.dns.clone(),
             places,
             geo: config.geo.clone(),
             greylist,
-            tables: open_tables(config, before.map(|before| &*before.tables), true),
+            tables: Arc::new(tables),
+            table_problems,
             lists: before.map(|before| Arc::clone(&before.lists)).unwrap_or_default(),
             tls: config.tls.clone(),
             loopback: config.relaying.mx_loopback,
@@ -83,13 +87,15 @@ impl Services {
     #[must_use]
     pub fn rehearsing(config: &Config, asks_dns: bool) -> Self {
         let dns = if asks_dns { Dns::new(&config.dns) } else { Ok(Dns::silent(&config.dns)) };
+        let (tables, table_problems) = Tables::of(&config.tables, None, asks_dns);
         Self {
             dns: dns.map(Arc::new),
             dns_settings: config.dns.clone(),
             places: open_places(&config.geo),
             geo: config.geo.clone(),
             greylist: Some(Arc::new(Greylist::in_memory())),
-            tables: open_tables(config, None, asks_dns),
+            tables: Arc::new(tables),
+            table_problems,
             lists: Arc::default(),
             tls: config.tls.clone(),
             loopback: config.relaying.mx_loopback,
@@ -150,19 +156,9 @@ impl Services {
     /// Reads the files again that have changed, and says in the log what can't be read. Blocks on the disk.
     pub fn reload(&self) {
         complain(&self.places.reload());
-        complain_of_tables(&self.tables.reload());
-    }
-}
-
-fn open_tables(config: &Config, before: Option<&Tables>, asks_servers: bool) -> Arc<Tables> {
-    let (tables, problems) = Tables::of(&config.tables, before, asks_servers);
-    complain_of_tables(&problems);
-    Arc::new(tables)
-}
-
-fn complain_of_tables(problems: &[Problem]) {
-    for problem in problems {
-        tracing::error!("a table keeps its last good entries, and fails if it never had any: {problem}");
+        for problem in self.tables.reload() {
+            tracing::error!("a table keeps its last good entries: {problem}");
+        }
     }
 }
 
