@@ -1,4 +1,4 @@
-//! Ways out: MX hosts from the DNS, routes, and what becomes of mail that has no way.
+//! Where mail goes: MX hosts, smart hosts, routes, LMTP, and back to its sender where no way leads.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -9,173 +9,330 @@
 
 mod harness;
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
 
-use harness::{DnsServer, Fault, Letter, Peer, Server, finish, program, script, wait_for};
-use hickory_resolver::proto::rr::RecordType;
+use harness::{DnsServer, Fault, Manner, Peer, Server, wait_for};
+use rustix::process::Signal;
 
-/// A site that sends to MX hosts at `port`, and asks `dns`; `more` stands behind.
-fn site(dns: &DnsServer, port: u16, more: &str) -> Server {
-    Server::with_config(&format!(
-        "hostname = \"out.client.example\"\n{}[relay]\nmx = true\nmx_port = {port}\nmx_loopback = true\n\
-         [queue]\nretry_first = \"1s\"\n[domain.\"client.example\".mailbox]\npostmaster = {{}}\nsender = {{}}\n{more}",
-        dns.config()
-    ))
+const MESSAGE: &[u8] = b"Subject: onwards\r\n\r\nhello\r\n";
+
+/// What comes behind the name and the ways out of a site whose local sender is `sender@client.example`.
+const REST: &str =
+    "[queue]\nretry_first = \"1s\"\n[domain.\"client.example\".mailbox]\npostmaster = {}\nsender = {}\n";
+
+const NAME: &str = "hostname = \"out.client.example\"\n";
+
+/// A site that sends mail to MX hosts, which listen on `port`.
+fn by_mx(dns: &DnsServer, port: u16) -> Server {
+    let relay = format!("[relay]\nmx = true\nmx_port = {port}\nmx_loopback = true\n");
+    Server::with_config(&[NAME, &relay, &dns.config(), REST].concat())
 }
 
-/// Peers at 127.0.0.2, 127.0.0.3 ... of one port.
-fn peers<const N: usize>(replies: &'static [&'static str]) -> [Peer; N] {
-    let mut port = 0;
-    std::array::from_fn(|number| {
-        let address = Ipv4Addr::new(127, 0, 0, 2 + u8::try_from(number).unwrap());
-        let peer = Peer::start_at(SocketAddr::from((address, port)), replies);
-        port = peer.address().port();
-        peer
-    })
+/// A site with these ways out.
+fn with_ways(ways: &str) -> Server {
+    Server::with_config(&[NAME, ways, REST].concat())
 }
 
 fn send(server: &Server, recipients: &[&str]) {
-    let mut session = server.session();
-    session.transaction(recipients);
-    session.data(b"Subject: onwards\r\nFrom: sender@client.example\r\n\r\nhello\r\n", "250");
+    let mut client = server.session();
+    client.transaction(recipients);
+    client.data(MESSAGE, "250 2.6.0");
 }
 
-fn took(peer: &Peer) -> Vec<String> {
-    let commands = peer.seen().commands;
-    let recipient = |command: String| {
-        let address = command.strip_prefix("RCPT TO:<")?.split('>').next()?.to_owned();
-        Some(address)
-    };
-    commands.into_iter().filter_map(recipient).collect()
+fn wait_for_messages(peer: &Peer, count: usize) {
+    wait_for(&format!("{count} messages"), || (peer.seen().messages.len() == count).then_some(()));
 }
 
-fn wait_for_mail(peer: &Peer, count: usize) {
-    wait_for("the message at the peer", || (peer.seen().messages.len() >= count).then_some(()));
+/// An address where nobody listens, nor will another test.
+fn nowhere() -> SocketAddr {
+    TcpListener::bind("127.0.0.250:0").unwrap().local_addr().unwrap()
 }
 
-/// What Python's email package reads in the DSN that came to the sender.
+/// The DSN that came to the local sender, its lines unfolded.
 fn report(server: &Server) -> String {
-    let letter: Letter = server.maildir("client.example", "sender").wait_for_one();
-    finish(program("python3").arg(script("report_reader.py")), &letter.content)
+    let letter = server.maildir("client.example", "sender").wait_for_one();
+    assert_eq!(letter.return_path, "<>");
+    String::from_utf8(letter.content).unwrap().replace("\r\n ", " ")
+}
+
+#[track_caller]
+fn assert_says(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "{part:?} is missing in:\n{text}");
+    }
 }
 
 #[test]
-fn the_preferred_host_gets_the_mail_and_the_next_one_when_it_is_away() {
-    let [first, second] = peers(&["250 2.0.0 taken"]);
+fn mail_goes_to_the_mx_host_that_is_preferred_and_to_the_next_when_that_is_away() {
+    let (port, [first, second]) = Peer::all_at([(2, Manner::default()), (3, Manner::default())]);
     let dns = DnsServer::with(
-        "far.example MX 10 a.far.example\nfar.example MX 20 b.far.example\n\
-         a.far.example A 127.0.0.2\nb.far.example A 127.0.0.3\n\
-         gone.example MX 5 nobody.gone.example\ngone.example MX 20 b.far.example\nnobody.gone.example A 127.0.0.9",
+        "up.example MX 20 second.example\nup.example MX 10 first.example\n\
+         down.example MX 20 second.example\ndown.example MX 10 away.example\n\
+         first.example A 127.0.0.2\nsecond.example A 127.0.0.3\naway.example A 127.0.0.4\n",
     );
-    let server = site(&dns, first.address().port(), "");
-    send(&server, &["bob@far.example"]);
-    wait_for_mail(&first, 1);
-    send(&server, &["bob@gone.example"]);
-    wait_for_mail(&second, 1);
-    assert_eq!(
-        (took(&first), took(&second)),
-        (vec!["bob@far.example".into()], vec!["bob@gone.example".into()])
+    let server = by_mx(&dns, port);
+    send(&server, &["anna@up.example"]);
+    wait_for_messages(&first, 1);
+    send(&server, &["bert@down.example"]);
+    wait_for_messages(&second, 1);
+    server.wait_for_empty_queue();
+    assert_eq!(first.seen().recipients(), ["anna@up.example"]);
+    assert_eq!(second.seen().recipients(), ["bert@down.example"]);
+}
+
+#[test]
+fn a_host_that_is_closed_for_now_or_for_good_is_passed_over() {
+    let closing = Manner { greeting: "421 4.3.2 not today", ..Manner::default() };
+    let refusing = Manner { greeting: "554 5.3.2 never", ..Manner::default() };
+    let (port, [closing, refusing, open]) =
+        Peer::all_at([(2, closing), (3, refusing), (4, Manner::default())]);
+    let dns = DnsServer::with(
+        "example.net MX 10 one.example\nexample.net MX 20 two.example\nexample.net MX 30 three.example\n\
+         one.example A 127.0.0.2\ntwo.example A 127.0.0.3\nthree.example A 127.0.0.4\n",
     );
+    let server = by_mx(&dns, port);
+    send(&server, &["anna@example.net"]);
+    wait_for_messages(&open, 1);
+    server.wait_for_empty_queue();
+    assert_eq!((closing.seen().clients.len(), refusing.seen().clients.len()), (1, 1));
+    assert!(server.maildir("client.example", "sender").files().is_empty());
+}
+
+#[test]
+fn all_addresses_of_a_host_are_tried() {
+    let (port, [peer]) = Peer::all_at([(3, Manner::default())]);
+    // The alias of a host is no reason to refuse it, although RFC 2181 §10.3 has none.
+    let dns = DnsServer::with(
+        "example.net MX 10 alias.example\nalias.example CNAME host.example\n\
+         host.example A 127.0.0.2\nhost.example A 127.0.0.3\nhost.example A 127.0.0.4\n",
+    );
+    let server = by_mx(&dns, port);
+    send(&server, &["anna@example.net"]);
+    wait_for_messages(&peer, 1);
     server.wait_for_empty_queue();
 }
 
 #[test]
 fn a_domain_without_mx_records_is_its_own_host() {
-    let [peer] = peers(&["250 2.0.0 taken"]);
-    let dns = DnsServer::with("far.example A 127.0.0.2\nFAR.example TXT no MX");
-    let server = site(&dns, peer.address().port(), "");
-    send(&server, &["bob@Far.Example", "eve@[127.0.0.2]"]);
-    wait_for_mail(&peer, 2);
-    let mut recipients = took(&peer);
-    recipients.sort();
-    assert_eq!(recipients, ["bob@Far.Example", "eve@[127.0.0.2]"]);
+    let (port, [peer]) = Peer::all_at([(2, Manner::default())]);
+    let dns = DnsServer::with("bare.example A 127.0.0.2\nwww.alias.example CNAME bare.example\n");
+    let server = by_mx(&dns, port);
+    send(&server, &["anna@bare.example", "bert@www.alias.example", "carl@[127.0.0.2]"]);
+    wait_for("three messages", || {
+        let mut recipients = peer.seen().recipients().iter().map(ToString::to_string).collect::<Vec<_>>();
+        recipients.sort();
+        (recipients == ["anna@bare.example", "bert@www.alias.example", "carl@[127.0.0.2]"]).then_some(())
+    });
+    server.wait_for_empty_queue();
 }
 
 #[test]
-fn what_the_dns_proves_comes_back_at_once() {
-    let dns = DnsServer::with(
-        "null.example MX 0 .\nloop.example MX 10 out.client.example\nout.client.example A 127.0.0.8\n\
-         empty.example MX 10 mx.empty.example\nempty.example A 127.0.0.2\nmx.empty.example TXT no address",
-    );
-    for (domain, status) in [
-        ("null.example", "5.1.10"),
-        ("nowhere.example", "5.1.2"),
-        ("loop.example", "5.4.6"),
-        ("empty.example", "5.4.4"),
+fn what_the_dns_proves_to_be_nowhere_goes_back() {
+    let (port, [peer]) = Peer::all_at([(2, Manner::default())]);
+    for (records, domain, said) in [
+        (
+            "other.example A 127.0.0.2\n",
+            "missing.example",
+            ["Status: 5.1.2", "missing.example does not exist"],
+        ),
+        (
+            "null.example MX 0 .\nnull.example A 127.0.0.2\n",
+            "null.example",
+            ["Status: 5.1.10", "takes no mail"],
+        ),
+        // The A record of a domain that has an MX record says nothing.
+        (
+            "far.example MX 10 gone.example\nfar.example A 127.0.0.2\n",
+            "far.example",
+            ["Status: 5.4.4", "address"],
+        ),
+        ("txt.example TXT no host\n", "txt.example", ["Status: 5.4.4", "address"]),
+        (
+            "loop.example MX 10 out.client.example\nloop.example MX 20 host.example\nhost.example A 127.0.0.2\n",
+            "loop.example",
+            ["Status: 5.4.6", "loops back"],
+        ),
     ] {
-        let server = site(&dns, 9, "");
-        send(&server, &[&format!("bob@{domain}")]);
-        let report = report(&server);
-        assert!(report.contains(status) && report.contains(&format!("bob@{domain}")), "{domain}: {report}");
+        let dns = DnsServer::with(records);
+        let server = by_mx(&dns, port);
+        send(&server, &[&format!("anna@{domain}")]);
+        assert_says(&report(&server), &said);
         server.wait_for_empty_queue();
     }
+    assert!(peer.seen().clients.is_empty(), "{:?}", peer.seen());
 }
 
 #[test]
-fn what_the_dns_cannot_tell_waits() {
-    let [peer] = peers(&["250 2.0.0 taken"]);
-    let dns = DnsServer::with("far.example MX 10 a.far.example\na.far.example A 127.0.0.2");
-    dns.spoil_type("far.example", RecordType::MX, Fault::ServerFailure);
-    let server = site(&dns, peer.address().port(), "");
-    send(&server, &["bob@far.example"]);
-    server.wait_for_log("cannot look up far.example: SERVFAIL");
-    assert!(peer.seen().commands.is_empty(), "the domain's own address is none of its MX hosts");
+fn what_cannot_be_looked_up_waits() {
+    let (port, [peer]) = Peer::all_at([(2, Manner::default())]);
+    let dns = DnsServer::with(
+        "example.net MX 10 host.example\nhost.example A 127.0.0.2\nexample.com MX 10 host.example\n",
+    );
+    dns.spoil("example.net", Fault::ServerFailure);
+    dns.spoil("host.example", Fault::Refused);
+    let server = by_mx(&dns, port);
+    send(&server, &["anna@example.net"]);
+    send(&server, &["bert@example.com"]);
+    server.wait_for_log("cannot look up example.net: SERVFAIL");
+    server.wait_for_log("cannot look up host.example: REFUSED");
+    assert!(peer.seen().clients.is_empty());
     dns.mend();
-    wait_for_mail(&peer, 1);
+    wait_for_messages(&peer, 2);
     server.wait_for_empty_queue();
     assert!(server.maildir("client.example", "sender").files().is_empty());
 }
 
 #[test]
-fn a_destination_that_is_away_holds_no_other_up() {
-    let [peer] = peers(&["250 2.0.0 taken"]);
+fn hosts_behind_this_server_are_left_out() {
+    let (port, [better, worse]) = Peer::all_at([(2, Manner::default()), (3, Manner::default())]);
     let dns = DnsServer::with(
-        "far.example MX 10 a.far.example\na.far.example A 127.0.0.2\n\
-         away.example MX 10 nobody.example\nnobody.example A 127.0.0.9",
+        "example.net MX 10 better.example\nexample.net MX 20 out.client.example\n\
+         example.net MX 30 worse.example\nbetter.example A 127.0.0.2\nworse.example A 127.0.0.3\n\
+         away.example MX 10 away-host.example\naway.example MX 20 OUT.client.example\n\
+         away.example MX 30 worse.example\naway-host.example A 127.0.0.9\n",
     );
-    let server = site(&dns, peer.address().port(), "");
-    for _ in 0..40 {
-        send(&server, &["eve@away.example"]);
-    }
-    send(&server, &["bob@far.example"]);
-    wait_for_mail(&peer, 1);
-    server.wait_for_log("is_shut_off=true");
-    let attempts = server.log().matches("destination=\"mx:away.example\"").count()
-        + server.log().matches("destination=mx:away.example").count();
-    assert!(attempts < 40, "{attempts} of 40 messages were tried at a destination that is away");
+    let server = by_mx(&dns, port);
+    send(&server, &["anna@example.net"]);
+    wait_for_messages(&better, 1);
+    send(&server, &["anna@away.example"]);
+    server.wait_for_log("away-host.example");
+    server.wait_for_log("outcome=\"deferred\"");
+    assert!(worse.seen().clients.is_empty(), "mail would go in a circle");
 }
 
 #[test]
-fn a_route_goes_before_everything_and_the_closest_one_counts() {
-    let [any, close] = peers(&["250 2.0.0 taken"]);
-    let dns = DnsServer::start();
-    let port = any.address().port();
-    let server = site(
-        &dns,
-        9,
-        &format!(
-            "[route.any]\ndomains = \"*.far.example\"\nto = \"smtp://127.0.0.2:{port}\"\n\
-             [route.close]\ndomains = [\"very.far.example\"]\nto = [\"smtp://127.0.0.9:{port}\", \"smtp://127.0.0.3:{port}\"]\n"
-        ),
+fn without_a_way_nobody_may_relay() {
+    // A route that names no domain is for this server's own mailboxes.
+    let config = "[route.inside]\nto = \"lmtp://127.0.0.1:9\"\n[domain.\"example.org\"]\nroute = \"inside\"\n\
+                  [domain.\"example.org\".mailbox]\npostmaster = {}\n";
+    let server = with_ways(config);
+    let mut client = server.session();
+    client.ask_for("MAIL FROM:<sender@client.example>", "250 2.1.0");
+    client.ask_for("RCPT TO:<anna@example.net>", "550 5.7.1");
+    client.ask_for("RCPT TO:<postmaster@example.org>", "250 2.1.5");
+}
+
+#[test]
+fn the_next_smart_host_is_tried_when_one_is_away_or_closed() {
+    let away = nowhere();
+    let closed = Manner { greeting: "421 4.3.2 not today", ..Manner::default() };
+    let closed = Peer::at(([127, 0, 0, 1], 0).into(), closed);
+    let open = Peer::start(&["250 2.0.0 taken"]);
+    let server = with_ways(&format!(
+        "[relay]\nsmart_host = [\"{away}\", \"{}\", \"{}\"]\nsource_ipv4 = \"127.0.0.77\"\n",
+        closed.address(),
+        open.address()
+    ));
+    send(&server, &["anna@example.net"]);
+    wait_for_messages(&open, 1);
+    server.wait_for_empty_queue();
+    assert_eq!(closed.seen().clients.len(), 1);
+    assert_eq!(open.seen().clients[0].ip().to_string(), "127.0.0.77", "the source address");
+}
+
+#[test]
+fn the_route_that_names_a_domain_most_closely_counts() {
+    let [exact, below, smart] = [(); 3].map(|()| Peer::start(&["250 2.0.0 taken"]));
+    let server = with_ways(&format!(
+        "[relay]\nsmart_host = \"{}\"\n\
+         [route.\"below\"]\ndomains = [\"*.partner.example\", \"other.example\"]\nto = \"smtp://{}\"\n\
+         [route.\"exact\"]\ndomains = \"Sales.Partner.example\"\nto = [\"smtp://{}\", \"smtp://{}\"]\n",
+        smart.address(),
+        below.address(),
+        nowhere(),
+        exact.address()
+    ));
+    send(
+        &server,
+        &["a@sales.partner.example", "b@it.partner.example", "c@partner.example", "d@other.example"],
     );
-    send(&server, &["bob@very.far.example", "bob@other.far.example"]);
-    wait_for_mail(&any, 1);
-    wait_for_mail(&close, 1);
-    assert_eq!(
-        (took(&any), took(&close)),
-        (vec!["bob@other.far.example".into()], vec!["bob@very.far.example".into()])
-    );
+    server.wait_for_empty_queue();
+    assert_eq!(exact.seen().recipients(), ["a@sales.partner.example"]);
+    assert_eq!(below.seen().recipients(), ["b@it.partner.example", "d@other.example"]);
+    assert_eq!(smart.seen().recipients(), ["c@partner.example"]);
+}
+
+#[test]
+fn mail_in_the_queue_follows_the_configuration() {
+    let away = nowhere();
+    let peer = Peer::start(&["250 2.0.0 taken"]);
+    let route = format!("[route.\"old\"]\ndomains = \"example.net\"\nto = \"smtp://{away}\"\n");
+    let server = with_ways(&route);
+    send(&server, &["anna@example.net"]);
+    server.wait_for_log("destination=route:old");
+    let relay = format!("[relay]\nsmart_host = \"{}\"\n", peer.address());
+    fs::write(server.folder().join("gatepost.toml"), [NAME, &relay, REST].concat()).unwrap();
+    server.signal(Signal::HUP);
+    wait_for_messages(&peer, 1);
     server.wait_for_empty_queue();
 }
 
 #[test]
-fn nobody_is_relayed_for_without_a_way_out() {
-    let server = Server::with_config(
-        "hostname = \"out.client.example\"\n[route.inside]\nto = \"lmtp://127.0.0.1:9\"\n\
-         [domain.\"client.example\"]\nroute = \"inside\"\n[domain.\"client.example\".mailbox]\npostmaster = {}\n",
+fn mailboxes_behind_lmtp_answer_one_by_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("lmtp");
+    let peer = Peer::on_socket(&socket, Manner::default());
+    let config = format!(
+        "{NAME}[route.\"dovecot\"]\nto = \"lmtp:{}\"\n{REST}[domain.\"example.org\"]\nroute = \"dovecot\"\n\
+         [domain.\"example.org\".mailbox]\npostmaster = {{}}\nanna = {{}}\nfull = {{}}\nrefused = {{}}\n\
+         alias = {{ alias = \"anna\" }}\n",
+        socket.display()
     );
-    let mut session = server.session();
-    session.ask_for("MAIL FROM:<sender@client.example>", "250");
-    session.ask_for("RCPT TO:<bob@far.example>", "550 5.7.1");
-    session.ask_for("RCPT TO:<postmaster@client.example>", "250");
+    let server = Server::with_config(&config);
+    let mut client = server.session();
+    client.transaction(&["anna+lists@example.org", "full@example.org", "refused@example.org"]);
+    client.ask_for("RCPT TO:<nobody@example.org>", "550 5.1.1");
+    client.data(MESSAGE, "250 2.6.0");
+    drop(client);
+    server.wait_for_empty_queue();
+    let report = report(&server);
+    assert_says(&report, &["full@example.org", "552 5.2.2 mailbox full at the peer", "Status: 5.2.2"]);
+    assert_says(&report, &["refused@example.org", "550 5.1.1 no such mailbox at the peer"]);
+    assert!(!report.contains("anna"), "{report}");
+    let seen = peer.seen();
+    assert_eq!(seen.messages.len(), 1, "{seen:?}");
+    assert_says(&seen.commands[0], &["LHLO out.client.example"]);
+}
+
+#[test]
+fn a_destination_that_is_away_holds_nobody_else_up() {
+    let away = nowhere();
+    let peer = Peer::start(&["250 2.0.0 taken"]);
+    let server = with_ways(&format!(
+        "[route.\"dead\"]\ndomains = \"dead.example\"\nto = \"smtp://{away}\"\n\
+         [route.\"live\"]\ndomains = \"live.example\"\nto = \"smtp://{}\"\n",
+        peer.address()
+    ));
+    let mut client = server.session();
+    for _ in 0..100 {
+        client.deliver("anna@dead.example", MESSAGE);
+    }
+    client.deliver("bert@live.example", MESSAGE);
+    wait_for_messages(&peer, 1);
+    // Those that were let through at first, and a probe now and then: not all of them.
+    let tried = server.log().matches("outcome=\"deferred\"").count();
+    assert!(tried < 50, "{tried} attempts at a destination that is away");
+}
+
+#[test]
+fn mail_that_goes_in_a_circle_comes_back() {
+    let first = with_ways("");
+    let relay = format!("[relay]\nsmart_host = \"{}\"\n", first.address());
+    let other_name = "hostname = \"in.client.example\"\n";
+    let elsewhere = "[domain.\"elsewhere.example\".mailbox]\npostmaster = {}\n";
+    let second = Server::with_config(&[other_name, &relay, elsewhere].concat());
+    let back = format!("[relay]\nsmart_host = \"{}\"\n", second.address());
+    fs::write(first.folder().join("gatepost.toml"), [NAME, &back, REST].concat()).unwrap();
+    first.signal(Signal::HUP);
+    wait_for("the reload", || {
+        let mut client = first.session();
+        client.ask_for("MAIL FROM:<sender@client.example>", "250 2.1.0");
+        client.ask("RCPT TO:<anna@example.net>").is("250 2.1.5").then_some(())
+    });
+    send(&first, &["anna@example.net"]);
+    let report = report(&first);
+    assert_says(&report, &["Status: 5.4.6", "Received fields, a mail loop"]);
+    first.wait_for_empty_queue();
+    second.wait_for_empty_queue();
 }

@@ -285,6 +285,11 @@ keys! {
     CA_FILE: Key<Placed<FileForm>> = "ca_file", Placed(FileForm), "", "\"/etc/ssl/site-ca.pem\"",
         "A file of certificates, in PEM, of authorities that are trusted beside the system's. A relative path starts at the \
          configuration's directory.";
+    MTA_STS: Key<Flag> = "mta_sts", Flag, "true", "false",
+        "Whether the policies that domains publish for their MX hosts hold (MTA-STS, RFC 8461): under one that is enforced \
+         mail goes to hosts that it names, with certificates for their names, or not at all. TLSA records go first.";
+    MTA_STS_PORT: Key<Count> = "mta_sts_port", Count { min: 1, max: 65_535 }, "443", "8443",
+        "The port at which policies are fetched; another one is for tests.";
 }
 
 keys! {

@@ -65,8 +65,8 @@ pub struct Config {
     pub relaying: Relaying,
     /// Ways for some domains.
     pub routes: Vec<Route>,
-    /// The file of authorities that are trusted beside the system's.
-    pub ca_file: Option<PathBuf>,
+    /// How connections to other servers are protected.
+    pub tls: TlsSettings,
     /// Who signs mail that leaves, and rewrites the reverse-paths of what is forwarded.
     pub signing: SigningSettings,
     /// How names are looked up.
@@ -219,6 +219,17 @@ pub struct SmartHost {
     pub host: Host,
     /// Its TCP port, never 0.
     pub port: u16,
+}
+
+/// How connections to other servers are protected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsSettings {
+    /// The file of authorities that are trusted beside the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Whether the policies of domains hold (RFC 8461).
+    pub mta_sts: bool,
+    /// The port at which they are fetched.
+    pub mta_sts_port: u16,
 }
 
 /// Files that say where addresses are; relative paths are resolved.

@@ -20,7 +20,7 @@ use super::attempt::{Attempt, Failure};
 use super::local::{self, Task};
 use super::mx::NoWay;
 use super::notices::{self, Results};
-use super::relay::Relay;
+use super::relay::{Departure, Relay};
 use super::reroute;
 use super::route::Way;
 use super::routing;
@@ -132,7 +132,8 @@ pub(super) async fn relay<S: Spool>(outside: Arc<Outside<S>>, delivery: Delivery
     } else {
         match routing::next_hop(&site, Way::of(&delivery.destination), random()).await {
             Ok(next_hop) => {
-                (outside.relay.send(&next_hop, &site.settings.hostname, &stored, &staying).await, None)
+                let site_as_sender = (site.settings.hostname.as_str(), &*site as &dyn Departure);
+                (outside.relay.send_from(&next_hop, site_as_sender, &stored, &staying).await, None)
             }
             Err(NoWay::Now(failure)) => (Vec::new(), Some(Attempt::Deferred(failure))),
             Err(NoWay::Ever(failure)) => (Vec::new(), Some(Attempt::Failed(failure))),

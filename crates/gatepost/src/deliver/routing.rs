@@ -15,6 +15,7 @@ use super::next_hop::{Endpoint, NextHop, NextHost, Sources, TlsLevel, TlsPlan};
 use super::protection::{self, Dane};
 use super::route::Way;
 use crate::config::{Access, Hop, SmartHost, TlsChoice};
+use crate::net::mta_sts::InForce;
 use crate::site::Site;
 
 /// Longest wait for the addresses of a host (ours; a resolver gives up earlier by itself).
@@ -121,6 +122,7 @@ async fn of_mx(
         loopback: relaying.mx_loopback,
     };
     let MxHosts { hosts, is_secure } = mx::hosts(dns, domain, &own, random).await?;
+    let asked = if access.tls.is_some() { InForce::Nothing } else { site.services.mta_sts(domain).await };
     let (mut next, mut left_out) = (Vec::with_capacity(hosts.len()), None);
     let mut known: Option<(String, Result<Dane, Failure>)> = None;
     for host in hosts {
@@ -134,7 +136,14 @@ async fn of_mx(
             }
         };
         let tls = match dane {
-            Ok(Dane::Nothing) => plan(level(access, TlsLevel::Opportunistic, &host.name), false),
+            Ok(Dane::Nothing) => match protection::sts_plan(&asked, &host.name, domain) {
+                None => plan(level(access, TlsLevel::Opportunistic, &host.name), false),
+                Some(Ok(plan)) => plan,
+                Some(Err(failure)) => {
+                    left_out.get_or_insert(NoWay::Now(failure));
+                    continue;
+                }
+            },
             Ok(Dane::Encrypted) => plan(TlsLevel::Encrypted, false),
             Ok(Dane::Records(records)) => protection::dane_plan(records, &host.name, domain),
             Err(failure) => {

@@ -7,7 +7,9 @@
 mod dialogue;
 mod dns;
 mod dnssec;
+mod https;
 mod maildir;
+mod peer;
 mod programs;
 mod server;
 
@@ -16,8 +18,10 @@ use std::time::{Duration, Instant};
 
 pub(crate) use dialogue::{Dialogue, Reply};
 pub(crate) use dns::{DnsServer, Fault};
+pub(crate) use https::HttpsServer;
 pub(crate) use maildir::{Letter, Maildir};
-pub(crate) use programs::{Peer, finish, program, script};
+pub(crate) use peer::{Manner, Peer};
+pub(crate) use programs::{finish, program, script};
 pub(crate) use server::{Server, Setup, every_code_config};
 
 /// Longest wait for anything that ought to happen at once; generous, as a build machine may be busy.

@@ -10,6 +10,7 @@ use smtp::client::meaning::{Fate, Host, Retry, Stage};
 use smtp::client::{Cause, Fault, LocalCause, Needed, Outcome, RecipientOutcome, RemoteReply};
 use smtp::reply::Severity;
 
+use super::convert::Obstacle;
 use super::peer::Peer;
 use crate::deliver::attempt::{Attempt, Failure};
 
@@ -60,16 +61,42 @@ impl Verdict {
         Self::deferred(Failure::local("4.4.1", shorten(format!("{peer}: {error}"))).met(Met::Absence))
     }
 
+    /// The message demands more protection than this host is known to give.
+    pub(super) fn untrusted(peer: &Peer) -> Self {
+        let diagnostic =
+            format!("{peer}: the message demands REQUIRETLS, and nothing vouches for this server's identity");
+        Self {
+            attempt: Attempt::Failed(Failure::local("5.7.30", shorten(diagnostic))),
+            ..Self::deferred(Failure::local("", ""))
+        }
+    }
+
+    /// The same, with the reason why the message wasn't made what the server takes.
+    pub(super) fn explained(mut self, cause: &Cause, obstacle: Option<Obstacle>) -> Self {
+        let is_of_body =
+            matches!(cause, Cause::Local(LocalCause::NotOffered(Needed::EightBitMime | Needed::BinaryMime)));
+        if let (Attempt::Failed(failure), Some(obstacle), true) = (&mut self.attempt, obstacle, is_of_body) {
+            failure.diagnostic =
+                shorten(format!("{}, and the message cannot be converted: {obstacle}", failure.diagnostic));
+        }
+        self
+    }
+
     /// TLS didn't come about.
     pub(super) fn unsecured(peer: &Peer, text: &str) -> Self {
         let diagnostic = shorten(one_line(&format!("{peer}: TLS handshake failed: {text}")));
-        Self::deferred(Failure::local("4.7.5", diagnostic))
+        Self::deferred(Failure::local("4.7.5", diagnostic).met(Met::Absence))
     }
 
     /// The session did what it never should.
     pub(super) fn unexpected(peer: &Peer) -> Self {
         tracing::error!(%peer, "a client session ended without an outcome");
         Self::deferred(Failure::local("4.3.0", format!("{peer}: the session ended without an outcome")))
+    }
+
+    /// The same, for no other host but by the schedule.
+    pub(super) fn by_schedule(self) -> Self {
+        Self { retry: Retry::Later, ..self }
     }
 
     /// Not at this host; the next one may.
@@ -152,9 +179,24 @@ fn of_reply(reply: &RemoteReply) -> String {
         // A positive reply that led to a failure stood in the wrong place.
         (Severity::Completed | Severity::Intermediate, _) => String::from("5.0"),
         (_, Some(enhanced)) if enhanced.class != 2 => format!("{}.{}", enhanced.subject, enhanced.detail),
-        // RFC 5321 §4.2.3: the code itself says that the user is elsewhere.
-        _ if reply.code.value() == 551 => String::from("1.6"),
-        _ => String::from("0.0"),
+        _ => String::from(of_bare_code(reply.code.value())),
+    }
+}
+
+/// What a reply code says by itself.
+const fn of_bare_code(code: u16) -> &'static str {
+    match code {
+        // RFC 7504 §3.
+        521 => "3.2",
+        // RFC 4954 §6.
+        530 => "7.0",
+        535 => "7.8",
+        // RFC 5321 §4.2.3: the user is elsewhere, and a mailbox name that is not allowed.
+        551 => "1.6",
+        553 => "1.3",
+        // RFC 7505 §4.2.
+        556 => "1.10",
+        _ => "0.0",
     }
 }
 
@@ -201,6 +243,7 @@ mod tests {
         assert_eq!(status(reply(550, Some((2, 1, 5)), ""), Fate::Failed), "5.0.0");
         assert_eq!(status(reply(451, None, ""), Fate::Deferred), "4.0.0");
         assert_eq!(status(reply(551, None, ""), Fate::Failed), "5.1.6");
+        assert_eq!(status(reply(556, None, ""), Fate::Failed), "5.1.10");
         assert_eq!(status(reply(250, Some((2, 0, 0)), ""), Fate::Deferred), "4.5.0");
         let not_offered = |needed| Cause::Local(LocalCause::NotOffered(needed));
         assert_eq!(status(not_offered(Needed::EightBitMime), Fate::Failed), "5.6.3");
