@@ -10,6 +10,7 @@ mod domain;
 mod form;
 mod key;
 mod keys;
+mod keys_out;
 mod load;
 mod loops;
 mod network;
