@@ -198,6 +198,10 @@ keys! {
 keys! {
     RELAYING = "[relay]", &[], "How mail for other domains leaves.";
 
+    ROUTES_FROM: Key<ListOf<TextForm>> = "routes_from", TABLE_NAMES, "[]", "[\"routes\"]",
+        "Tables (`[table.\"…\"]`) that say where the mail for a domain goes, when no `[route]` does: the value under \
+         `example.org`, or under `.example.org` for a domain below it, is written as a route's `to`, or is `route:NAME`. A domain \
+         that none of them has goes the way of all other mail; while a table fails its mail waits.";
     SMART_HOST: Key<ListOf<SmartHostForm>> = "smart_host",
         ListOf { element: SmartHostForm, named: "a list of hosts with ports", or_one: true }, "[]",
         "\"mail.example.net:587\"",
