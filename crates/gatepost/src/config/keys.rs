@@ -391,7 +391,7 @@ keys! {
         "Most keys whose answers are kept; 0 keeps none.";
 }
 
-const TABLE_NAMES: ListOf<TextForm> =
+pub(super) const TABLE_NAMES: ListOf<TextForm> =
     ListOf { element: TextForm("a table's name"), named: "a list of tables' names", or_one: false };
 
 /// All sections, in the order of the reference.

@@ -7,9 +7,10 @@ use std::time::Duration;
 use super::address_form::{DomainForm, FileForm, SmartHostForm};
 use super::form::{Choice, Count, Flag, ListOf, Maybe, Placed, Time, WordForm};
 use super::key::{Documented, Key, Section};
-use super::keys::keys;
+use super::keys::{TABLE_NAMES, keys};
 use super::route::{HopForm, PatternForm, SourceForm, TlsChoice};
 use super::signing::{KeyFileForm, SignedFieldForm};
+use super::table_source::TextForm;
 
 /// Longest life of a signature that can be set, in seconds (ours).
 const EXPIRES_SECONDS_MAX: u64 = Duration::from_secs(365 * 86_400).as_secs();
@@ -17,6 +18,10 @@ const EXPIRES_SECONDS_MAX: u64 = Duration::from_secs(365 * 86_400).as_secs();
 keys! {
     RELAYING = "[relay]", &[], "How mail for other domains leaves.";
 
+    ROUTES_FROM: Key<ListOf<TextForm>> = "routes_from", TABLE_NAMES, "[]", "[\"routes\"]",
+        "Tables (`[table.\"…\"]`) that say where the mail for a domain goes, when no `[route]` does: the value under \
+         `example.org`, or under `.example.org` for a domain below it, is written as a route's `to`, or is `route:NAME`. A domain \
+         that none of them has goes the way of all other mail; while a table fails its mail waits.";
     SMART_HOST: Key<ListOf<SmartHostForm>> = "smart_host",
         ListOf { element: SmartHostForm, named: "a list of hosts with ports", or_one: true }, "[]",
         "\"mail.example.net:587\"",
