@@ -4,6 +4,7 @@ pub mod cli;
 pub mod clock;
 pub mod codes;
 pub mod config;
+pub mod control;
 pub mod deliver;
 pub mod descriptors;
 pub mod facts;
@@ -14,6 +15,7 @@ pub mod observe;
 pub mod policies;
 pub mod policy_files;
 pub mod receive;
+pub mod reload;
 pub mod server;
 pub mod site;
 

@@ -15,4 +15,5 @@ mod tests;
 mod timing;
 
 pub use dispatcher::spawn;
+pub(crate) use local::header_section;
 pub(crate) use route::destination;
