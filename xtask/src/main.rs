@@ -7,6 +7,7 @@ mod bench;
 mod check;
 mod dialogue;
 mod docs;
+mod peers;
 mod process;
 mod random;
 mod scratch;

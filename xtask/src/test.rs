@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result};
 
 use crate::workspace::Workspace;
-use crate::{process, tools};
+use crate::{peers, process, tools};
 
 /// What `test` is asked to do.
 #[derive(Debug, clap::Args)]
@@ -38,9 +38,14 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<bool> {
     let mut environment: Vec<(&str, std::ffi::OsString)> = Vec::new();
     if args.filters.is_empty() {
         tools::provide_programs()?;
+        peers::provide_all(workspace)?;
     }
+    environment.push(("GATEPOST_PEERS", peers::folder_of_all(workspace).into_os_string()));
     if process::exists("npm") {
         environment.push(("NODE_PATH", tools::provide_nodemailer(workspace)?.into_os_string()));
+    }
+    if process::exists("pip3") {
+        environment.push(("PYTHONPATH", tools::provide_dkimpy(workspace)?.into_os_string()));
     }
     if args.update {
         environment.extend(GOLDEN_SWITCHES.map(|switch| (switch, "1".into())));

@@ -12,17 +12,22 @@ use crate::process;
 use crate::workspace::Workspace;
 
 /// Programs that the end-to-end tests run, with the Debian package that has each.
-const PROGRAMS: [(&str, &str); 6] = [
+const PROGRAMS: [(&str, &str); 7] = [
     ("swaks", "swaks"),
     ("curl", "curl"),
     ("msmtp", "msmtp"),
     ("python3", "python3"),
+    ("pip3", "python3-pip"),
     ("node", "nodejs"),
     ("npm", "npm"),
 ];
 
 /// The package from npm that the end-to-end tests use, and its version.
 const NODEMAILER: (&str, &str) = ("nodemailer", "8.0.9");
+
+/// The packages from PyPI that the end-to-end tests use: dkimpy and what it needs for Ed25519, and its version.
+const DKIMPY: (&[&str], &str) =
+    (&["dkimpy==1.1.8", "PyNaCl==1.6.2", "dnspython==2.8.0"], "dkimpy-1.1.8.dist-info");
 
 /// The version of cargo-deny that reads `deny.toml`.
 const CARGO_DENY_VERSION: &str = "0.20.2";
@@ -104,6 +109,26 @@ pub(crate) fn provide_nodemailer(workspace: &Workspace) -> Result<PathBuf> {
         bail!("npm ended well but left no {name}: {}", printed.trim());
     }
     Ok(modules)
+}
+
+/// Sees to it that dkimpy stands under the target directory, and returns the folder to put into PYTHONPATH.
+///
+/// # Errors
+/// When pip fails.
+pub(crate) fn provide_dkimpy(workspace: &Workspace) -> Result<PathBuf> {
+    let (packages, mark) = DKIMPY;
+    let folder = workspace.target.join("python");
+    if folder.join(mark).is_dir() {
+        return Ok(folder);
+    }
+    println!("installing from PyPI: {}", packages.join(" "));
+    let mut pip = Command::new("pip3");
+    pip.args(["install", "--quiet", "--disable-pip-version-check", "--upgrade", "--target"]);
+    let printed = process::capture(pip.arg(&folder).args(packages))?;
+    if !folder.join(mark).is_dir() {
+        bail!("pip ended well but left no dkimpy: {}", printed.trim());
+    }
+    Ok(folder)
 }
 
 /// The command `cargo-deny`, installed when it is missing: under the target directory, or for all clones on a build

@@ -17,7 +17,10 @@ pub mod policy_files;
 pub mod receive;
 pub mod reload;
 pub mod server;
+pub mod sign;
 pub mod site;
+pub mod srs;
+pub mod tables;
 
 /// Name and version, as the server gives them.
 pub const PRODUCT: &str = concat!("Gatepost ", env!("CARGO_PKG_VERSION"));

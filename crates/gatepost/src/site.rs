@@ -7,13 +7,16 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use policy::policy::Policy;
+use smtp::address::{ForwardPath, ReversePath};
 use smtp::server::Settings;
 
 use crate::clock;
 use crate::config::{self, Config, EarlyTalkers, Loaded, Parsed, Problem, STILL, Tables};
 use crate::facts::{Services, forged_results};
-use crate::mailboxes::Directory;
+use crate::mailboxes::{Directory, Known, LookedUp, Resolved};
 use crate::policies::{self, Checked, InForce};
+use crate::sign::{self, Signing};
+use crate::srs::{Bounce, Srs};
 
 /// How often a reload reads tables that are being written (ours).
 const READ_AGAIN_MAX: u32 = 5;
@@ -33,16 +36,67 @@ pub struct Site {
     pub policy: Arc<InForce>,
     /// What the policy's facts are asked of.
     pub services: Arc<Services>,
+    /// What is done with mail that leaves.
+    pub leaving: Leaving,
+}
+
+/// What is done with mail that leaves.
+#[derive(Debug, Clone)]
+pub struct Leaving {
+    /// Who signs it.
+    pub signing: Arc<Signing>,
+    /// How the reverse-paths of forwarded mail are rewritten.
+    pub srs: Option<Arc<Srs>>,
+}
+
+impl Leaving {
+    /// What `config` says, with its warnings. Blocks on the disk.
+    ///
+    /// # Errors
+    /// All problems.
+    fn of(config: &Config) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
+        let mut problems = Vec::new();
+        let own_names = forged_results::own_names(&[config.hostname.as_str()]);
+        let signing = sign::load(config, &own_names, &mut problems);
+        let srs = sign::srs_secrets(config, &mut problems);
+        match (signing, srs) {
+            (Ok(signing), Ok(srs)) => {
+                Ok((Self { signing: Arc::new(signing), srs: srs.map(Arc::new) }, problems))
+            }
+            (signing, srs) => {
+                problems.extend(signing.err().into_iter().flatten());
+                problems.extend(srs.err().into_iter().flatten());
+                Err(problems)
+            }
+        }
+    }
+
+    /// What `config` says, without what can't be read; that comes beside as warnings of the log.
+    fn rehearsing(config: &Config) -> (Self, Vec<Problem>) {
+        match Self::of(config) {
+            Ok(leaving) => leaving,
+            Err(problems) => {
+                let own_names = forged_results::own_names(&[config.hostname.as_str()]);
+                let nobody = Signing::new((config.hostname.as_str(), own_names), Vec::new(), None);
+                (Self { signing: Arc::new(nobody), srs: None }, problems)
+            }
+        }
+    }
 }
 
 impl Site {
     /// A site under `policy`, which may be the one of the site `before`; what is wrong with the policy's tables comes
     /// beside.
-    fn new(config: Config, policy: Policy, state: &Path, before: Option<&Self>) -> (Self, Vec<Problem>) {
+    fn new(
+        (config, leaving): (Config, Leaving),
+        policy: Policy,
+        state: &Path,
+        before: Option<&Self>,
+    ) -> (Self, Vec<Problem>) {
         let services = Services::of(&config, &policy, state, before.map(|before| &*before.services));
         let file = config.policy.file.as_ref().map(|(path, _)| path.as_path());
         let (policy, problems) = InForce::new(policy, file, before.map(|before| &*before.policy));
-        let site = Self::under(config, Arc::new(policy), Arc::new(services), state);
+        let site = Self::under(config, (Arc::new(policy), Arc::new(services), leaving), state);
         (site, problems)
     }
 
@@ -66,14 +120,51 @@ impl Site {
         let (policy, problems) = InForce::new(policy, file, None);
         warnings.extend(problems);
         let services = Services::rehearsing(&config, asks_dns);
-        Ok((Self::under(config, Arc::new(policy), Arc::new(services), state), warnings))
+        let (leaving, problems) = Leaving::rehearsing(&config);
+        warnings.extend(problems);
+        Ok((Self::under(config, (Arc::new(policy), Arc::new(services), leaving), state), warnings))
     }
 
-    fn under(config: Config, policy: Arc<InForce>, services: Arc<Services>, state: &Path) -> Self {
+    /// Looks up in the tables what `ask` wants to know of addresses. Where all are declared this costs nothing.
+    pub async fn look_up(&self, ask: impl Fn(Known<'_>) + Send) -> LookedUp {
+        if !self.directory.has_tables() {
+            return LookedUp::nothing();
+        }
+        // On the heap, for a connection that never needs it keeps room for it otherwise.
+        Box::pin(self.directory.look_up(&self.services.tables, ask)).await
+    }
+
+    fn under(
+        config: Config,
+        (policy, services, leaving): (Arc<InForce>, Arc<Services>, Leaving),
+        state: &Path,
+    ) -> Self {
         let directory = Directory::new(config.mailboxes.clone(), state);
         let settings = Arc::new(settings(&config, &policy));
         let own_names = forged_results::own_names(&[&settings.hostname]);
-        Self { config, directory, own_names, settings, policy, services }
+        Self { config, directory, own_names, settings, policy, services, leaving }
+    }
+}
+
+impl Site {
+    /// The final recipients of a message from `reverse_path` to `path`. A bounce to an address that was rewritten when
+    /// its message was forwarded goes on to the one who sent that.
+    #[must_use]
+    pub fn resolve(&self, known: Known<'_>, reverse_path: &ReversePath, path: &ForwardPath) -> Vec<Resolved> {
+        // Its time may have ended since it was accepted, a moment ago.
+        const GRACE_DAYS: u64 = 1;
+        match self.bounce(path, GRACE_DAYS) {
+            Some(Bounce::To(mailbox)) if *reverse_path == ReversePath::Null => {
+                known.resolve(&ForwardPath::Mailbox(mailbox))
+            }
+            _ => known.resolve(path),
+        }
+    }
+
+    /// What a rewritten address stands for; `None` when `path` is none, see [`Srs::bounce`].
+    #[must_use]
+    pub fn bounce(&self, path: &ForwardPath, grace_days: u64) -> Option<Bounce> {
+        self.leaving.srs.as_ref()?.bounce(path, clock::wall(), grace_days)
     }
 }
 
@@ -120,7 +211,9 @@ impl Sites {
         let Loaded { config, mut warnings, tables } = read(file, user)?;
         let checked = policies::load(&config)?;
         warnings.extend(checked.warnings);
-        let (site, problems) = Site::new(config, checked.policy, state, None);
+        let (leaving, problems) = Leaving::of(&config)?;
+        warnings.extend(problems);
+        let (site, problems) = Site::new((config, leaving), checked.policy, state, None);
         warnings.extend(problems);
         let sites = Self {
             file: file.map(Path::to_owned),
@@ -155,8 +248,11 @@ impl Sites {
         let Loaded { config, mut warnings, tables } = loaded;
         let checked = policies::load(&config)?;
         warnings.extend(checked.warnings);
+        let (leaving, problems) = Leaving::of(&config)?;
+        warnings.extend(problems);
         *self.tables.lock().unwrap_or_else(PoisonError::into_inner) = tables;
-        let (site, problems) = Site::new(config, checked.policy, &self.state, Some(&self.current()));
+        let (site, problems) =
+            Site::new((config, leaving), checked.policy, &self.state, Some(&self.current()));
         warnings.extend(problems);
         self.put(site);
         Ok(warnings)
@@ -175,7 +271,7 @@ impl Sites {
         Some(reloaded.map(|Parsed { config, warnings, .. }| {
             let site = self.current();
             let (policy, services) = (Arc::clone(&site.policy), Arc::clone(&site.services));
-            self.put(Site::under(config, policy, services, &self.state));
+            self.put(Site::under(config, (policy, services, site.leaving.clone()), &self.state));
             warnings
         }))
     }
@@ -191,16 +287,13 @@ impl Sites {
 /// All problems, warnings among them.
 pub fn check(file: Option<&Path>, user: &str) -> Result<Vec<Problem>, Vec<Problem>> {
     let Loaded { config, mut warnings, .. } = read(file, user)?;
-    match policies::load(&config) {
-        Ok(checked) => {
-            warnings.extend(checked.warnings);
-            Ok(warnings)
-        }
-        Err(problems) => {
-            warnings.extend(problems);
-            Err(warnings)
-        }
+    let checked = policies::load(&config).map(|checked| checked.warnings);
+    let leaving = Leaving::of(&config).map(|(_, problems)| problems);
+    let is_good = checked.is_ok() && leaving.is_ok();
+    for problems in [checked, leaving] {
+        warnings.extend(problems.unwrap_or_else(|problems| problems));
     }
+    if is_good { Ok(warnings) } else { Err(warnings) }
 }
 
 /// Reads the configuration `file`, or the zero configuration for `user`.

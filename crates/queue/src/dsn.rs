@@ -132,7 +132,7 @@ impl Dsn {
             parameters: self.parameters,
             received,
             hold: None,
-            origin: Origin { client: "dsn".to_owned(), helo: String::new() },
+            origin: Origin { client: "dsn".to_owned(), helo: String::new(), submitted: true },
             recipients: vec![recipient],
         };
         Draft { message, body: self.mail_data }
@@ -153,10 +153,11 @@ pub fn wanted(message: &QueuedMessage, recipient: &QueuedRecipient, action: Acti
 }
 
 /// Whether a report of a failure would return the message whole, so that its mail data is to be read: when RET says
-/// so and it is small enough (RFC 3461 §4.3).
+/// so and it is small enough (RFC 3461 §4.3), and its content needs no protection on its way (RFC 8689 §5).
 #[must_use]
 pub fn returns_whole(message: &QueuedMessage, size_octets: u64) -> bool {
-    message.parameters.ret == Some(Ret::Full) && size_octets <= RETURNED_OCTETS_MAX
+    let parameters = &message.parameters;
+    parameters.ret == Some(Ret::Full) && !parameters.require_tls && size_octets <= RETURNED_OCTETS_MAX
 }
 
 /// The DSNs of a notice: one for each [`REPORTS_MAX`] reports that are wanted, so usually one, or none.
@@ -203,7 +204,9 @@ fn one(notice: &Notice<'_>, recipient: &Mailbox, reports: &[Report<'_>], number:
     };
     let mail_data = assemble(notice, recipient, reports, number, &parts);
     let size_octets = Some(mail_data.len() as u64);
-    let parameters = MailParameters { size_octets, body, smtputf8, ..MailParameters::default() };
+    // RFC 8689 §5: what is said of a message goes as the message had to.
+    let require_tls = notice.message.parameters.require_tls;
+    let parameters = MailParameters { size_octets, body, smtputf8, require_tls, ..MailParameters::default() };
     Dsn { recipient: recipient.clone(), parameters, mail_data }
 }
 

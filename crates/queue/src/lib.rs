@@ -10,6 +10,7 @@ pub mod kernel_disk;
 pub mod log_spool;
 pub mod memory_spool;
 pub mod message;
+pub mod pace;
 pub mod postmaster;
 pub mod queue_id;
 pub mod schedule;

@@ -60,7 +60,7 @@ use crate::kernel_disk::KernelDisk;
 use crate::message::{Destination, Draft, QueuedMessage};
 use crate::postmaster::{Census, Entry, Order, Query};
 use crate::queue_id::{Allotter, QueueId};
-use crate::spool::{Arrival, NoRoom, RECIPIENTS_MAX, Spool, SpoolError};
+use crate::spool::{Arrival, NoRoom, Overdue, RECIPIENTS_MAX, Spool, SpoolError, Window};
 use crate::wait::{Bell, Changed, Receiver, lock, oneshot};
 
 /// A spool on a disk.
@@ -241,17 +241,39 @@ impl<D: Disk> Spool for LogSpool<D> {
         self.commit_with_others(Job::Accept { messages, answer }, receiver).await
     }
 
-    fn due_beside(
+    fn due(
         &self,
         now: WallTime,
         limit: usize,
-        left_out: &[Destination],
     ) -> impl Future<Output = Result<Vec<Delivery>, SpoolError>> + Send {
-        ready(Ok(lock(&self.shared.index).take_due(now, limit, left_out)))
+        ready(Ok(lock(&self.shared.index).take_due(None, now, limit)))
     }
 
-    fn next_due_beside(&self, left_out: &[Destination]) -> Option<WallTime> {
-        lock(&self.shared.index).next_due(left_out)
+    fn due_of(
+        &self,
+        destination: &Destination,
+        now: WallTime,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<Delivery>, SpoolError>> + Send {
+        ready(Ok(lock(&self.shared.index).take_due(Some(destination), now, limit)))
+    }
+
+    fn overdue(
+        &self,
+        destination: &Destination,
+        now: WallTime,
+        overdue: Overdue,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<Delivery>, SpoolError>> + Send {
+        ready(Ok(lock(&self.shared.index).take_overdue(destination, now, overdue, limit)))
+    }
+
+    fn next_due(&self) -> Option<WallTime> {
+        lock(&self.shared.index).next_due()
+    }
+
+    fn set_window(&self, destination: &Destination, window: Window) {
+        lock(&self.shared.index).set_window(destination, window);
     }
 
     fn changed(&self) -> Changed {

@@ -1,6 +1,6 @@
 //! The spool in memory: the model that every other spool is compared with, and the spool of tests. Nothing is durable.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::{Future, ready};
 use std::sync::{Arc, Mutex};
 
@@ -11,7 +11,7 @@ use crate::delivery::{Delivery, DeliveryState, Phase, RecipientOutcome, Recipien
 use crate::message::{Destination, Draft, QueuedMessage};
 use crate::postmaster::{Census, Entry, Order, Query, entry};
 use crate::queue_id::{Allotter, QueueId};
-use crate::spool::{Arrival, NoRoom, RECIPIENTS_MAX, Spool, SpoolError};
+use crate::spool::{Arrival, NoRoom, Overdue, RECIPIENTS_MAX, Spool, SpoolError, Window};
 use crate::wait::{Bell, Changed, lock};
 
 /// A spool in memory.
@@ -24,6 +24,7 @@ pub struct MemorySpool {
 #[derive(Default)]
 struct Queue {
     messages: BTreeMap<QueueId, Message>,
+    windows: HashMap<Destination, Window>,
     last_claim: u64,
 }
 
@@ -112,17 +113,31 @@ impl Message {
 }
 
 impl Queue {
-    fn take_due(&mut self, now: WallTime, limit: usize, left_out: &[Destination]) -> Vec<Delivery> {
+    fn take_due(&mut self, of: Option<&Destination>, now: WallTime, limit: usize) -> Vec<Delivery> {
         let mut waiting = Vec::new();
+        let mut places: HashMap<Destination, u32> = HashMap::new();
         for (&id, message) in &self.messages {
             for (number, line) in (0u32..).zip(&message.deliveries) {
-                let wanted = !left_out.contains(&line.state.destination);
-                if wanted && line.phase() == Phase::Waiting && line.state.due <= now {
-                    waiting.push((line.state.due, id, number, line.state.destination.clone()));
+                let destination = &line.state.destination;
+                let window = self.window(destination);
+                if of.is_some_and(|of| of != destination) {
+                    continue;
+                }
+                let places = places.entry(destination.clone()).or_insert(window.claims_max);
+                if line.claim.is_some() {
+                    *places = places.saturating_sub(1);
+                } else if line.phase() == Phase::Waiting && line.state.due.max(window.opens) <= now {
+                    waiting.push((line.state.due, id, number, destination.clone()));
                 }
             }
         }
         waiting.sort();
+        waiting.retain(|(.., destination)| {
+            let places = places.entry(destination.clone()).or_default();
+            let is_let_through = *places > 0;
+            *places = places.saturating_sub(1);
+            is_let_through
+        });
         let mut taken = Vec::new();
         while taken.len() < limit && !waiting.is_empty() {
             let mut served = Vec::new();
@@ -136,6 +151,45 @@ impl Queue {
             });
         }
         taken.into_iter().filter_map(|(due, id, number, _)| self.claim(due, id, number)).collect()
+    }
+
+    fn take_overdue(
+        &mut self,
+        destination: &Destination,
+        now: WallTime,
+        overdue: Overdue,
+        limit: usize,
+    ) -> Vec<Delivery> {
+        let mut found = Vec::new();
+        for (&id, message) in &self.messages {
+            for (number, line) in (0u32..).zip(&message.deliveries) {
+                let is_meant = line.state.destination == *destination && line.phase() == Phase::Waiting;
+                if is_meant && overdue.takes(now, message.message.received, line.state.due) {
+                    found.push((line.state.due, id, number));
+                }
+            }
+        }
+        found.sort();
+        found.into_iter().take(limit).filter_map(|(due, id, number)| self.claim(due, id, number)).collect()
+    }
+
+    fn window(&self, destination: &Destination) -> Window {
+        self.windows.get(destination).copied().unwrap_or_default()
+    }
+
+    fn next_due(&self) -> Option<WallTime> {
+        let lines = || self.messages.values().flat_map(|message| &message.deliveries);
+        let mut claims: HashMap<&Destination, u32> = HashMap::new();
+        for line in lines().filter(|line| line.claim.is_some()) {
+            *claims.entry(&line.state.destination).or_default() += 1;
+        }
+        let next = |line: &Line| {
+            let destination = &line.state.destination;
+            let window = self.window(destination);
+            let is_full = claims.get(destination).copied().unwrap_or(0) >= window.claims_max;
+            (line.phase() == Phase::Waiting && !is_full).then(|| line.state.due.max(window.opens))
+        };
+        lines().filter_map(next).min()
     }
 
     fn claim(&mut self, due: WallTime, id: QueueId, number: u32) -> Option<Delivery> {
@@ -338,20 +392,39 @@ impl Spool for MemorySpool {
         self.take(arrivals)
     }
 
-    fn due_beside(
+    fn due(
         &self,
         now: WallTime,
         limit: usize,
-        left_out: &[Destination],
     ) -> impl Future<Output = Result<Vec<Delivery>, SpoolError>> + Send {
-        ready(Ok(lock(&self.queue).take_due(now, limit, left_out)))
+        ready(Ok(lock(&self.queue).take_due(None, now, limit)))
     }
 
-    fn next_due_beside(&self, left_out: &[Destination]) -> Option<WallTime> {
-        let queue = lock(&self.queue);
-        let lines = queue.messages.values().flat_map(|message| &message.deliveries);
-        let wanted = lines.filter(|line| !left_out.contains(&line.state.destination));
-        wanted.filter(|line| line.phase() == Phase::Waiting).map(|line| line.state.due).min()
+    fn due_of(
+        &self,
+        destination: &Destination,
+        now: WallTime,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<Delivery>, SpoolError>> + Send {
+        ready(Ok(lock(&self.queue).take_due(Some(destination), now, limit)))
+    }
+
+    fn overdue(
+        &self,
+        destination: &Destination,
+        now: WallTime,
+        overdue: Overdue,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<Delivery>, SpoolError>> + Send {
+        ready(Ok(lock(&self.queue).take_overdue(destination, now, overdue, limit)))
+    }
+
+    fn next_due(&self) -> Option<WallTime> {
+        lock(&self.queue).next_due()
+    }
+
+    fn set_window(&self, destination: &Destination, window: Window) {
+        lock(&self.queue).windows.insert(destination.clone(), window);
     }
 
     fn changed(&self) -> Changed {

@@ -41,6 +41,8 @@ pub struct Origin {
     pub client: String,
     /// The argument of its EHLO or HELO.
     pub helo: String,
+    /// Whether it is the site's own mail: handed in by a client that may relay or has authenticated, or generated here.
+    pub submitted: bool,
 }
 
 /// One recipient of a queued message.

@@ -7,6 +7,7 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::time::Duration;
 
 use smtp::time::WallTime;
 
@@ -22,6 +23,10 @@ pub const LARGE_BODY_OCTETS: u64 = 1024 * 1024;
 
 /// Most recipients of a queued message after aliases (ours: bounds a record of the log).
 pub const RECIPIENTS_MAX: usize = 50_000;
+
+/// Deliveries of one destination that are claimed at a time, unless its window says otherwise (ours: what no server
+/// minds from a stranger; [`pace`](crate::pace) finds out what it takes beyond).
+pub const CLAIMS_FIRST: u32 = 5;
 
 /// A message that is to be queued.
 #[derive(Debug)]
@@ -77,8 +82,9 @@ pub trait Spool: Send + Sync + 'static {
     /// As [`Spool::enqueue`].
     fn enqueue_all(&self, arrivals: Vec<Arrival>) -> impl Future<Output = Result<(), SpoolError>> + Send;
 
-    /// At most `limit` deliveries that are due, oldest first within a destination, destinations in turn. They are the
-    /// caller's until settled or released. Returns at once, empty when nothing is due.
+    /// At most `limit` deliveries that are due, oldest first within a destination, destinations in turn, and no more of
+    /// one than its window lets through. They are the caller's until settled or released. Returns at once, empty when
+    /// nothing is due.
     ///
     /// # Errors
     /// [`SpoolError::Unavailable`] when the spool cannot be asked; nothing was claimed.
@@ -86,28 +92,38 @@ pub trait Spool: Send + Sync + 'static {
         &self,
         now: WallTime,
         limit: usize,
-    ) -> impl Future<Output = Result<Vec<Delivery>, SpoolError>> + Send {
-        self.due_beside(now, limit, &[])
-    }
+    ) -> impl Future<Output = Result<Vec<Delivery>, SpoolError>> + Send;
 
-    /// As [`Spool::due`], but for the destinations `left_out`.
+    /// As [`Spool::due`], of one destination alone.
     ///
     /// # Errors
     /// As [`Spool::due`].
-    fn due_beside(
+    fn due_of(
         &self,
+        destination: &Destination,
         now: WallTime,
         limit: usize,
-        left_out: &[Destination],
     ) -> impl Future<Output = Result<Vec<Delivery>, SpoolError>> + Send;
 
-    /// When the next unclaimed, unheld delivery is due; `None` when there is none.
-    fn next_due(&self) -> Option<WallTime> {
-        self.next_due_beside(&[])
-    }
+    /// At most `limit` deliveries of the destination that are due and `overdue`, whatever its window says: their time
+    /// runs out while it is shut off.
+    ///
+    /// # Errors
+    /// As [`Spool::due`].
+    fn overdue(
+        &self,
+        destination: &Destination,
+        now: WallTime,
+        overdue: Overdue,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<Delivery>, SpoolError>> + Send;
 
-    /// As [`Spool::next_due`], but for the destinations `left_out`.
-    fn next_due_beside(&self, left_out: &[Destination]) -> Option<WallTime>;
+    /// When the next unclaimed, unheld delivery can be claimed as far as time decides; `None` when there is none.
+    fn next_due(&self) -> Option<WallTime>;
+
+    /// Sets how this node is given the deliveries of a destination, until it is set anew or the program ends. Costs the
+    /// same whatever waits for the destination; whoever sets it looks for what is due by itself.
+    fn set_window(&self, destination: &Destination, window: Window);
 
     /// Completes when a delivery became due or was put back after this call. Call it before [`Spool::due`], await it
     /// when nothing was due: then no change is missed.
@@ -159,6 +175,38 @@ pub trait Spool: Send + Sync + 'static {
     /// # Errors
     /// [`SpoolError::Unavailable`].
     fn census(&self) -> impl Future<Output = Result<Census, SpoolError>> + Send;
+}
+
+/// How the deliveries of a destination are handed out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// Most deliveries of it that are claimed at a time; 0 gives none out.
+    pub claims_max: u32,
+    /// None is handed out before this time.
+    pub opens: WallTime,
+}
+
+impl Default for Window {
+    /// Open, for [`CLAIMS_FIRST`] at a time.
+    fn default() -> Self {
+        Self { claims_max: CLAIMS_FIRST, opens: WallTime::from_unix_millis(0) }
+    }
+}
+
+/// Which deliveries can't wait for their destination any longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Overdue {
+    /// Those of messages that were received so long ago.
+    pub lifetime: Duration,
+    /// Those of messages that were received so long ago and were not due again since.
+    pub warning: Duration,
+}
+
+impl Overdue {
+    pub(crate) fn takes(&self, now: WallTime, received: WallTime, due: WallTime) -> bool {
+        let age = now.since(received);
+        due <= now && (age >= self.lifetime || age >= self.warning && due <= received + self.warning)
+    }
 }
 
 /// Why nothing more is taken for now; 452 4.3.1 to the client.

@@ -6,6 +6,7 @@ mod support;
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Waker};
+use std::time::Duration;
 
 use queue::body::Body;
 use queue::delivery::{Delivery, Phase, RecipientOutcome};
@@ -15,7 +16,7 @@ use queue::memory_spool::MemorySpool;
 use queue::message::{Destination, Draft, Hold, QueuedMessage};
 use queue::postmaster::{Order, Query};
 use queue::simulated_disk::SimulatedDisk;
-use queue::spool::{Arrival, LARGE_BODY_OCTETS, SpoolError};
+use queue::spool::{Arrival, LARGE_BODY_OCTETS, Overdue, SpoolError, Window};
 use support::{Driven, at, body, enqueue, message, put, run};
 
 /// Runs each test on each spool.
@@ -45,7 +46,8 @@ suite! {
     a_delivery_is_with_one_claimant_at_a_time
     nothing_is_due_before_its_time
     destinations_take_turns
-    destinations_are_left_out
+    windows_let_so_much_through
+    what_cannot_wait_is_given_out_though_its_destination_is_shut_off
     a_message_goes_with_its_last_recipient
     deferred_recipients_keep_their_reply
     outcomes_must_fit
@@ -205,17 +207,51 @@ fn nothing_is_due_before_its_time(spool: &impl Driven) {
     assert_eq!((again.id, again.attempts, again.due), (id, 1, at(500)));
 }
 
-fn destinations_are_left_out(spool: &impl Driven) {
+fn windows_let_so_much_through(spool: &impl Driven) {
     let [busy, idle] = ["busy", "idle"].map(Destination::new);
     let ids = [put(spool, 0, &["busy"], 10), put(spool, 5, &["idle"], 10), put(spool, 6, &["busy"], 10)];
-    let left_out = std::slice::from_ref(&busy);
-    assert_eq!(spool.next_due_beside(left_out), Some(at(5)));
-    let found = run(spool, spool.due_beside(at(9), 10, left_out)).unwrap();
-    assert_eq!(found.iter().map(|delivery| delivery.id).collect::<Vec<_>>(), [ids[1]]);
-    assert_eq!(spool.next_due_beside(left_out), None);
-    assert_eq!(spool.next_due_beside(&[idle]), Some(at(0)));
-    assert_eq!(run(spool, spool.due_beside(at(9), 10, left_out)).unwrap(), []);
-    assert_eq!(due(spool, 9).iter().map(|delivery| delivery.id).collect::<Vec<_>>(), [ids[0], ids[2]]);
+    let found = |time| due(spool, time).iter().map(|delivery| delivery.id).collect::<Vec<_>>();
+    spool.set_window(&busy, Window { claims_max: 0, ..Window::default() });
+    spool.set_window(&idle, Window { opens: at(8), ..Window::default() });
+    assert_eq!((spool.next_due(), found(7)), (Some(at(8)), vec![]));
+    assert_eq!(found(9), [ids[1]]);
+    assert_eq!((spool.next_due(), found(9)), (None, vec![]));
+    spool.set_window(&busy, Window { claims_max: 1, ..Window::default() });
+    assert_eq!(spool.next_due(), Some(at(0)));
+    let first = due(spool, 9).pop().unwrap();
+    assert_eq!((first.id, spool.next_due(), found(9)), (ids[0], None, vec![]));
+    settle(spool, first, &deferred(500));
+    let second = due(spool, 9).pop().unwrap();
+    assert_eq!((second.id, found(9)), (ids[2], vec![]));
+    spool.release(second, at(9));
+    let again = due(spool, 9).pop().unwrap();
+    assert_eq!(again.id, ids[2]);
+    settle(spool, again, &RecipientOutcome::Delivered);
+    assert_eq!((spool.next_due(), found(499), found(500)), (Some(at(500)), vec![], vec![ids[0]]));
+}
+
+fn what_cannot_wait_is_given_out_though_its_destination_is_shut_off(spool: &impl Driven) {
+    let away = Destination::new("away");
+    let ids: Vec<_> = (0..4).map(|time| put(spool, time, &["away"], 10)).collect();
+    let other = put(spool, 0, &["other"], 10);
+    spool.set_window(&away, Window { opens: at(1_000), ..Window::default() });
+    let overdue = Overdue { lifetime: Duration::from_millis(100), warning: Duration::from_millis(10) };
+    let found = |time| run(spool, spool.overdue(&away, at(time), overdue, 10)).unwrap();
+    assert_eq!(found(9), []);
+    let warned = found(11);
+    assert_eq!(warned.iter().map(|delivery| delivery.id).collect::<Vec<_>>(), ids[..2]);
+    for delivery in warned {
+        settle(spool, delivery, &deferred(50));
+    }
+    assert_eq!(found(11), []);
+    let rest = found(60);
+    assert_eq!(rest.iter().map(|delivery| delivery.id).collect::<Vec<_>>(), ids[2..], "warned once");
+    let expired = found(100);
+    assert_eq!(expired.iter().map(|delivery| delivery.id).collect::<Vec<_>>(), ids[..1]);
+    let of =
+        |destination: &str| run(spool, spool.due_of(&Destination::new(destination), at(200), 9)).unwrap();
+    assert_eq!(of("away"), []);
+    assert_eq!(of("other").iter().map(|delivery| delivery.id).collect::<Vec<_>>(), [other]);
 }
 
 fn destinations_take_turns(spool: &impl Driven) {

@@ -13,7 +13,7 @@ use queue::message::Destination;
 use queue::postmaster::{Order, Query};
 use queue::queue_id::QueueId;
 use queue::simulated_disk::SimulatedDisk;
-use queue::spool::Spool;
+use queue::spool::{Spool, Window};
 use support::{at, body, message, open, run};
 
 #[derive(Debug, Clone)]
@@ -26,6 +26,7 @@ enum Step {
     Settle(prop::sample::Index, u8, u64),
     Release(prop::sample::Index),
     Order(Which, What),
+    Window(u8, u32, u64),
     /// What is claimed is settled first: claims and orders that wait for them do not outlive a restart.
     Reopen {
         cleanly: bool,
@@ -74,6 +75,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         8 => (any::<Index>(), any::<u8>(), 0..100u64).prop_map(|(i, b, t)| Step::Settle(i, b, t)),
         1 => any::<Index>().prop_map(Step::Release),
         3 => (which, what).prop_map(|(which, what)| Step::Order(which, what)),
+        2 => (0..3u8, 0..3u32, 0..60u64).prop_map(|(d, claims, opens)| Step::Window(d, claims, opens)),
         1 => any::<bool>().prop_map(|cleanly| Step::Reopen { cleanly }),
     ];
     prop::collection::vec(step, 1..60)
@@ -127,6 +129,12 @@ impl Pair {
         model.sort_by_key(seen);
         assert_eq!(log.iter().map(seen).collect::<Vec<_>>(), model.iter().map(seen).collect::<Vec<_>>());
         self.claimed.extend(log.into_iter().zip(model));
+    }
+
+    fn set_window(&self, number: u8, window: Window) {
+        let destination = Destination::new(&destination(number));
+        self.log().set_window(&destination, window);
+        self.model.set_window(&destination, window);
     }
 
     fn take(&mut self, index: prop::sample::Index) -> Option<(Delivery, Delivery)> {
@@ -206,7 +214,15 @@ impl Pair {
                 }
             }
             Step::Order(which, what) => self.order(which, what),
-            Step::Reopen { cleanly } => self.reopen(*cleanly),
+            Step::Window(number, claims_max, later) => {
+                let window = Window { claims_max: *claims_max, opens: at(self.now + later) };
+                self.set_window(*number, window);
+            }
+            Step::Reopen { cleanly } => {
+                self.reopen(*cleanly);
+                // Windows are this run's alone.
+                (0..3).for_each(|number| self.set_window(number, Window::default()));
+            }
         }
         // Orders that waited for a delivery are carried out by the committer.
         self.log().commit();

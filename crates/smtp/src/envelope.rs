@@ -40,6 +40,9 @@ pub struct MailParameters {
     pub envid: Option<String>,
     /// `AUTH=` (RFC 4954 §5): decoded from xtext; `<>` is the empty text.
     pub auth: Option<String>,
+    /// `REQUIRETLS` (RFC 8689 §2): wherever the message is handed on, TLS with a verified server that offers the same is
+    /// demanded.
+    pub require_tls: bool,
 }
 
 /// Parameters of RCPT (RFC 3461).

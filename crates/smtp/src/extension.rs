@@ -25,6 +25,8 @@ pub struct Extensions {
     pub dsn: bool,
     /// STARTTLS (RFC 3207).
     pub starttls: bool,
+    /// REQUIRETLS (RFC 8689): only under TLS.
+    pub require_tls: bool,
     /// AUTH (RFC 4954): the mechanisms, in order of preference; empty when not offered.
     pub auth: Vec<String>,
     /// LIMITS (RFC 9422).
@@ -60,6 +62,7 @@ impl Extensions {
             (self.enhanced_status_codes, "ENHANCEDSTATUSCODES"),
             (self.dsn, "DSN"),
             (self.starttls, "STARTTLS"),
+            (self.require_tls, "REQUIRETLS"),
             (self.vrfy, "VRFY"),
             (self.expn, "EXPN"),
             (self.help, "HELP"),

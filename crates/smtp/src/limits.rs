@@ -19,7 +19,7 @@ pub const COMMAND_LINE_OCTETS: usize = 512;
 
 /// Longest command line accepted, in octets, CRLF included: the 512 of RFC 5321 §4.5.3.1.4, raised by what the
 /// extensions add (SIZE 26, RFC 1870 §3; BODY 17, RFC 6152 §2; DSN 500 at RCPT, RFC 3461 §4; AUTH= 500, RFC 4954 §3;
-/// SMTPUTF8 10 and 160 for the longer paths, RFC 6531 §3.1), and rounded up.
+/// SMTPUTF8 10 and 160 for the longer paths, RFC 6531 §3.1; REQUIRETLS 11, RFC 8689 §2), and rounded up.
 pub const COMMAND_LINE_OCTETS_MAX: usize = 2_048;
 
 /// Longest line of an AUTH exchange, in octets, CRLF included (RFC 4954 §4, 12 288).

@@ -27,13 +27,14 @@ const SMTPUTF8: &str = "SMTPUTF8";
 const RET: &str = "RET";
 const ENVID: &str = "ENVID";
 const AUTH: &str = "AUTH";
+const REQUIRETLS: &str = "REQUIRETLS";
 const NOTIFY: &str = "NOTIFY";
 const ORCPT: &str = "ORCPT";
 
 /// Reads the parameters of MAIL from what follows the path.
 pub(crate) fn read_mail(text: &str, extensions: &Extensions) -> Result<MailParameters, Fault> {
     let mut read = MailParameters::default();
-    let (mut body, mut smtputf8) = (None, None);
+    let (mut body, mut smtputf8, mut require_tls) = (None, None, None);
     for word in words(text) {
         let (keyword, value) = keyword_and_value(word)?;
         let is = |name: &str| keyword.eq_ignore_ascii_case(name);
@@ -42,9 +43,9 @@ pub(crate) fn read_mail(text: &str, extensions: &Extensions) -> Result<MailParam
         } else if is(BODY) && (extensions.eight_bit_mime || extensions.binary_mime) {
             set(&mut body, BODY, read_body(value, extensions)?)?;
         } else if is(SMTPUTF8) && extensions.smtputf8 {
-            let why = "takes no value";
-            let none = value.map_or(Ok(()), |_| Err(Fault::ParameterValue { name: SMTPUTF8, why }));
-            set(&mut smtputf8, SMTPUTF8, none?)?;
+            set(&mut smtputf8, SMTPUTF8, absent(SMTPUTF8, value)?)?;
+        } else if is(REQUIRETLS) && extensions.require_tls {
+            set(&mut require_tls, REQUIRETLS, absent(REQUIRETLS, value)?)?;
         } else if is(RET) && extensions.dsn {
             set(&mut read.ret, RET, read_ret(value)?)?;
         } else if is(ENVID) && extensions.dsn {
@@ -57,6 +58,7 @@ pub(crate) fn read_mail(text: &str, extensions: &Extensions) -> Result<MailParam
     }
     read.body = body.unwrap_or_default();
     read.smtputf8 = smtputf8.is_some();
+    read.require_tls = require_tls.is_some();
     Ok(read)
 }
 
@@ -105,6 +107,10 @@ fn set<T>(slot: &mut Option<T>, name: &'static str, value: T) -> Result<(), Faul
 
 fn present<'value>(name: &'static str, value: Option<&'value str>) -> Result<&'value str, Fault> {
     value.filter(|value| !value.is_empty()).ok_or(Fault::ParameterValue { name, why: "needs a value" })
+}
+
+fn absent(name: &'static str, value: Option<&str>) -> Result<(), Fault> {
+    value.map_or(Ok(()), |_| Err(Fault::ParameterValue { name, why: "takes no value" }))
 }
 
 /// A number over 2⁶⁴−1, which has its 20 digits as well, is read as that: no limit is as high.
@@ -245,6 +251,9 @@ impl fmt::Display for OfferedMail<'_> {
         }
         if parameters.smtputf8 && extensions.smtputf8 {
             write!(formatter, " {SMTPUTF8}")?;
+        }
+        if parameters.require_tls && extensions.require_tls {
+            write!(formatter, " {REQUIRETLS}")?;
         }
         if let Some(ret) = parameters.ret
             && extensions.dsn

@@ -242,6 +242,7 @@ impl Player {
                 "8bit" => transaction.body = BodyType::EightBitMime,
                 "binary" => transaction.body = BodyType::BinaryMime,
                 "utf8" => transaction.smtputf8 = true,
+                "requiretls" => parameters.require_tls = true,
                 "ret" => parameters.ret = Some(Ret::Headers),
                 "envid" => parameters.envid = Some(value.into()),
                 "auth" => parameters.auth = Some(value.into()),

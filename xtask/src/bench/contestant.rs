@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
@@ -41,17 +42,28 @@ impl Contestant {
         self.name().replace([' ', '.'], "-")
     }
 
-    /// Starts it in the empty folder `folder` and waits until it greets.
+    /// Whether it takes part where mail is relayed.
+    pub(super) const fn relays(self) -> bool {
+        matches!(self, Self::Gatepost | Self::Postfix)
+    }
+
+    /// Starts it in the empty folder `folder` and waits until it greets; with a `next_server` it relays
+    /// mail for other domains to that, for every client.
     ///
     /// # Errors
     /// When it can't be had or doesn't start.
-    pub(super) fn start(self, workspace: &Workspace, folder: &Path) -> Result<Server> {
+    pub(super) fn start(
+        self,
+        workspace: &Workspace,
+        folder: &Path,
+        next_server: Option<SocketAddr>,
+    ) -> Result<Server> {
         fs::create_dir_all(folder).with_context(|| format!("can't make {}", folder.display()))?;
         let mut server = match self {
-            Self::Gatepost => start_gatepost(workspace, folder, "")?,
+            Self::Gatepost => start_gatepost(workspace, folder, next_server, "")?,
             Self::Starter => starter::start(workspace, folder)?,
             Self::Bare => start_bare(folder)?,
-            Self::Postfix => postfix::start(workspace, folder)?,
+            Self::Postfix => postfix::start(workspace, folder, next_server)?,
         };
         server.wait_until_ready()?;
         Ok(server)
@@ -62,10 +74,22 @@ impl Contestant {
 ///
 /// # Errors
 /// When it can't be started.
-pub(super) fn start_gatepost(workspace: &Workspace, folder: &Path, more: &str) -> Result<Server> {
+pub(super) fn start_gatepost(
+    workspace: &Workspace,
+    folder: &Path,
+    next_server: Option<SocketAddr>,
+    more: &str,
+) -> Result<Server> {
     let address = free_address()?;
     let configuration = folder.join("gatepost.toml");
     let text = include_str!("gatepost.toml").replace("127.0.0.1:2525", &address.to_string());
+    let text = match next_server {
+        Some(next_server) => {
+            text.replace("relay = []", "relay = [\"127.0.0.0/8\"]")
+                + &format!("\n[relay]\nsmart_host = \"{next_server}\"\n")
+        }
+        None => text,
+    };
     fs::write(&configuration, format!("{text}\n{more}")).context("can't write a configuration")?;
     let mut command = Command::new(workspace.program("release", "gatepost"));
     command.args(["run", "--config"]).arg(&configuration).arg("--state").arg(folder.join("state"));

@@ -8,6 +8,7 @@ mod contestant;
 mod load;
 mod measure;
 mod name_server;
+mod next_server;
 mod postfix;
 pub(crate) mod receiver;
 mod report;
@@ -18,17 +19,20 @@ use std::net::SocketAddr;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 use std::time::Duration;
-use std::{env, fs};
+use std::{env, fs, thread};
 
 use anyhow::{Context as _, Result, ensure};
 
 use self::contestant::Contestant;
+use self::load::Achieved;
+use self::next_server::NextServer;
 use self::report::{Figure, IdleFigure, Report};
 use self::script::Script;
 use crate::dialogue::{Dialogue, loopback_source};
 use crate::process;
 use crate::scratch::Scratch;
 use crate::server::{Server, raise_open_files};
+use crate::stopwatch::Stopwatch;
 use crate::workspace::Workspace;
 
 /// Idle connections that the memory is measured with; Postfix has a process for each and gets fewer.
@@ -38,6 +42,12 @@ const IDLE_CONNECTIONS_POSTFIX: usize = 100;
 
 /// Open files beside the connections.
 const OPEN_FILES_SPARE: u64 = 500;
+
+/// Longest wait for what was accepted to be relayed.
+const RELAYED_WAIT_MAX: Duration = Duration::from_secs(300);
+
+/// How often it is looked whether all has been relayed.
+const RELAYED_LOOK: Duration = Duration::from_millis(5);
 
 /// What `bench` is asked to do.
 #[derive(Debug, clap::Args)]
@@ -71,38 +81,52 @@ struct Scenario {
     unit: &'static str,
     sessions: usize,
     script: fn() -> Script,
+    /// Whether the messages go on to [`NextServer`], and count once they have arrived.
+    relayed: bool,
 }
 
-const SCENARIOS: [Scenario; 5] = [
+const SCENARIOS: [Scenario; 6] = [
     Scenario {
         name: "4 KB, 20 sessions, pipelined",
         unit: "messages",
         sessions: 20,
         script: || script::pipelined_messages(4 * 1_024),
+        relayed: false,
     },
     Scenario {
         name: "4 KB, 20 sessions, command by command",
         unit: "messages",
         sessions: 20,
         script: || script::stepwise_messages(4 * 1_024),
+        relayed: false,
     },
     Scenario {
         name: "4 KB, 1 session, pipelined",
         unit: "messages",
         sessions: 1,
         script: || script::pipelined_messages(4 * 1_024),
+        relayed: false,
     },
     Scenario {
         name: "100 KB, 20 sessions, pipelined",
         unit: "messages",
         sessions: 20,
         script: || script::pipelined_messages(100 * 1_024),
+        relayed: false,
     },
     Scenario {
         name: "storm of refused recipients, 100 sessions, 10 each",
         unit: "refusals",
         sessions: 100,
         script: script::refused_recipients,
+        relayed: false,
+    },
+    Scenario {
+        name: "4 KB, 20 sessions, relayed",
+        unit: "messages",
+        sessions: 20,
+        script: || script::relayed_messages(4 * 1_024),
+        relayed: true,
     },
 ];
 
@@ -122,21 +146,24 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<bool> {
     }
     raise_open_files(IDLE_CONNECTIONS as u64 + OPEN_FILES_SPARE)?;
     let scratch = Scratch::new(&workspace.target, "bench")?;
+    let next_server = NextServer::start()?;
     let entrants = start_all(workspace, args, &scratch)?;
     let mut report = Report::new(entrants.iter().map(|entrant| entrant.contestant).collect());
     let wanted = |name: &str| args.only.as_deref().is_none_or(|words| name.contains(words));
+    let relaying = relaying(workspace, &entrants, &scratch, &next_server)?;
     for scenario in SCENARIOS.iter().filter(|scenario| wanted(scenario.name)) {
-        for figure in play(scenario, &entrants, args)? {
+        let entrants = if scenario.relayed { &relaying } else { &entrants };
+        for figure in play(scenario, entrants, args, &next_server)? {
             report.add(figure);
         }
     }
     if wanted(report::IDLE_NAME) {
         let contestants: Vec<Contestant> = entrants.iter().map(|entrant| entrant.contestant).collect();
         // A server that has worked has memory to spare, and a new one shows what a connection takes.
-        drop(entrants);
+        drop((entrants, relaying));
         for contestant in contestants {
-            let server =
-                contestant.start(workspace, &scratch.path().join("idle").join(contestant.folder()))?;
+            let folder = scratch.path().join("idle").join(contestant.folder());
+            let server = contestant.start(workspace, &folder, None)?;
             report.add_idle(idle(contestant, &server, args.quick)?);
         }
     }
@@ -170,7 +197,7 @@ fn start_all(workspace: &Workspace, args: &Args, scratch: &Scratch) -> Result<Ve
         if !asked && !args.servers.is_empty() {
             continue;
         }
-        match contestant.start(workspace, &scratch.path().join(contestant.folder())) {
+        match contestant.start(workspace, &scratch.path().join(contestant.folder()), None) {
             Ok(server) => entrants.push(Entrant { contestant, server }),
             // Postfix is a peer for comparison; the rest is measured without it.
             Err(error) if contestant == Contestant::Postfix && !asked => {
@@ -182,7 +209,28 @@ fn start_all(workspace: &Workspace, args: &Args, scratch: &Scratch) -> Result<Ve
     Ok(entrants)
 }
 
-fn play(scenario: &Scenario, entrants: &[Entrant], args: &Args) -> Result<Vec<Figure>> {
+/// Starts those that relay once more, with a server that they relay to.
+fn relaying(
+    workspace: &Workspace,
+    entrants: &[Entrant],
+    scratch: &Scratch,
+    next_server: &NextServer,
+) -> Result<Vec<Entrant>> {
+    let relaying = entrants.iter().map(|entrant| entrant.contestant).filter(|contestant| contestant.relays());
+    let start = |contestant: Contestant| {
+        let folder = scratch.path().join("relaying").join(contestant.folder());
+        let server = contestant.start(workspace, &folder, Some(next_server.address()))?;
+        Ok(Entrant { contestant, server })
+    };
+    relaying.map(start).collect()
+}
+
+fn play(
+    scenario: &Scenario,
+    entrants: &[Entrant],
+    args: &Args,
+    next_server: &NextServer,
+) -> Result<Vec<Figure>> {
     let (rounds, duration) = if args.quick { (1, 1) } else { (args.rounds, args.seconds) };
     let duration = Duration::from_secs(duration.max(1));
     let script = (scenario.script)();
@@ -194,14 +242,34 @@ fn play(scenario: &Scenario, entrants: &[Entrant], args: &Args) -> Result<Vec<Fi
         for (Entrant { contestant, server }, figure) in entrants.iter().zip(&mut figures) {
             eprintln!("{}: {}, round {round}", scenario.name, contestant.name());
             let before = measure::settled_processor_time(server.pid())?;
-            let achieved = load::run(server.address(), &script, scenario.sessions, duration)
+            let (watch, relayed_before) = (Stopwatch::start(), next_server.messages());
+            let mut achieved = load::run(server.address(), &script, scenario.sessions, duration)
                 .with_context(|| format!("{}: {}", contestant.name(), scenario.name))?;
+            if scenario.relayed {
+                await_relayed(next_server, relayed_before + achieved.in_all)
+                    .with_context(|| contestant.name().to_owned())?;
+                achieved = Achieved { in_time: achieved.in_all, elapsed: watch.elapsed(), ..achieved };
+            }
             let after = measure::settled_processor_time(server.pid())?;
             ensure!(achieved.in_time > 0, "{}: nothing was done in time", contestant.name());
             figure.add(&achieved, after.saturating_sub(before));
         }
     }
     Ok(figures)
+}
+
+/// Waits until the next server has taken `messages` in all.
+fn await_relayed(next_server: &NextServer, messages: u64) -> Result<()> {
+    let watch = Stopwatch::start();
+    while next_server.messages() < messages {
+        ensure!(
+            watch.elapsed() < RELAYED_WAIT_MAX,
+            "{} messages have not been relayed",
+            messages - next_server.messages()
+        );
+        thread::sleep(RELAYED_LOOK);
+    }
+    Ok(())
 }
 
 /// Opens idle connections and sees what each costs.

@@ -5,6 +5,7 @@
 //! because Postfix changes to users of its own: here those of Debian's base system that nothing else runs as.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,9 +13,9 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail, ensure};
 
 use super::script::SINK;
-use crate::process;
 use crate::server::{Server, free_address};
 use crate::workspace::Workspace;
+use crate::{peers, process};
 
 /// The user and the group that stand in for `postfix` and `postdrop`, with their fixed numbers in Debian's base system.
 const MAIL_OWNER: (&str, u32) = ("news", 9);
@@ -30,14 +31,14 @@ const PRIVATE_QUEUES: [&str; 11] = [
 ///
 /// # Errors
 /// When the package can't be had, this process isn't root, or the master can't be started.
-pub(super) fn start(workspace: &Workspace, folder: &Path) -> Result<Server> {
+pub(super) fn start(workspace: &Workspace, folder: &Path, next_server: Option<SocketAddr>) -> Result<Server> {
     ensure!(rustix::process::geteuid().is_root(), "Postfix runs only when started by root");
     let package = unpack(workspace)?;
     let address = free_address()?;
     let configuration = folder.join("etc");
     make_folders(folder)?;
     let log = folder.join("postfix.log");
-    fs::write(configuration.join("main.cf"), main_cf(&package, folder, &log))
+    fs::write(configuration.join("main.cf"), main_cf(&package, folder, &log, next_server))
         .context("can't write main.cf")?;
     fs::write(configuration.join("master.cf"), master_cf(&address.to_string()))
         .context("can't write master.cf")?;
@@ -48,31 +49,10 @@ pub(super) fn start(workspace: &Workspace, folder: &Path) -> Result<Server> {
     Server::spawn(&mut master, address, &folder.join("log"))
 }
 
-/// Downloads and unpacks the package, once, and checks that its libraries are there.
+/// The unpacked package, once it is certain that its libraries are there.
 fn unpack(workspace: &Workspace) -> Result<PathBuf> {
-    let folder = workspace.target.join("postfix");
-    let root = folder.join("root");
+    let root = peers::POSTFIX.provide(workspace)?;
     let smtpd = root.join("usr/lib/postfix/sbin/smtpd");
-    if !smtpd.is_file() {
-        ensure!(
-            process::exists("apt-get") && process::exists("dpkg"),
-            "Postfix comes from Debian's packages"
-        );
-        fs::create_dir_all(&folder).context("can't make a folder for Postfix")?;
-        let mut download = Command::new("apt-get");
-        process::run(
-            download
-                .args(["-o", "APT::Sandbox::User=root", "-qq", "download", "postfix"])
-                .current_dir(&folder),
-        )
-        .context("try again after `apt-get update`")?;
-        let archive = fs::read_dir(&folder)
-            .context("can't list what was downloaded")?
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .find(|path| path.extension().is_some_and(|extension| extension == "deb"))
-            .context("apt-get downloaded nothing")?;
-        process::run(Command::new("dpkg").arg("-x").arg(archive).arg(&root))?;
-    }
     let libraries = process::capture(
         Command::new("ldd").arg(&smtpd).env("LD_LIBRARY_PATH", root.join("usr/lib/postfix")),
     )?;
@@ -109,7 +89,8 @@ fn make_folder(path: &Path, owner: u32, group: u32, mode: u32) -> Result<()> {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).with_context(failed)
 }
 
-fn main_cf(package: &Path, folder: &Path, log: &Path) -> String {
+fn main_cf(package: &Path, folder: &Path, log: &Path, next_server: Option<SocketAddr>) -> String {
+    let relay_host = next_server.map(|next| format!("[{}]:{}", next.ip(), next.port())).unwrap_or_default();
     let (package, folder, log) = (package.display(), folder.display(), log.display());
     let (owner, group) = (MAIL_OWNER.0, SETGID_GROUP.0);
     format!(
@@ -135,6 +116,10 @@ alias_database =
 virtual_mailbox_domains = bench.example
 virtual_mailbox_maps = inline:{{ {{ {SINK} = sink }} }}
 virtual_transport = discard:
+mynetworks = 127.0.0.0/8
+relayhost = {relay_host}
+smtp_host_lookup = native
+smtp_dns_support_level = disabled
 smtpd_peername_lookup = no
 smtpd_error_sleep_time = 0
 smtpd_soft_error_limit = 100000
@@ -156,6 +141,8 @@ bounce unix - - n - 0 bounce
 defer unix - - n - 0 bounce
 trace unix - - n - 0 bounce
 discard unix - - n - - discard
+smtp unix - - n - - smtp
+scache unix - - n - 1 scache
 error unix - - n - - error
 retry unix - - n - - error
 proxymap unix - - n - - proxymap

@@ -3,6 +3,9 @@
 /// The recipient that every server under test accepts and discards.
 pub(super) const SINK: &str = "sink@bench.example";
 
+/// The recipient for whom mail is relayed.
+const FAR: &str = "far@elsewhere.example";
+
 /// Recipients that no server knows, in one transaction of the storm.
 const UNKNOWN_RECIPIENTS: u64 = 10;
 
@@ -51,10 +54,19 @@ fn message(size_octets: usize) -> Vec<u8> {
     octets
 }
 
+/// As [`pipelined_messages`], for a recipient elsewhere.
+pub(super) fn relayed_messages(size_octets: usize) -> Script {
+    pipelined(size_octets, FAR)
+}
+
 /// Messages of `size_octets`, each group of commands in one write as RFC 2920 §3.1 allows: the end of one message and
 /// the commands of the next travel together.
 pub(super) fn pipelined_messages(size_octets: usize) -> Script {
-    let open = format!("{MAIL}RCPT TO:<{SINK}>\r\nDATA\r\n");
+    pipelined(size_octets, SINK)
+}
+
+fn pipelined(size_octets: usize, recipient: &str) -> Script {
+    let open = format!("{MAIL}RCPT TO:<{recipient}>\r\nDATA\r\n");
     let message = message(size_octets);
     let mut opening = opening();
     opening.push(step(open.as_str(), "223"));

@@ -42,7 +42,7 @@ pub(super) fn start(workspace: &Workspace, folder: &Path) -> Result<Server> {
     fs::write(folder.join("starter.policy"), policy).context("can't write a policy")?;
     let name_server = name_server::start()?;
     let more = format!("[policy]\nfile = \"starter.policy\"\n\n[dns]\nservers = [\"{name_server}\"]\n");
-    let mut server = contestant::start_gatepost(workspace, folder, &more)?;
+    let mut server = contestant::start_gatepost(workspace, folder, None, &more)?;
     server.wait_until_ready()?;
     meet_greylist(&server)?;
     Ok(server)

@@ -3,6 +3,7 @@
 pub mod check;
 pub mod codes;
 pub mod dialogue;
+pub mod dkim;
 pub mod explain;
 pub mod policy;
 pub mod queue;
@@ -12,6 +13,7 @@ mod recorded_tests;
 pub mod reference;
 pub mod replay;
 pub mod run;
+pub mod table;
 mod tried;
 
 use std::io::{IsTerminal as _, Write as _};
@@ -64,8 +66,12 @@ enum Command {
     Replay(replay::Args),
     /// Work on a policy's text, and see what its rules did.
     Policy(policy::Args),
+    /// Make keys that sign mail, and see to their records in the DNS.
+    Dkim(dkim::Args),
     /// Look into the queue of a server that is not running.
     Queue(queue::Args),
+    /// List the tables of the configuration, or look a key up in one.
+    Table(table::Args),
     /// Print a generated reference page.
     #[command(hide = true)]
     Reference(reference::Args),
@@ -83,7 +89,9 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args, &site),
         Command::Replay(args) => replay::run(&args, &site),
         Command::Policy(args) => policy::run(&args, &site),
+        Command::Dkim(args) => dkim::run(&args, &site),
         Command::Queue(args) => queue::run(&args, &site),
+        Command::Table(args) => table::run(&args, &site),
         Command::Reference(args) => reference::run(&args),
     };
     match outcome {

@@ -243,7 +243,7 @@ impl Form for SmartHostForm {
 
     fn read(&self, value: &Spanned<DeValue<'_>>, faults: &mut Vec<Fault>) -> Option<SmartHost> {
         let text = text_of(value, "a host with a port", faults)?;
-        match smart_host(text) {
+        match host_and_port(text, None) {
             Ok(host) => Some(host),
             Err(why) => {
                 let fault = Fault::new(value.span(), format!("`{text}` is not a host with a port"), why);
@@ -259,13 +259,24 @@ impl Form for SmartHostForm {
     }
 }
 
-fn smart_host(text: &str) -> Result<SmartHost, String> {
+/// A host with a port, which may be left out when there is a `usual` one.
+pub(super) fn host_and_port(text: &str, usual: Option<u16>) -> Result<SmartHost, String> {
     if let Ok(address) = text.parse::<SocketAddr>() {
         let port = Some(address.port()).filter(|port| *port != 0).ok_or("the port is 0")?;
         return Ok(SmartHost { host: Host::Address(address.ip()), port });
     }
-    let (host, port) = text.rsplit_once(':').ok_or("no port")?;
-    let port: u16 = port.parse().ok().filter(|port| *port != 0).ok_or("the port is not from 1 to 65535")?;
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    if let (Ok(address), Some(port)) = (bare.parse::<IpAddr>(), usual) {
+        return Ok(SmartHost { host: Host::Address(address), port });
+    }
+    let (host, port) = match (text.rsplit_once(':'), usual) {
+        (Some((host, port)), _) => {
+            let port = port.parse().ok().filter(|port| *port != 0);
+            (host, port.ok_or("the port is not from 1 to 65535")?)
+        }
+        (None, Some(usual)) => (text, usual),
+        (None, None) => return Err("no port".into()),
+    };
     let name = domain_name(host)?;
     if name.labels().next_back().is_some_and(|label| label.bytes().all(|octet| octet.is_ascii_digit())) {
         return Err("not an IP address, and no domain name ends with a number".into());

@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use policy::nearest::did_you_mean;
-use smtp::address::{DomainName, ForwardPath, Mailbox};
+use smtp::address::{Domain, DomainName, ForwardPath, Mailbox};
 use toml::Spanned;
 use toml::de::DeValue;
 
@@ -17,7 +17,7 @@ use super::domain::Draft;
 use super::loops;
 use super::problem::{Place, Problem};
 use super::read::Site;
-use super::{Config, EarlyTalkers};
+use super::{Config, EarlyTalkers, signing};
 use crate::mailboxes::{
     Declared, Destination, Directory, Found, Index, PathTemplate, Role, Undeliverable, domain_key,
     local_part_key,
@@ -64,6 +64,9 @@ pub(super) fn check(site: Site<'_>, tables_read: bool, problems: &mut Vec<Proble
         );
     }
     check_names(&site.domains, problems);
+    check_routes(&site, problems);
+    check_tables(&site, problems);
+    signing::check_srs(site.top, &site.config, &Index::new(&site.config.mailboxes), problems);
     if tables_read {
         let Site { config, domains, .. } = &site;
         let check = Addresses { config, drafts: domains, index: Index::new(&config.mailboxes) };
@@ -73,6 +76,26 @@ pub(super) fn check(site: Site<'_>, tables_read: bool, problems: &mut Vec<Proble
         check.check_maildirs(problems);
     }
     site.config
+}
+
+/// A domain's route must be there.
+fn check_routes(site: &Site<'_>, problems: &mut Vec<Problem>) {
+    for draft in &site.domains {
+        let (Some(name), Some(place)) = (&draft.domain.route, &draft.route) else { continue };
+        if site.config.route(name).is_some() {
+            continue;
+        }
+        let names = site.config.routes.iter().map(|route| route.name.as_str());
+        let advice = did_you_mean(name, names).or_else(|| {
+            Some(format!("add `[route.\"{name}\"]` with a key `to`, such as \"lmtp:/run/dovecot/lmtp\""))
+        });
+        let problem =
+            Problem::error(format!("no route `{name}`"), place.clone(), "no such route is declared");
+        problems.push(match advice {
+            Some(advice) => problem.help(advice),
+            None => problem,
+        });
+    }
 }
 
 fn check_listen(site: &Site<'_>, problems: &mut Vec<Problem>) {
@@ -200,6 +223,22 @@ fn check_names(drafts: &[Draft], problems: &mut Vec<Problem>) {
     }
 }
 
+/// Checks that every table that a domain names is declared.
+fn check_tables(site: &Site<'_>, problems: &mut Vec<Problem>) {
+    // One that was refused is declared, too.
+    let declared = site.top.table("table", &mut Vec::new());
+    let declared: Vec<&str> =
+        declared.into_iter().flat_map(|tables| tables.keys().map(|key| key.get_ref().as_ref())).collect();
+    for (name, place) in site.domains.iter().flat_map(|draft| &draft.tables) {
+        if !declared.contains(&&**name) {
+            let title = format!("no table `{name}`");
+            let label = format!("expected the name of a `[table.\"{name}\"]`");
+            let near = did_you_mean(name, declared.iter().copied());
+            problems.push(Problem::error(title, place.clone(), label).help(near));
+        }
+    }
+}
+
 struct Addresses<'a> {
     config: &'a Config,
     drafts: &'a [Draft],
@@ -230,7 +269,7 @@ impl Addresses<'_> {
                 self.check_catch_all(catch_all, place, problems);
             }
         }
-        if let (Some((target, place)), None) = (elsewhere.first(), &self.config.smart_host) {
+        if let (Some((target, place)), false) = (elsewhere.first(), self.config.has_way_out()) {
             let title = format!("no way for mail to `{target}`");
             let label = match elsewhere.len() {
                 1 => "mail for this address waits in the queue".to_owned(),
@@ -238,7 +277,7 @@ impl Addresses<'_> {
                     format!("mail for this address, and {} more elsewhere, waits in the queue", count - 1)
                 }
             };
-            let advice = "set `smart_host` under `[relay]`".to_owned();
+            let advice = "set `smart_host` or `mx` under `[relay]`".to_owned();
             problems.push(Problem::warning(title, (*place).clone(), label).help(advice));
         }
     }
@@ -255,7 +294,8 @@ impl Addresses<'_> {
                     );
                 }
             }
-            Found::CatchAll(_) | Found::NotLocal => {}
+            // What stands in tables can't be known here.
+            Found::CatchAll(_) | Found::NotLocal | Found::InTables(_) | Found::Unsure(_) => {}
         }
     }
 
@@ -295,6 +335,23 @@ impl Addresses<'_> {
             let label = "no mailbox `postmaster` here, and no key `postmaster`";
             let advice = format!("write `postmaster = \"{postmaster}\"` at the top of the file");
             problems.push(Problem::warning(title, first_place.clone(), label).help(advice));
+        }
+        let is_declared = |mailbox: &Mailbox| {
+            self.drafts.iter().any(|draft| {
+                let has_name = draft.domain.names().any(|name| Domain::Name(name.clone()) == mailbox.domain);
+                has_name && draft.domain.entries.iter().any(|entry| entry.local_part.is_postmaster())
+            })
+        };
+        // Every domain without such a mailbox has an alias `postmaster` to it.
+        if postmaster.local_part.is_postmaster()
+            && !is_declared(postmaster)
+            && self.index.find(self.declared(), postmaster) != Found::NotLocal
+        {
+            let label = "expected a mailbox that is declared, or one of another name";
+            let place = named.clone().unwrap_or_else(|| first_place.clone());
+            let title = format!("`{postmaster}` leads to itself");
+            problems.push(Problem::error(title, place, label));
+            return;
         }
         let directory = Directory::new(self.declared().clone(), Path::new(""));
         for draft in self.drafts {
@@ -345,7 +402,7 @@ impl Addresses<'_> {
 /// Why nobody reads mail that goes to `destination`, if so.
 const fn nobody_reads(destination: &Destination) -> Option<&'static str> {
     match destination {
-        Destination::Maildir(_) | Destination::Relay => None,
+        Destination::Maildir(_) | Destination::Relay | Destination::Route(_) => None,
         Destination::Discard => Some("would be thrown away"),
         Destination::Undeliverable(why) => match why {
             Undeliverable::Busy => Some("would be deferred: the mailbox is busy"),
@@ -353,6 +410,8 @@ const fn nobody_reads(destination: &Destination) -> Option<&'static str> {
             Undeliverable::Moved(_) => Some("would be refused: the mailbox has moved"),
             // Both are problems of their own.
             Undeliverable::Unknown | Undeliverable::TooManyAliases => None,
+            // It stands in a table.
+            Undeliverable::Unsure(_) => None,
         },
     }
 }

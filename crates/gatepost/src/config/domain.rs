@@ -23,8 +23,12 @@ pub(super) struct Draft {
     /// The places of its name and of its aliases.
     pub(super) names: Vec<Place>,
     pub(super) catch_all: Option<Place>,
+    /// Where its route is named.
+    pub(super) route: Option<Place>,
     /// One for each entry.
     pub(super) entries: Vec<EntryPlaces>,
+    /// Tables that it names, and where.
+    pub(super) tables: Vec<(Arc<str>, Place)>,
 }
 
 /// Where the parts of an entry were read.
@@ -85,8 +89,8 @@ pub(super) fn read_domains(
             }
         };
         if let Some(table) = as_table(frame, key, value, problems) {
-            if is_unquoted(table) {
-                problems.push(unquoted(frame, key));
+            if is_unquoted(table, &["mailbox"]) {
+                problems.push(unquoted(frame, key, "domain"));
                 continue;
             }
             let table = Table::new(frame, table, &keys::DOMAIN, problems);
@@ -96,18 +100,18 @@ pub(super) fn read_domains(
     drafts
 }
 
-/// Whether a domain's table holds only tables that it can't have: what `[domain.example.org]` says.
-fn is_unquoted(table: &DeTable<'_>) -> bool {
+/// Whether a domain's table holds only tables that are not among `known`: what `[domain.example.org]` says.
+pub(super) fn is_unquoted(table: &DeTable<'_>, known: &[&str]) -> bool {
     let part_of_name = |(key, value): (&Spanned<DeString<'_>>, &Spanned<DeValue<'_>>)| {
-        key.get_ref() != "mailbox" && matches!(value.get_ref(), DeValue::Table(_))
+        !known.contains(&key.get_ref().as_ref()) && matches!(value.get_ref(), DeValue::Table(_))
     };
     !table.is_empty() && table.iter().all(part_of_name)
 }
 
-fn unquoted(frame: &Frame, key: &Spanned<DeString<'_>>) -> Problem {
+pub(super) fn unquoted(frame: &Frame, key: &Spanned<DeString<'_>>, section: &str) -> Problem {
     let title = format!("`{}` is only the first part of a domain's name", key.get_ref());
     Problem::error(title, frame.place(key.span()), "a dot ends a key in TOML")
-        .help("write the name in quotation marks: `[domain.\"example.org\"]`".to_owned())
+        .help(format!("write the name in quotation marks: `[{section}.\"example.org\"]`"))
 }
 
 fn read_domain(
@@ -121,21 +125,37 @@ fn read_domain(
     let mut names = vec![place];
     names.extend(aliases.iter().map(|alias| table.frame.place(alias.span())));
     let catch_all = table.read(&keys::CATCH_ALL, problems);
+    let route = table.read(&keys::DOMAIN_ROUTE, problems);
+    let aliases_from = table.read(&keys::ALIASES_FROM, problems);
+    let mailboxes_from = table.read(&keys::MAILBOXES_FROM, problems);
+    let frame = table.frame;
     let domain = LocalDomain {
         aliases: plain(aliases),
         subaddress: table.read(&keys::SUBADDRESS, problems),
         catch_all: catch_all.map(|target| target.into_inner().at(&name)),
         maildir: table.read(&keys::DOMAIN_MAILDIR, problems),
+        route: route.as_ref().map(|route| route.get_ref().as_str().into()),
         entries: Vec::new(),
+        aliases_from: names_of(&aliases_from),
+        mailboxes_from: names_of(&mailboxes_from),
         name,
     };
-    let mut draft = Draft { domain, names, catch_all: table.place("catch_all"), entries: Vec::new() };
+    let route = route.map(|route| frame.place(route.span()));
+    let tables = aliases_from.iter().chain(&mailboxes_from);
+    let tables =
+        tables.map(|table| (Arc::from(table.get_ref().as_str()), frame.place(table.span()))).collect();
+    let catch_all = table.place("catch_all");
+    let mut draft = Draft { domain, names, catch_all, route, entries: Vec::new(), tables };
     read_mailboxes(table, &mut draft, problems);
     for file in table.read(&keys::TABLES, problems) {
         let place = table.frame.place(file.span());
         read_file(file.get_ref(), place, &mut draft, files, problems);
     }
     draft
+}
+
+fn names_of(tables: &[Spanned<String>]) -> Vec<Arc<str>> {
+    tables.iter().map(|table| Arc::from(table.get_ref().as_str())).collect()
 }
 
 fn read_mailboxes(table: &Table<'_>, draft: &mut Draft, problems: &mut Vec<Problem>) {

@@ -139,6 +139,26 @@ impl<F: Form> Whole for ListOf<F> {
     }
 }
 
+/// A word of the site's own; what it is called stands in it.
+pub(crate) struct WordForm(pub(crate) &'static str);
+
+impl Form for WordForm {
+    type Value = String;
+
+    fn describe(&self) -> String {
+        self.0.to_owned()
+    }
+
+    fn read(&self, value: &Spanned<DeValue<'_>>, faults: &mut Vec<Fault>) -> Option<String> {
+        let text = text_of(value, self.0, faults)?;
+        if text.is_empty() || text.contains(char::is_control) {
+            faults.push(Fault::new(value.span(), format!("not {}", self.0), format!("expected {}", self.0)));
+            return None;
+        }
+        Some(text.to_owned())
+    }
+}
+
 /// Octets: an integer, or a number with a unit.
 pub(crate) struct Size {
     pub(crate) min_octets: u64,
@@ -157,6 +177,11 @@ const SIZE_UNITS: [(&str, u64); 9] = [
     ("kB", 1_000),
     ("B", 1),
 ];
+
+/// The octets of a size as it is written: digits, or a number with a unit.
+pub(crate) fn size_octets(text: &str) -> Option<u64> {
+    text.parse().ok().or_else(|| with_unit(text, &SIZE_UNITS))
+}
 
 impl Form for Size {
     type Value = u64;

@@ -2,17 +2,23 @@
 //!
 //! Invariants: a key stands here once; defaults and examples are values that the key takes (tests hold this).
 
+use std::marker::PhantomData;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use super::address_form::{
     DelimiterForm, DnsServerForm, DomainForm, FileForm, HostnameForm, ListenForm, NetworkForm, RefusedForm,
     SmartHostForm, TargetForm, TemplateForm,
 };
-use super::form::{Choice, Count, Flag, ListOf, Maybe, Placed, Size, Time};
+use super::form::{Choice, Count, Flag, ListOf, Maybe, Placed, Size, Time, WordForm};
 use super::key::{Documented, Key, Section};
+use super::route::{HopForm, PatternForm, SourceForm, TlsChoice};
+use super::signing::{KeyFileForm, SignedFieldForm};
+use super::table_source::{SocketmapForm, TYPE_WORDS, TemplatedForm, TextForm, TypeWord};
 use super::{EarlyTalkers, LogLevel, OtherClients};
 use crate::journal::Mask;
 use crate::mailboxes::OverQuota;
+use crate::tables::{Scope, Template};
 
 /// Least message size that a server must take, in octets (RFC 5321 §4.5.3.1.7).
 const MESSAGE_OCTETS_MIN: u64 = 64 * 1024;
@@ -25,6 +31,9 @@ const STORAGE_OCTETS_MAX: u64 = 1_000_000_000_000_000;
 
 /// Longest retry lifetime that can be set, in seconds (ours; RFC 5321 §4.5.4.1 has 4 to 5 days).
 const LIFETIME_SECONDS_MAX: u64 = Duration::from_secs(30 * 86_400).as_secs();
+
+/// Longest life of a signature that can be set, in seconds (ours).
+const EXPIRES_SECONDS_MAX: u64 = Duration::from_secs(365 * 86_400).as_secs();
 
 const NETWORKS: ListOf<NetworkForm> =
     ListOf { element: NetworkForm, named: "a list of networks", or_one: false };
@@ -44,7 +53,7 @@ macro_rules! keys {
 }
 
 keys! {
-    TOP = "", &["listen", "limits", "clients", "verify", "spool", "policy", "journal", "queue", "relay", "dns", "geo", "log", "domain"],
+    TOP = "", &["listen", "limits", "clients", "verify", "spool", "policy", "journal", "queue", "relay", "route", "dkim", "arc", "srs", "tls", "dns", "geo", "log", "domain", "table"],
     "Keys at the top of the file, before the first table.";
 
     HOSTNAME: Key<Placed<HostnameForm>> = "hostname", Placed(HostnameForm), "\"localhost\"", "\"mx.example.org\"",
@@ -105,8 +114,8 @@ keys! {
     CLIENTS = "[clients]", &[], "Who may do what, by IP address.";
 
     RELAY: Networks = "relay", NETWORKS, "[\"127.0.0.0/8\", \"::1\"]", "[\"192.0.2.0/24\"]",
-        "Clients that may send mail for other domains. Without `relay.smart_host` there is no way for it to go, and \
-         nobody may: 550 5.7.1.";
+        "Clients that may send mail for other domains. Without `relay.smart_host`, `relay.mx` and a \
+         route there is no way for it to go, and nobody may: 550 5.7.1.";
     TRUSTED: Networks = "trusted", NETWORKS, "[\"127.0.0.0/8\", \"::1\"]", "[\"192.0.2.10\"]",
         "Clients that `HELP STATUS` tells the counts of queue and sessions.";
     REFUSED: Key<ListOf<RefusedForm>> = "refused",
@@ -189,9 +198,151 @@ keys! {
 keys! {
     RELAYING = "[relay]", &[], "How mail for other domains leaves.";
 
-    SMART_HOST: Key<Maybe<SmartHostForm>> = "smart_host", Maybe(SmartHostForm), "", "\"mail.example.net:587\"",
-        "The server that takes all mail for other domains. Without one, forwards and aliases to other domains are \
-         accepted and wait in the queue until there is one, or until their lifetime ends.";
+    SMART_HOST: Key<ListOf<SmartHostForm>> = "smart_host",
+        ListOf { element: SmartHostForm, named: "a list of hosts with ports", or_one: true }, "[]",
+        "\"mail.example.net:587\"",
+        "The server that takes all mail for other domains that has no route; with a list the next one is tried when one \
+         can't be reached. Without one and without `mx`, forwards and aliases to other domains are accepted and wait in the \
+         queue until there is a way, or until their lifetime ends.";
+    MX: Key<Flag> = "mx", Flag, "false", "true",
+        "Whether mail for other domains that has neither a route nor a smart host goes to the MX hosts of its domain (RFC \
+         5321 §5.1).";
+    MX_PORT: Key<Count> = "mx_port", Count { min: 1, max: 65_535 }, "25", "2525",
+        "The port of MX hosts; another one is for tests.";
+    MX_LOOPBACK: Key<Flag> = "mx_loopback", Flag, "false", "true",
+        "Whether MX hosts may have addresses of the loopback network, for tests. In the wild such an address is a domain's \
+         mistake or its owner's joke, and no host.";
+    USER: Key<Maybe<WordForm>> = "user", Maybe(WordForm("a user's name")), "", "\"gate@example.net\"",
+        "Who to log in as at the smart hosts (AUTH PLAIN); over TLS only, but for loopback.";
+    PASSWORD_FILE: Key<Placed<FileForm>> = "password_file", Placed(FileForm), "", "\"relay.password\"",
+        "The file whose first line is the password. A relative path starts at the configuration's directory.";
+    RELAY_TLS: Key<Maybe<Choice<TlsChoice>>> = "tls",
+        Maybe(Choice {
+            words: &[
+                ("off", TlsChoice::Off),
+                ("opportunistic", TlsChoice::Opportunistic),
+                ("encrypted", TlsChoice::Encrypted),
+                ("verified", TlsChoice::Verified),
+            ],
+            fallback: TlsChoice::Opportunistic,
+        }),
+        "", "\"verified\"",
+        "What is asked of TLS. \"off\": none. \"opportunistic\": TLS when it is offered, whatever the certificate (RFC \
+         7435). \"encrypted\": TLS with any certificate, or no mail. \"verified\": TLS with a certificate of a trusted \
+         authority for the host's name, or no mail. By default \"verified\" where there is a password, else \
+         \"opportunistic\".";
+    SOURCE_IPV4: Key<Maybe<SourceForm<Ipv4Addr>>> = "source_ipv4",
+        Maybe(SourceForm("an IPv4 address", PhantomData)), "", "\"192.0.2.25\"",
+        "The local address of connections to IPv4 hosts; by default the system chooses.";
+    SOURCE_IPV6: Key<Maybe<SourceForm<Ipv6Addr>>> = "source_ipv6",
+        Maybe(SourceForm("an IPv6 address", PhantomData)), "", "\"2001:db8::25\"",
+        "The local address of connections to IPv6 hosts; by default the system chooses.";
+}
+
+pub(crate) static ROUTE_DOMAINS: Key<ListOf<PatternForm>> = Key::new(
+    "domains",
+    ListOf { element: PatternForm, named: "a list of domains", or_one: true },
+    "[]",
+    "[\"example.net\", \"*.example.com\"]",
+    "The domains whose mail goes this way: a domain, `*.` and a domain for all below it, or `*` for all. The closest one \
+     counts.",
+);
+pub(crate) static ROUTE_TO: Key<ListOf<HopForm>> = Key::new(
+    "to",
+    ListOf { element: HopForm, named: "a list of them", or_one: true },
+    "",
+    "\"lmtp:/run/dovecot/lmtp\"",
+    "Where its mail goes; with a list the next one is tried when one can't be reached.",
+);
+pub(crate) static ROUTE_CONNECTIONS: Key<Maybe<Count>> = Key::new(
+    "connections",
+    Maybe(Count { min: 1, max: 1_000 }),
+    "",
+    "5",
+    "Most deliveries at a time. By default 20, fewer while the server wants less.",
+);
+
+/// Routes have the keys of `[relay]` that say how a server is used.
+pub(crate) static ROUTE: Section = Section {
+    header: "[route.\"NAME\"]",
+    sentence: "Ways for mail of some domains, one table for each; they go before `[relay]`.",
+    keys: &[
+        &ROUTE_DOMAINS,
+        &ROUTE_TO,
+        &ROUTE_CONNECTIONS,
+        &USER,
+        &PASSWORD_FILE,
+        &RELAY_TLS,
+        &SOURCE_IPV4,
+        &SOURCE_IPV6,
+    ],
+    tables: &[],
+};
+
+keys! {
+    TLS = "[tls]", &[], "How connections to other servers are protected.";
+
+    CA_FILE: Key<Placed<FileForm>> = "ca_file", Placed(FileForm), "", "\"/etc/ssl/site-ca.pem\"",
+        "A file of certificates, in PEM, of authorities that are trusted beside the system's. A relative path starts at the \
+         configuration's directory.";
+}
+
+keys! {
+    DKIM = "[dkim.\"example.org\"]", &[],
+    "A domain whose mail is signed with DKIM (RFC 6376); one table for each. Mail is signed when it leaves, if a client that \
+     may relay or has authenticated handed it in, or this server made it, and its From field names the domain or one below \
+     it that has no table of its own. When a signature can't be made the mail waits: it never leaves without.";
+
+    DKIM_KEYS: Key<ListOf<KeyFileForm>> = "keys",
+        ListOf { element: KeyFileForm, named: "a list of such tables", or_one: true }, "",
+        "{ selector = \"s2026\", file = \"dkim/example.org.s2026.pem\" }",
+        "The keys, each with the selector under which it stands in the DNS and the file of its private part in PEM; RSA of \
+         2048 to 8192 bits (RFC 8301) or Ed25519 (RFC 8463). Every key makes a signature of its own. `gatepost dkim new` \
+         makes one. A relative path starts at the configuration's directory.";
+    DKIM_HEADERS: Key<ListOf<SignedFieldForm>> = "headers",
+        ListOf { element: SignedFieldForm, named: "a list of header fields", or_one: false },
+        "[\"Sender\", \"Date\", \"Message-ID\", \"MIME-Version\", \"Content-Type\", \
+         \"Content-Transfer-Encoding\", \"Content-ID\", \"Content-Description\", \"In-Reply-To\", \
+         \"References\", \"Resent-Date\", \"Resent-From\", \"Resent-To\", \"Resent-Cc\", \
+         \"Resent-Message-ID\", \"List-Id\", \"List-Help\", \"List-Unsubscribe\", \
+         \"List-Unsubscribe-Post\", \"List-Subscribe\", \"List-Post\", \"List-Owner\"]",
+        "[\"Date\", \"Message-ID\", \"X-Ticket\"]",
+        "Header fields that are signed when they are there, and then once more than that, so that nobody can add another.";
+    DKIM_OVERSIGN: Key<ListOf<SignedFieldForm>> = "oversign",
+        ListOf { element: SignedFieldForm, named: "a list of header fields", or_one: false },
+        "[\"From\", \"To\", \"Cc\", \"Subject\", \"Reply-To\"]", "[\"From\", \"Subject\"]",
+        "Header fields that nobody may add: signed once more than they are there, also when they are not. From is always one.";
+    DKIM_EXPIRES: Key<Maybe<Time>> = "expires",
+        Maybe(Time { min_seconds: 3_600, max_seconds: EXPIRES_SECONDS_MAX }), "", "\"14d\"",
+        "How long a signature is good (`x=`). By default it does not expire. It should be longer than mail may wait.";
+}
+
+keys! {
+    ARC = "[arc]", &[],
+    "Who seals mail that came from outside and goes on to another address (RFC 8617): what this server found out of it when \
+     it came. With this section SPF, DKIM, DMARC and ARC of such mail are verified whatever the policy asks for.";
+
+    ARC_DOMAIN: Key<Placed<DomainForm>> = "domain", Placed(DomainForm), "", "\"example.org\"",
+        "The domain that seals.";
+    ARC_SELECTOR: Key<Placed<DomainForm>> = "selector", Placed(DomainForm), "", "\"arc2026\"",
+        "The name under which the key stands in the DNS.";
+    ARC_KEY: Key<Placed<FileForm>> = "key", Placed(FileForm), "", "\"dkim/example.org.arc2026.pem\"",
+        "The file with the private key, as for DKIM; some verifiers know RSA only. A relative path starts at the \
+         configuration's directory.";
+}
+
+keys! {
+    SRS = "[srs]", &[],
+    "The Sender Rewriting Scheme: mail from elsewhere that is forwarded to another domain leaves with a reverse-path of this \
+     site, so that it passes SPF there. Bounces to that are led back, for 21 days and only from the null reverse-path; what \
+     was forged or has expired is refused, 550 5.1.1.";
+
+    SRS_DOMAIN: Key<Placed<DomainForm>> = "domain", Placed(DomainForm), "", "\"example.org\"",
+        "The domain of rewritten addresses, a domain of this site; it needs an MX record for this server and an SPF record.";
+    SRS_SECRETS: Key<Placed<FileForm>> = "secrets_file", Placed(FileForm), "", "\"srs.secrets\"",
+        "A file with a secret a line. The first makes addresses, all are accepted: put a new one on top, and take the old \
+         one out three weeks later. Secrets of postsrsd and libsrs2 go on as they are. A relative path starts at the \
+         configuration's directory.";
 }
 
 keys! {
@@ -286,10 +437,21 @@ keys! {
         "Who gets the mail for every name that has no address; without it such mail is refused, 550 5.1.1.";
     DOMAIN_MAILDIR: Key<Maybe<TemplateForm>> = "maildir", Maybe(TemplateForm), "",
         "\"/var/mail/example.org/{local_part}\"", "Where the Maildirs of this domain are.";
+    DOMAIN_ROUTE: Key<Placed<WordForm>> = "route", Placed(WordForm("a route's name")), "", "\"dovecot\"",
+        "The route by which the mail of its mailboxes is delivered, to Dovecot over LMTP for example, instead of into \
+         Maildirs.";
     TABLES: Key<ListOf<FileForm>> = "tables",
         ListOf { element: FileForm, named: "a list of files", or_one: false }, "[]", "[\"aliases\"]",
         "Files with more addresses of the domain; they are read again when they change. A relative path starts at the \
          configuration's directory.";
+    ALIASES_FROM: Key<ListOf<TextForm>> = "aliases_from", TABLE_NAMES, "[]", "[\"aliases\"]",
+        "Tables (`[table.\"…\"]`) with more aliases of the domain: the values under `name@example.org`, under the name \
+         without its sub-address, or under `@example.org` are the addresses that mail goes to, commas between them. What is \
+         declared here comes first. While a table fails, its addresses are answered 451.";
+    MAILBOXES_FROM: Key<ListOf<TextForm>> = "mailboxes_from", TABLE_NAMES, "[]", "[\"users\"]",
+        "Tables with more mailboxes of the domain: `name@example.org` is one when it stands there. A value called `quota` or \
+         `maildir` (a column, an attribute, or `quota=2 GB`) is the mailbox's. While a table fails, its addresses are \
+         answered 451.";
 }
 
 keys! {
@@ -323,10 +485,74 @@ keys! {
     DISCARD: Key<Flag> = "discard", Flag, "false", "true", "Mail is accepted, logged and thrown away.";
 }
 
+keys! {
+    TABLE = "[table.\"users\"]", &["entries"],
+    "A table that stands elsewhere, by a name of its own: `aliases_from`, `mailboxes_from` and policies name it. Tables of \
+     the types \"inline\" (with `entries`, a table of keys and values), \"file\", \"cidr\" and \"regex\" are held in memory, and \
+     read again when their file changes; a \"directory\" has a file for each key with a value on each line; \"sql\", \"ldap\" and \
+     \"socketmap\" are asked, and their answers kept for a while. A table that can't be asked never counts as one without \
+     the entry.";
+
+    TABLE_TYPE: Key<Placed<Choice<TypeWord>>> = "type",
+        Placed(Choice { words: TYPE_WORDS, fallback: TypeWord::Inline }), "", "\"sql\"", "What the table is.";
+    TABLE_PATH: Key<Maybe<FileForm>> = "path", Maybe(FileForm), "", "\"aliases.txt\"",
+        "The file of a table of type \"file\" (lines of key and value), \"cidr\" (of network and value) or \"regex\" (of \
+         `/expression/` and value), or the directory of one of type \"directory\". A relative path starts at the \
+         configuration's directory.";
+    TABLE_URL: Key<Maybe<TextForm>> = "url", Maybe(TextForm("a URL")), "", "\"postgres://mail@db.example.org/mail\"",
+        "Where a database is (`postgres://`, `mysql://`, `sqlite:/path`) or an LDAP server (`ldap://`, `ldaps://`, \
+         `ldapi://`). Nothing is connected before the first question.";
+    URL_FILE: Key<Maybe<FileForm>> = "url_file", Maybe(FileForm), "", "\"database.url\"",
+        "A file whose first line is the database's URL, for one with a password in it.";
+    QUERY: Key<Maybe<TemplatedForm>> = "query",
+        Maybe(TemplatedForm { named: "a query", parse: Template::sql }), "",
+        "\"SELECT goto FROM alias WHERE address = {address} AND active\"",
+        "What a database is asked. `{address}` (or `{key}`) is the key in lower case, `{local_part}` and `{domain}` are what \
+         stands before and behind its `@`; of a key without one, both are the whole. They are bound as parameters, never \
+         written into the query. All columns of all rows are values; NULL is none.";
+    STARTTLS: Key<Flag> = "starttls", Flag, "false", "true",
+        "Whether a connection to `ldap://` is secured with TLS before anything else is said.";
+    BIND_DN: Key<Maybe<TextForm>> = "bind_dn", Maybe(TextForm("a distinguished name")), "",
+        "\"cn=gatepost,dc=example,dc=org\"", "Who asks the LDAP server; anonymous unless it is written.";
+    BIND_PASSWORD_FILE: Key<Maybe<FileForm>> = "bind_password_file", Maybe(FileForm), "", "\"ldap.password\"",
+        "A file whose first line is the password for `bind_dn`.";
+    BASE: Key<Maybe<TextForm>> = "base", Maybe(TextForm("a distinguished name")), "", "\"ou=people,dc=example,dc=org\"",
+        "Where an LDAP search begins.";
+    SCOPE: Key<Choice<Scope>> = "scope",
+        Choice {
+            words: &[("base", Scope::Base), ("one", Scope::One), ("subtree", Scope::Subtree)],
+            fallback: Scope::Subtree,
+        },
+        "\"subtree\"", "\"one\"", "How deep it goes.";
+    FILTER: Key<Maybe<TemplatedForm>> = "filter",
+        Maybe(TemplatedForm { named: "a filter", parse: Template::filter }), "", "\"(mail={address})\"",
+        "What is searched for (RFC 4515), with the places of `query`. What stands for them is escaped.";
+    ATTRIBUTES: Key<ListOf<TextForm>> = "attributes",
+        ListOf { element: TextForm("an attribute"), named: "a list of attributes", or_one: false }, "[]",
+        "[\"mailForwardingAddress\"]", "The attributes whose values count, in this order, of all entries that are found.";
+    SOCKETMAP_ADDRESS: Key<Maybe<SocketmapForm>> = "address", Maybe(SocketmapForm), "", "\"unix:/run/mlmmj/map\"",
+        "Where another program is asked with the socketmap protocol, as Postfix does it.";
+    SOCKETMAP_MAP: Key<Maybe<TextForm>> = "map", Maybe(TextForm("a map's name")), "", "\"virtual\"",
+        "The map that it is asked for.";
+    TABLE_TIMEOUT: Key<Time> = "timeout", Time { min_seconds: 1, max_seconds: 60 }, "\"5s\"", "\"2s\"",
+        "Longest wait for an answer, connecting included; then the table counts as failing.";
+    TABLE_CONNECTIONS: Key<Count> = "connections", Count { min: 1, max: 1_000 }, "4", "10",
+        "Most questions at a time; a database has so many connections, an LDAP server one for all.";
+    TABLE_CACHE: Key<Time> = "cache", Time { min_seconds: 0, max_seconds: 86_400 }, "\"5m\"", "\"1h\"",
+        "How long values are kept. SIGHUP forgets them; 0s keeps none.";
+    NEGATIVE_CACHE: Key<Time> = "negative_cache", Time { min_seconds: 0, max_seconds: 86_400 }, "\"1m\"", "\"10s\"",
+        "How long it is kept that there is no entry. Failures are never kept.";
+    TABLE_CACHE_ENTRIES: Key<Count> = "cache_entries", Count { min: 0, max: 10_000_000 }, "10000", "100000",
+        "Most keys whose answers are kept; 0 keeps none.";
+}
+
+const TABLE_NAMES: ListOf<TextForm> =
+    ListOf { element: TextForm("a table's name"), named: "a list of tables' names", or_one: false };
+
 /// All sections, in the order of the reference.
 pub(crate) static SECTIONS: &[&Section] = &[
-    &TOP, &LISTEN, &LIMITS, &CLIENTS, &VERIFY, &SPOOL, &POLICY, &JOURNAL, &QUEUE, &RELAYING, &DNS, &GEO,
-    &LOG, &DOMAIN, &MAILBOX,
+    &TOP, &LISTEN, &LIMITS, &CLIENTS, &VERIFY, &SPOOL, &POLICY, &JOURNAL, &QUEUE, &RELAYING, &ROUTE, &DKIM,
+    &ARC, &SRS, &TLS, &DNS, &GEO, &LOG, &DOMAIN, &MAILBOX, &TABLE,
 ];
 
 /// The header under which `name` is a key.

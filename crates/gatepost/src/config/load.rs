@@ -54,7 +54,7 @@ pub(crate) struct Stamp {
 
 impl Stamp {
     /// Whether the file changed less than [`STILL`] before `now`.
-    fn is_fresh(&self, now: WallTime) -> bool {
+    pub(crate) fn is_fresh(&self, now: WallTime) -> bool {
         let modified = self.modified.duration_since(UNIX_EPOCH).unwrap_or_default();
         let age = i128::from(now.as_unix_millis()) - i128::try_from(modified.as_millis()).unwrap_or(0);
         (0..i128::try_from(STILL.as_millis()).unwrap_or(0)).contains(&age)

@@ -16,7 +16,10 @@ mod network;
 mod problem;
 mod read;
 mod reference;
+mod route;
+mod signing;
 mod table;
+mod table_source;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -24,15 +27,20 @@ use std::time::Duration;
 
 use smtp::address::DomainName;
 
+pub(crate) use address_form::Target;
+pub(crate) use form::size_octets;
 pub use load::{Loaded, STILL, Tables, load, zero_configuration};
 pub(crate) use load::{Stamp, read_text};
 pub use network::{Network, NetworkError, any_contains};
 pub use problem::{Place, Problem, Severity, SourceFile};
 pub use read::{Parsed, parse};
 pub use reference::reference;
+pub use route::{Access, DomainPattern, Hop, Login, Relaying, Route, TlsChoice, key_of, route_for};
+pub use signing::{ArcSettings, DkimSettings, KeyFile, SigningSettings, SrsSettings};
 
 use crate::journal;
 use crate::mailboxes::Declared;
+use crate::tables::TableSettings;
 
 /// All that a site chooses.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,12 +61,20 @@ pub struct Config {
     pub policy: PolicyChoice,
     /// When delivery is tried again.
     pub queue: RetrySchedule,
-    /// The server that takes mail for other domains.
-    pub smart_host: Option<SmartHost>,
+    /// How mail for other domains leaves.
+    pub relaying: Relaying,
+    /// Ways for some domains.
+    pub routes: Vec<Route>,
+    /// The file of authorities that are trusted beside the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Who signs mail that leaves, and rewrites the reverse-paths of what is forwarded.
+    pub signing: SigningSettings,
     /// How names are looked up.
     pub dns: DnsSettings,
     /// Where addresses are said to be.
     pub geo: Geo,
+    /// Tables that stand elsewhere.
+    pub tables: Vec<TableSettings>,
     /// Domains and their addresses.
     pub mailboxes: Declared,
     /// The least grave that is logged.
@@ -107,7 +123,7 @@ pub struct Limits {
 /// Who may do what.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Clients {
-    /// May relay, once there is a smart host; see [`Config::may_relay`].
+    /// May relay, once there is a way out; see [`Config::may_relay`].
     pub relay: Vec<Network>,
     /// May see counts.
     pub trusted: Vec<Network>,
@@ -274,7 +290,20 @@ impl Config {
     /// mail to go. A relay without a way would only fill the queue.
     #[must_use]
     pub fn may_relay(&self, client: IpAddr) -> bool {
-        self.smart_host.is_some() && any_contains(&self.clients.relay, client)
+        self.has_way_out() && any_contains(&self.clients.relay, client)
+    }
+
+    /// Whether there is a way for mail to some other domain at all.
+    #[must_use]
+    pub fn has_way_out(&self) -> bool {
+        let leads_out = |route: &Route| !route.domains.is_empty();
+        !self.relaying.smart_hosts.is_empty() || self.relaying.mx || self.routes.iter().any(leads_out)
+    }
+
+    /// The route of this name.
+    #[must_use]
+    pub fn route(&self, name: &str) -> Option<&Route> {
+        self.routes.iter().find(|route| route.name == name)
     }
 
     /// Whether the limits for one address, one network and new connections hold for the client: not for those of

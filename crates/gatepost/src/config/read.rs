@@ -8,6 +8,8 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use toml::Spanned;
 use toml::de::DeTable;
 
@@ -15,9 +17,10 @@ use super::domain::{Draft, TableFiles, read_domains};
 use super::form::Fault;
 use super::key::{Frame, Table};
 use super::problem::{Place, Problem, Severity, SourceFile, in_order};
+use super::signing::read_signing;
 use super::{
     Clients, Config, DnsSettings, Geo, Limits, Listen, Network, PolicyChoice, RefusedClient, RetrySchedule,
-    Verify, Watermarks, check, keys,
+    Verify, Watermarks, check, keys, route,
 };
 use crate::journal;
 use crate::mailboxes::PathTemplate;
@@ -117,9 +120,13 @@ fn read_site<'t>(
         spool: read_spool(top, problems),
         policy: read_policy(top, problems),
         queue: read_queue(top, problems),
-        smart_host: top.section("relay", &keys::RELAYING, problems).read(&keys::SMART_HOST, problems),
+        relaying: route::read_relaying(top, files, problems),
+        routes: route::read_routes(top, files, problems),
+        ca_file: read_ca_file(top, files, problems),
+        signing: read_signing(top, files.base, problems),
         geo: read_geo(top, files.base, problems),
         dns: read_dns(top, files.base, problems),
+        tables: super::table_source::read_tables(top, files.base, problems),
         mailboxes,
         log_level: log.read(&keys::LEVEL, problems),
         journal: read_journal(top, problems),
@@ -198,6 +205,24 @@ fn read_queue(top: &Table<'_>, problems: &mut Vec<Problem>) -> RetrySchedule {
         delay_warning: table.read(&keys::DELAY_WARNING, problems),
         stop_timeout: table.read(&keys::STOP_TIMEOUT, problems),
     }
+}
+
+/// The path of the file, whose certificates are looked at once.
+fn read_ca_file(top: &Table<'_>, files: &mut TableFiles<'_>, problems: &mut Vec<Problem>) -> Option<PathBuf> {
+    let table = top.section("tls", &keys::TLS, problems);
+    let file = table.read(&keys::CA_FILE, problems)?;
+    let place = table.frame.place(file.span());
+    let path = files.base.map_or_else(|| PathBuf::from(file.get_ref()), |base| base.join(file.get_ref()));
+    let wrong = match (files.read)(&path) {
+        Ok(text) if CertificateDer::pem_slice_iter(text.as_bytes()).any(|found| found.is_ok()) => {
+            return Some(path);
+        }
+        Ok(_) => String::from("it holds no certificate in PEM"),
+        Err(error) => error.to_string(),
+    };
+    files.all_read = false;
+    problems.push(Problem::error(format!("cannot use `{}`", file.get_ref()), place, wrong));
+    None
 }
 
 fn read_dns(top: &Table<'_>, base: Option<&Path>, problems: &mut Vec<Problem>) -> DnsSettings {

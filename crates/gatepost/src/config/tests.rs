@@ -165,7 +165,7 @@ fn what_is_not_written_is_the_default() {
     assert_eq!(config.clients.early_talkers, EarlyTalkers::Note);
     assert_eq!(config.verify.vrfy, OtherClients::Conceal);
     assert_eq!(config.log_level, LogLevel::Info);
-    assert_eq!(config.smart_host, None);
+    assert_eq!(config.relaying.smart_hosts, []);
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn what_is_written_counts() {
     ));
     assert_eq!(config.limits.recipients, 7);
     let host = Host::Address("2001:db8::1".parse().unwrap());
-    assert_eq!(config.smart_host, Some(SmartHost { host, port: 587 }));
+    assert_eq!(config.relaying.smart_hosts, [SmartHost { host, port: 587 }]);
     assert_eq!(config.queue.first, Duration::from_secs(90));
     assert_eq!((config.clients.early_talkers, config.log_level), (EarlyTalkers::Refuse, LogLevel::Debug));
 }

@@ -1,5 +1,7 @@
 //! What came of one attempt for one recipient.
 
+use queue::pace::Met;
+
 use crate::mailboxes::Resolved;
 
 /// What came of an attempt.
@@ -33,11 +35,19 @@ pub(crate) struct Failure {
     pub(crate) diagnostic: String,
     /// The server that said so; `None` when it was found here.
     pub(crate) remote: Option<String>,
+    /// What it says of the destination.
+    pub(crate) met: Met,
 }
 
 impl Failure {
     /// A failure found here.
     pub(crate) fn local(status: &str, diagnostic: impl Into<String>) -> Self {
-        Self { status: status.to_owned(), diagnostic: diagnostic.into(), remote: None }
+        let (status, diagnostic) = (status.to_owned(), diagnostic.into());
+        Self { status, diagnostic, remote: None, met: Met::Indifference }
+    }
+
+    /// The same, which says so much of the destination.
+    pub(crate) fn met(self, met: Met) -> Self {
+        Self { met, ..self }
     }
 }

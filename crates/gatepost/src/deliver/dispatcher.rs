@@ -4,45 +4,48 @@
 //! can't be asked is asked again after a pause, never in a tight loop.
 
 use std::collections::HashMap;
-use std::future::poll_fn;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
-use queue::body::StoredMessage;
-use queue::delivery::{Delivery, Phase, RecipientOutcome};
-use queue::message::{Destination, Draft};
+use queue::delivery::{Delivery, Phase};
+use queue::message::Destination;
+use queue::pace::{Limits, Pace};
 use queue::postmaster::{Order, Query};
-use queue::schedule::{Next, Schedule};
-use queue::spool::Spool;
+use queue::spool::{Overdue, Spool, Window};
 use smtp::time::WallTime;
 use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
 
-use super::attempt::{Attempt, Failure};
-use super::local::{self, Task};
-use super::notices::{self, Results};
-use super::relay::{Relay, Target};
-use super::reroute;
+use super::attempt::Failure;
+use super::errand::{Finding, Outside, defer, discard, jitter, maildirs, relay, schedule};
+use super::protection::Protection;
+use super::relay::{Relay, Security};
 use super::route::Way;
-use super::timing::{ClockWatch, Timing, Tried, horizon};
+use super::timing::{ClockWatch, horizon};
 use crate::clock;
-use crate::config::{Host, SmartHost};
 use crate::mailboxes::QuotaUsage;
 use crate::site::{Site, Sites};
 
-/// Attempts under way in all (ours: bounds memory and descriptors).
-const ATTEMPTS_MAX: usize = 256;
+/// Attempts at other servers under way in all (ours: bounds memory and descriptors).
+const RELAYS_MAX: usize = 500;
 
-/// Attempts to the smart host at a time; the rest of its mail waits without holding up other mail (ours).
-const RELAYS_MAX: usize = 64;
+/// Attempts at the smart host at a time, at first and at most; it is the site's own and knows us (ours).
+const SMART_HOST_CLAIMS: (u32, u32) = (20, 64);
+
+/// Deliveries that are taken from the spool at once (ours).
+const DUE_MAX: usize = 256;
 
 /// Deliveries that a Maildir batch takes at most: their syncs are shared (ours).
 const BATCH_MAX: usize = 16;
 
 /// Batches of Maildir deliveries at a time (ours: each one blocks a thread on the disk).
 const BATCHES_MAX: usize = 4;
+
+/// Destinations whose pace is remembered (ours: about 2 MB); those that go well are forgotten first.
+const PACES_MAX: usize = 20_000;
+
+/// Deliveries whose time has run out that are looked at at once while their destination is shut off (ours).
+const OVERDUE_MAX: usize = 1_000;
 
 /// How long new mail gathers before it is looked at, so that a busy server is not woken for each message (ours).
 const GATHER: Duration = Duration::from_millis(2);
@@ -60,61 +63,62 @@ pub fn spawn<S: Spool>(
     quota: Arc<QuotaUsage>,
     stopping: watch::Receiver<bool>,
 ) -> JoinHandle<()> {
-    let outside = Arc::new(Outside { spool, sites, quota, relay: Relay::new(), started: clock::wall() });
-    let dispatcher = Dispatcher {
+    let site = sites.current();
+    let handshake = Arc::new(Protection::new(Arc::clone(&sites)));
+    let security = Security { handshake, results: Arc::new(|_| ()) };
+    let outside =
+        Arc::new(Outside { spool, sites, quota, relay: Relay::new(security), started: clock::wall() });
+    let mut dispatcher = Dispatcher {
         watch: ClockWatch::new(outside.started, clock::monotonic()),
         outside,
+        site,
         running: JoinSet::new(),
         places: HashMap::new(),
-        attempts: 0,
+        paces: HashMap::new(),
         relays: 0,
         batches: 0,
+        local_claims: 0,
     };
+    dispatcher.open_windows();
     tokio::spawn(dispatcher.run(stopping))
-}
-
-/// What every attempt needs.
-struct Outside<S> {
-    spool: Arc<S>,
-    sites: Arc<Sites>,
-    quota: Arc<QuotaUsage>,
-    relay: Relay,
-    /// A message from before this time may have been delivered by an earlier run.
-    started: WallTime,
 }
 
 struct Dispatcher<S> {
     outside: Arc<Outside<S>>,
-    running: JoinSet<()>,
-    /// The places that each running task holds.
+    /// The site that the windows are set for.
+    site: Arc<Site>,
+    running: JoinSet<Option<Finding>>,
+    /// What each running task holds.
     places: HashMap<Id, Places>,
-    attempts: usize,
+    /// What is known of destinations at other servers.
+    paces: HashMap<Destination, Pace>,
     relays: usize,
     batches: usize,
+    /// Deliveries in the running batches.
+    local_claims: usize,
     watch: ClockWatch,
 }
 
-/// The places that a running task holds.
+/// What a running task holds.
 #[derive(Debug, Clone, Copy, Default)]
 struct Places {
-    attempts: usize,
     relays: usize,
     batches: usize,
+    local_claims: usize,
 }
 
 impl<S: Spool> Dispatcher<S> {
     async fn run(mut self, mut stopping: watch::Receiver<bool>) {
         loop {
+            self.follow_site();
             self.mend_times().await;
             let changed = self.outside.spool.changed();
             let pause = self.start_due().await;
             let asleep = tokio::time::sleep(pause.unwrap_or_else(|| self.until_next()));
             tokio::select! {
-                () = changed, if pause.is_none() && self.attempts < ATTEMPTS_MAX => {
-                    tokio::time::sleep(GATHER).await;
-                }
+                () = changed, if pause.is_none() => tokio::time::sleep(GATHER).await,
                 () = asleep => {}
-                Some(finished) = self.running.join_next_with_id() => self.finished(finished),
+                Some(finished) = self.running.join_next_with_id() => self.finished(finished).await,
                 stop = stopping.changed() => {
                     if stop.is_err() || *stopping.borrow() {
                         break;
@@ -122,7 +126,7 @@ impl<S: Spool> Dispatcher<S> {
                 }
             }
             while let Some(finished) = self.running.try_join_next_with_id() {
-                self.finished(finished);
+                self.finished(finished).await;
             }
         }
         let rest = async { while self.running.join_next().await.is_some() {} };
@@ -132,14 +136,68 @@ impl<S: Spool> Dispatcher<S> {
         }
     }
 
+    /// Sets the windows anew when another configuration is in force.
+    fn follow_site(&mut self) {
+        let site = self.outside.sites.current();
+        if !Arc::ptr_eq(&site, &self.site) {
+            self.site = site;
+            self.open_windows();
+        }
+    }
+
+    /// Sets the windows of the destinations that are known beforehand.
+    fn open_windows(&mut self) {
+        let spool = &self.outside.spool;
+        spool.set_window(&Way::Discard.key(), Window { claims_max: u32::MAX, ..Window::default() });
+        let routes =
+            self.site.config.routes.iter().map(|route| Way::Route { name: &route.name, domain: None });
+        for way in routes.chain([Way::Relay]) {
+            let destination = way.key();
+            if !self.paces.contains_key(&destination) {
+                spool.set_window(&destination, Pace::new(self.limits(&destination)).window());
+            }
+        }
+        self.open_local_window();
+    }
+
+    /// Lets through as many local deliveries as there are places for in batches.
+    fn open_local_window(&self) {
+        let places = self.local_claims + BATCHES_MAX.saturating_sub(self.batches) * BATCH_MAX;
+        let claims_max = u32::try_from(places).unwrap_or(u32::MAX);
+        self.outside.spool.set_window(&Way::Local.key(), Window { claims_max, ..Window::default() });
+    }
+
+    /// How many deliveries a destination at another server gets at a time, and how long it is let alone.
+    fn limits(&self, destination: &Destination) -> Limits {
+        let usual = Limits::default();
+        let (claims_first, claims_max) = match Way::of(destination) {
+            Way::Relay => SMART_HOST_CLAIMS,
+            Way::Route { name, .. } => {
+                let most = self.site.config.route(name).and_then(|route| route.connections);
+                let most = most.unwrap_or(usual.claims_max);
+                (usual.claims_first.min(most), most)
+            }
+            _ => (usual.claims_first, usual.claims_max),
+        };
+        // A site that wants its mail tried again soon wants that of servers that were away, too.
+        let queue = &self.site.config.queue;
+        let back_off_first = usual.back_off_first.min(queue.first);
+        let back_off_max = usual.back_off_max.min(queue.max).max(back_off_first);
+        Limits { claims_first, claims_max, back_off_first, back_off_max }
+    }
+
     /// Makes due now what a clock that was wrong has put off for too long.
     async fn mend_times(&mut self) {
         let now = clock::wall();
         let set_back = self.watch.was_set_back(now, clock::monotonic());
         let spool = &self.outside.spool;
-        let far = now + horizon(&schedule(&self.outside.sites.current()));
+        let far = now + horizon(&schedule(&self.site));
         if !set_back && spool.next_due().is_none_or(|due| due <= far) {
             return;
+        }
+        for (destination, pace) in &mut self.paces {
+            pace.mend(now);
+            spool.set_window(destination, pace.window());
         }
         let waiting = Query { phase: Some(Phase::Waiting), ..Query::default() };
         match spool.order(&waiting, Order::Retry { due: now }).await {
@@ -150,53 +208,45 @@ impl<S: Spool> Dispatcher<S> {
         }
     }
 
-    /// Starts what is due and has a place. `Some`: come back after that time at the latest, and not for new mail.
+    /// Starts what is due and has a place. `Some`: come back after that time at the latest.
     async fn start_due(&mut self) -> Option<Duration> {
         loop {
-            let free = ATTEMPTS_MAX.saturating_sub(self.attempts);
-            let (left_out, places) = self.places_left();
-            let limit = free.min(places);
-            if limit == 0 {
-                return Some(SLEEP_MAX);
-            }
-            let due = match self.outside.spool.due_beside(clock::wall(), limit, &left_out).await {
+            let now = clock::wall();
+            let free = RELAYS_MAX.saturating_sub(self.relays);
+            let due = if free > 0 {
+                self.outside.spool.due(now, free.min(DUE_MAX)).await
+            } else {
+                // Mail that needs no other server goes on.
+                let local = self.outside.spool.due_of(&Way::Local.key(), now, DUE_MAX).await;
+                match local {
+                    Ok(local) if local.is_empty() => {
+                        self.outside.spool.due_of(&Way::Discard.key(), now, DUE_MAX).await
+                    }
+                    local => local,
+                }
+            };
+            let due = match due {
                 Ok(due) => due,
                 Err(error) => {
                     tracing::error!(%error, "the spool cannot be asked what is due");
                     return Some(PAUSE);
                 }
             };
-            let found = due.len();
-            if !self.start_all(due) {
-                // A finished batch wakes the dispatcher long before that.
-                return Some(SLEEP_MAX);
-            }
-            if found < limit {
+            if due.is_empty() {
                 return None;
             }
+            self.start_all(due);
         }
     }
 
-    /// The ways that have no place, and how many deliveries the fullest of the others takes.
-    fn places_left(&self) -> (Vec<Destination>, usize) {
-        let ways = [
-            (Way::Relay, RELAYS_MAX.saturating_sub(self.relays)),
-            (Way::Local, BATCHES_MAX.saturating_sub(self.batches) * BATCH_MAX),
-        ];
-        let full = ways.iter().filter(|(_, places)| *places == 0);
-        let left_out = full.map(|(way, _)| Destination::new(way.key())).collect();
-        let places = ways.iter().map(|(_, places)| *places).filter(|places| *places > 0).min();
-        (left_out, places.unwrap_or(ATTEMPTS_MAX))
-    }
-
-    /// Starts attempts for deliveries; false when some were put back for want of a place.
-    fn start_all(&mut self, due: Vec<Delivery>) -> bool {
+    /// Starts attempts for deliveries.
+    fn start_all(&mut self, due: Vec<Delivery>) {
         let (mut local, mut discards) = (Vec::new(), Vec::new());
         for delivery in due {
             match Way::of(&delivery.destination) {
                 Way::Local => local.push(delivery),
                 Way::Discard => discards.push(delivery),
-                Way::Relay => {
+                Way::Relay | Way::Mx(_) | Way::Route { .. } => {
                     let places = Places { relays: 1, ..Places::default() };
                     self.start(relay(Arc::clone(&self.outside), delivery), places);
                 }
@@ -205,242 +255,90 @@ impl<S: Spool> Dispatcher<S> {
         if !discards.is_empty() {
             self.start(discard(Arc::clone(&self.outside), discards), Places::default());
         }
-        let mut all_started = true;
         while !local.is_empty() {
             let batch: Vec<Delivery> = local.drain(..local.len().min(BATCH_MAX)).collect();
-            if self.batches < BATCHES_MAX {
-                let places = Places { batches: 1, ..Places::default() };
-                self.start(maildirs(Arc::clone(&self.outside), batch), places);
-            } else {
-                // Under a key that no version of ours wrote: it is not left out with the local ones.
-                let now = clock::wall();
-                batch.into_iter().for_each(|delivery| self.outside.spool.release(delivery, now));
-                all_started = false;
-            }
+            let places = Places { batches: 1, local_claims: batch.len(), ..Places::default() };
+            self.start(maildirs(Arc::clone(&self.outside), batch), places);
+            self.open_local_window();
         }
-        all_started
     }
 
-    fn start(&mut self, attempt: impl Future<Output = ()> + Send + 'static, places: Places) {
-        let places = Places { attempts: 1, ..places };
-        self.attempts += places.attempts;
+    fn start(&mut self, attempt: impl Future<Output = Option<Finding>> + Send + 'static, places: Places) {
         self.relays += places.relays;
         self.batches += places.batches;
+        self.local_claims += places.local_claims;
         let task = self.running.spawn(attempt).id();
         self.places.insert(task, places);
     }
 
-    /// Gives back the places of a task, however it ended.
-    fn finished(&mut self, finished: Result<(Id, ()), JoinError>) {
-        let task = match finished {
-            Ok((task, ())) => task,
+    /// Gives back the places of a task, however it ended, and takes in what it found out.
+    async fn finished(&mut self, finished: Result<(Id, Option<Finding>), JoinError>) {
+        let (task, finding) = match finished {
+            Ok(finished) => finished,
             Err(error) => {
                 tracing::error!(%error, "a delivery ended abnormally; it is repeated after the next start");
-                error.id()
+                (error.id(), None)
             }
         };
         let places = self.places.remove(&task).unwrap_or_default();
-        self.attempts = self.attempts.saturating_sub(places.attempts);
         self.relays = self.relays.saturating_sub(places.relays);
         self.batches = self.batches.saturating_sub(places.batches);
+        self.local_claims = self.local_claims.saturating_sub(places.local_claims);
+        if places.batches > 0 {
+            self.open_local_window();
+        }
+        if let Some(finding) = finding {
+            self.learn(finding).await;
+        }
+    }
+
+    /// Sets the window of a destination by what was met there.
+    async fn learn(&mut self, Finding { destination, met, failure }: Finding) {
+        let now = clock::wall();
+        let limits = self.limits(&destination);
+        let known = self.paces.get(&destination).copied();
+        let mut pace = known.unwrap_or_else(|| Pace::new(limits));
+        let was_shut_off = pace.is_shut_off();
+        pace.learn(met, now, jitter());
+        if known == Some(pace) {
+            return;
+        }
+        self.outside.spool.set_window(&destination, pace.window());
+        if pace.is_shut_off() != was_shut_off {
+            let is_shut_off = pace.is_shut_off();
+            tracing::info!(target: "gatepost::delivery", %destination, is_shut_off, "a destination's state has changed");
+        }
+        if let Some(failure) = failure.filter(|_| pace.is_shut_off()) {
+            self.give_overdue(&destination, failure, now).await;
+        }
+        if self.paces.len() >= PACES_MAX && known.is_none() {
+            let spool = &self.outside.spool;
+            self.paces.retain(|destination, pace| {
+                let goes_well = pace.is_unremarkable();
+                if goes_well {
+                    spool.set_window(destination, Window::default());
+                }
+                !goes_well
+            });
+        }
+        self.paces.insert(destination, pace);
+    }
+
+    /// Has those hear of it whose mail can't wait until the destination, which is shut off, is probed again.
+    async fn give_overdue(&mut self, destination: &Destination, failure: Failure, now: WallTime) {
+        let queue = &self.site.config.queue;
+        let overdue = Overdue { lifetime: queue.lifetime, warning: queue.delay_warning };
+        let found = self.outside.spool.overdue(destination, now, overdue, OVERDUE_MAX).await;
+        for delivery in found.unwrap_or_default() {
+            self.start(defer(Arc::clone(&self.outside), delivery, failure.clone()), Places::default());
+        }
     }
 
     fn until_next(&self) -> Duration {
-        // What waits for a place is looked at when one is given back.
-        let next = self.outside.spool.next_due_beside(&self.places_left().0);
-        next.map_or(SLEEP_MAX, |due| due.since(clock::wall()).min(SLEEP_MAX))
-    }
-}
-
-async fn discard<S: Spool>(outside: Arc<Outside<S>>, deliveries: Vec<Delivery>) {
-    let settled = deliveries.into_iter().map(|delivery| {
-        tracing::info!(target: "gatepost::delivery", queue_id = %delivery.id, "discarded, as the configuration wants");
-        let outcomes = delivery.recipients.iter().map(|_| RecipientOutcome::Delivered).collect();
-        Box::pin(outside.settle(delivery, outcomes, Vec::new()))
-    });
-    all(settled.collect()).await;
-}
-
-/// Waits for all of the futures in one task: what is handed to the spool together shares a sync.
-async fn all<F: Future<Output = ()>>(mut futures: Vec<Pin<Box<F>>>) {
-    poll_fn(|context| {
-        futures.retain_mut(|future| future.as_mut().poll(context).is_pending());
-        if futures.is_empty() { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
-}
-
-async fn maildirs<S: Spool>(outside: Arc<Outside<S>>, deliveries: Vec<Delivery>) {
-    let mut opened = Vec::with_capacity(deliveries.len());
-    let mut tasks = Vec::with_capacity(deliveries.len());
-    for delivery in deliveries {
-        let Some((delivery, stored)) = outside.open(delivery).await else { continue };
-        tasks.push(Task {
-            stored,
-            indexes: delivery.recipients.clone(),
-            repeated: delivery.attempts > 0 || delivery.received < outside.started,
-        });
-        opened.push(delivery);
-    }
-    let site = outside.sites.current();
-    let quota = Arc::clone(&outside.quota);
-    let blocking = tokio::task::spawn_blocking(move || {
-        let attempts = local::deliver(&site, &quota, &tasks);
-        (tasks, attempts)
-    });
-    match blocking.await {
-        Ok((tasks, attempts)) => {
-            let records = opened.into_iter().zip(&tasks).zip(attempts);
-            let records = records.map(|((delivery, task), attempts)| {
-                Box::pin(outside.record(delivery, &task.stored, attempts))
-            });
-            all(records.collect()).await;
+        if self.relays >= RELAYS_MAX {
+            // A finished attempt wakes the dispatcher.
+            return SLEEP_MAX;
         }
-        Err(error) => {
-            tracing::error!(%error, "a Maildir delivery ended abnormally");
-            for delivery in opened {
-                outside.spool.release(delivery, clock::wall() + SLEEP_MAX);
-            }
-        }
+        self.outside.spool.next_due().map_or(SLEEP_MAX, |due| due.since(clock::wall()).min(SLEEP_MAX))
     }
-}
-
-async fn relay<S: Spool>(outside: Arc<Outside<S>>, delivery: Delivery) {
-    if outside.spool.fault().is_some() {
-        // What can't be recorded would be relayed again after the next start; a Maildir tells what it has.
-        return outside.spool.release(delivery, clock::wall() + SLEEP_MAX);
-    }
-    let Some((delivery, stored)) = outside.open(delivery).await else { return };
-    let site = outside.sites.current();
-    let moved: Vec<_> =
-        delivery.recipients.iter().map(|index| reroute::changed(&site, &stored, *index)).collect();
-    let staying = delivery.recipients.iter().zip(&moved).filter(|(_, ends)| ends.is_none());
-    let staying: Vec<u32> = staying.map(|(index, _)| *index).collect();
-    let no_route = Failure::local("4.4.4", "no route: the configuration names no relay.smart_host");
-    let mut sent = match &site.config.smart_host {
-        Some(host) => {
-            outside.relay.send(&target(host), &site.settings.hostname, &stored, &staying).await.into_iter()
-        }
-        None => Vec::new().into_iter(),
-    };
-    let attempt = |ends: Option<_>| match ends {
-        Some(ends) => Attempt::Rerouted(ends),
-        None => sent.next().unwrap_or_else(|| Attempt::Deferred(no_route.clone())),
-    };
-    let attempts = moved.into_iter().map(attempt).collect();
-    outside.record(delivery, &stored, attempts).await;
-}
-
-fn target(smart_host: &SmartHost) -> Target {
-    let host = match &smart_host.host {
-        Host::Name(name) => name.as_str().to_owned(),
-        Host::Address(address) => address.to_string(),
-    };
-    Target { host, port: smart_host.port }
-}
-
-impl<S: Spool> Outside<S> {
-    /// Opens the message of a delivery; one that can't be opened is put back for later.
-    async fn open(&self, delivery: Delivery) -> Option<(Delivery, StoredMessage)> {
-        match self.spool.open(delivery.id).await {
-            Ok(stored) => Some((delivery, stored)),
-            Err(error) => {
-                tracing::error!(target: "gatepost::delivery", queue_id = %delivery.id, %error, "cannot open the message");
-                self.spool.release(delivery, clock::wall() + SLEEP_MAX);
-                None
-            }
-        }
-    }
-
-    /// Settles the attempts of a delivery: what is done, what is due again and when, and the DSNs that follow.
-    async fn record(&self, delivery: Delivery, stored: &StoredMessage, mut attempts: Vec<Attempt>) {
-        reroute::queue_anew(&*self.spool, stored, &delivery.recipients, &mut attempts).await;
-        let site = self.sites.current();
-        let now = clock::wall();
-        let jitter = u32::try_from(random() >> 32).unwrap_or(0);
-        let Delivery { received, due, .. } = delivery;
-        let tried = Tried { received, due, attempts: delivery.attempts.saturating_add(1) };
-        let timing = Timing::after(&schedule(&site), site.config.queue.delay_warning, tried, now, jitter);
-        let outcomes: Vec<RecipientOutcome> =
-            attempts.iter().map(|attempt| outcome(attempt, timing.next)).collect();
-        for ((index, attempt), outcome) in delivery.recipients.iter().zip(&attempts).zip(&outcomes) {
-            log(&delivery, stored, *index, attempt, outcome, now);
-        }
-        let results = Results {
-            stored,
-            indexes: &delivery.recipients,
-            attempts: &attempts,
-            outcomes: &outcomes,
-            warned_until: timing.warned_until,
-        };
-        let notices = notices::drafts(&site, &results, now, random());
-        self.settle(delivery, outcomes, notices).await;
-    }
-
-    async fn settle(&self, delivery: Delivery, outcomes: Vec<RecipientOutcome>, notices: Vec<Draft>) {
-        let queue_id = delivery.id;
-        if let Err(error) = self.spool.settle(delivery, outcomes, notices).await {
-            tracing::error!(target: "gatepost::delivery", %queue_id, %error, "the outcome could not be recorded");
-        }
-    }
-}
-
-fn schedule(site: &Site) -> Schedule {
-    let retry = &site.config.queue;
-    Schedule { first: retry.first, factor: retry.factor, max: retry.max, lifetime: retry.lifetime }
-}
-
-/// Chance for jitter and boundaries; without any, the times are merely not spread.
-fn random() -> u64 {
-    let mut octets = [0; 8];
-    if getrandom::fill(&mut octets).is_err() {
-        return 0;
-    }
-    u64::from_le_bytes(octets)
-}
-
-fn outcome(attempt: &Attempt, next: Next) -> RecipientOutcome {
-    match (attempt, next) {
-        (Attempt::Delivered | Attempt::Rerouted(_), _) => RecipientOutcome::Delivered,
-        (Attempt::Relayed { reply, .. }, _) => RecipientOutcome::Relayed { reply: reply.clone() },
-        (Attempt::Failed(failure), _) => RecipientOutcome::Failed { reply: failure.diagnostic.clone() },
-        (Attempt::Deferred(failure), Next::At(until)) => {
-            RecipientOutcome::Deferred { until, reply: failure.diagnostic.clone() }
-        }
-        (Attempt::Deferred(failure), Next::Expired) => {
-            RecipientOutcome::Expired { reply: failure.diagnostic.clone() }
-        }
-    }
-}
-
-fn log(
-    delivery: &Delivery,
-    stored: &StoredMessage,
-    index: u32,
-    attempt: &Attempt,
-    outcome: &RecipientOutcome,
-    now: WallTime,
-) {
-    let recipients = &stored.message.recipients;
-    let Some(recipient) = usize::try_from(index).ok().and_then(|index| recipients.get(index)) else { return };
-    let (word, reply) = match (attempt, outcome) {
-        (Attempt::Delivered, _) => ("delivered", ""),
-        (Attempt::Rerouted(_), _) => ("rerouted", ""),
-        (Attempt::Relayed { reply, .. }, _) => ("relayed", reply.as_str()),
-        (Attempt::Failed(failure), _) => ("failed", failure.diagnostic.as_str()),
-        (Attempt::Deferred(failure), RecipientOutcome::Expired { .. }) => {
-            ("expired", failure.diagnostic.as_str())
-        }
-        (Attempt::Deferred(failure), _) => ("deferred", failure.diagnostic.as_str()),
-    };
-    tracing::info!(
-        target: "gatepost::delivery",
-        queue_id = %delivery.id,
-        recipient = %recipient.mailbox,
-        destination = %delivery.destination,
-        attempts = delivery.attempts + 1,
-        delay_ms = u64::try_from(now.since(delivery.received).as_millis()).unwrap_or(u64::MAX),
-        outcome = word,
-        reply,
-    );
 }

@@ -13,7 +13,7 @@ use smtp::address::ForwardPath;
 use super::attempt::{Attempt, Failure};
 use super::maildir::{Letter, LetterError, sync_new};
 use super::reroute::{self, Meaning};
-use crate::mailboxes::{Destination, OverQuota, QuotaUsage, Resolved, Undeliverable};
+use crate::mailboxes::{Destination, LookedUp, OverQuota, QuotaUsage, Resolved, Undeliverable};
 use crate::site::Site;
 
 /// Largest part of a header section that is searched for a loop, in octets (ours).
@@ -29,8 +29,13 @@ pub(super) struct Task {
 }
 
 /// Delivers a batch; the attempts of each task stand in the order of its recipients.
-pub(super) fn deliver(site: &Site, quota: &QuotaUsage, tasks: &[Task]) -> Vec<Vec<Attempt>> {
-    let mut batch = Batch { site, quota, written: HashMap::new() };
+pub(super) fn deliver(
+    site: &Site,
+    looked_up: &LookedUp,
+    quota: &QuotaUsage,
+    tasks: &[Task],
+) -> Vec<Vec<Attempt>> {
+    let mut batch = Batch { site, looked_up, quota, written: HashMap::new() };
     let mut attempts: Vec<Vec<Attempt>> = Vec::with_capacity(tasks.len());
     for (task_number, task) in tasks.iter().enumerate() {
         let header = header_section(&task.stored);
@@ -54,6 +59,7 @@ pub(super) fn deliver(site: &Site, quota: &QuotaUsage, tasks: &[Task]) -> Vec<Ve
 
 struct Batch<'a> {
     site: &'a Site,
+    looked_up: &'a LookedUp,
     quota: &'a QuotaUsage,
     /// The Maildirs that were written to, with the task and the place in it of each letter.
     written: HashMap<PathBuf, Vec<(usize, usize)>>,
@@ -65,7 +71,8 @@ impl Batch<'_> {
         let Some(recipient) = usize::try_from(index).ok().and_then(|index| recipients.get(index)) else {
             return Attempt::Deferred(Failure::local("4.3.0", "the queue entry has no such recipient"));
         };
-        let resolved = match reroute::meaning(self.site, &task.stored, index) {
+        let known = self.site.directory.with(self.looked_up);
+        let resolved = match reroute::meaning(&self.site.config, known, &task.stored, index) {
             Some(Meaning::Same(resolved)) => resolved,
             Some(Meaning::Changed(ends)) => return Attempt::Rerouted(ends),
             None => {
@@ -75,7 +82,7 @@ impl Batch<'_> {
         let maildir = match &resolved.destination {
             Destination::Maildir(maildir) => maildir,
             Destination::Discard => return Attempt::Delivered,
-            Destination::Relay => {
+            Destination::Relay | Destination::Route(_) => {
                 let redirected = "the address is another server's, and its mail was sent here";
                 return Attempt::Deferred(Failure::local("4.3.5", redirected));
             }
@@ -152,6 +159,11 @@ fn undeliverable(why: &Undeliverable) -> Attempt {
         }
         Undeliverable::OverQuota { temporary: false } => {
             Attempt::Failed(Failure::local("5.2.2", "mailbox is full"))
+        }
+        Undeliverable::Unsure(why) => {
+            // What a table's server said is for the log alone: a DSN may go anywhere.
+            tracing::warn!(target: "gatepost::delivery", why, "an address can't be looked up");
+            Attempt::Deferred(Failure::local("4.4.3", "the address can't be looked up now"))
         }
         Undeliverable::TooManyAliases => {
             Attempt::Deferred(Failure::local("4.4.6", "the aliases of the address lead too far"))

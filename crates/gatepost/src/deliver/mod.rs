@@ -2,14 +2,18 @@
 
 mod attempt;
 mod dispatcher;
+mod errand;
 mod local;
 mod maildir;
+mod mx;
 #[allow(dead_code, reason = "routing and TLS outwards are being built on it")]
 mod next_hop;
 mod notices;
+mod protection;
 mod relay;
 mod reroute;
 mod route;
+mod routing;
 #[cfg(test)]
 mod tests;
 mod timing;

@@ -12,6 +12,8 @@ use smtp::time::WallTime;
 
 use super::attempt::{Attempt, Failure};
 use super::{local, route};
+use crate::config::Config;
+use crate::mailboxes::{Known, LookedUp};
 use crate::site::Site;
 
 /// What a delivery's attempts came to.
@@ -29,14 +31,16 @@ pub(super) struct Results<'a> {
 }
 
 /// The DSNs for `results`: none when nothing is to be reported, one for up to a hundred recipients.
-pub(super) fn drafts(site: &Site, results: &Results<'_>, now: WallTime, random: u64) -> Vec<Draft> {
+pub(super) async fn drafts(site: &Site, results: &Results<'_>, now: WallTime, random: u64) -> Vec<Draft> {
     let message = &results.stored.message;
     let mut reports: Vec<Report<'_>> =
         results.reports().filter(|report| dsn::wanted(message, report.recipient, report.action)).collect();
     if reports.is_empty() {
         return Vec::new();
     }
-    let told = told(site, message, &reports);
+    let looked_up = look_up(site, message, &reports).await;
+    let known = site.directory.with(&looked_up);
+    let told = told(known, message, &reports);
     for (report, recipient) in reports.iter_mut().zip(&told) {
         report.recipient = recipient;
     }
@@ -53,19 +57,32 @@ pub(super) fn drafts(site: &Site, results: &Results<'_>, now: WallTime, random: 
         now,
         random,
     };
-    dsn::compose(&notice).into_iter().filter_map(|composed| addressed(site, composed, now)).collect()
+    dsn::compose(&notice)
+        .into_iter()
+        .filter_map(|composed| addressed(&site.config, known, composed, now))
+        .collect()
+}
+
+/// What tables say of the one who is told, and of the addresses that the mail was sent to.
+async fn look_up(site: &Site, message: &QueuedMessage, reports: &[Report<'_>]) -> LookedUp {
+    let reverse_path = message.reverse_path.mailbox().cloned().map(ForwardPath::Mailbox);
+    let resolve = |known: Known<'_>| {
+        let accepted_as = reports.iter().map(|report| &report.recipient.accepted_as);
+        accepted_as.chain(&reverse_path).for_each(|path| drop(known.resolve(path)));
+    };
+    site.look_up(resolve).await
 }
 
 /// The DSN with its recipient resolved as that of any message.
-fn addressed(site: &Site, composed: dsn::Dsn, now: WallTime) -> Option<Draft> {
-    let resolved = site.directory.resolve(&ForwardPath::Mailbox(composed.recipient.clone()));
+fn addressed(config: &Config, known: Known<'_>, composed: dsn::Dsn, now: WallTime) -> Option<Draft> {
+    let resolved = known.resolve(&ForwardPath::Mailbox(composed.recipient.clone()));
     let mut draft =
-        composed.into_draft(now, route::destination(resolved.first()?, &RcptParameters::default()));
+        composed.into_draft(now, route::destination(config, resolved.first()?, &RcptParameters::default()));
     let recipient = draft.message.recipients.pop()?;
     draft.message.recipients = resolved
         .into_iter()
         .map(|resolved| QueuedRecipient {
-            destination: route::destination(&resolved, &recipient.parameters),
+            destination: route::destination(config, &resolved, &recipient.parameters),
             mailbox: resolved.mailbox,
             ..recipient.clone()
         })
@@ -75,11 +92,11 @@ fn addressed(site: &Site, composed: dsn::Dsn, now: WallTime) -> Option<Draft> {
 
 /// The recipients as the one who is told knows them: a list's owner knows its members, everybody else the address that
 /// the mail was sent to (RFC 5321 §3.9.2, RFC 3464 §2.3.2).
-fn told(site: &Site, message: &QueuedMessage, reports: &[Report<'_>]) -> Vec<QueuedRecipient> {
+fn told(known: Known<'_>, message: &QueuedMessage, reports: &[Report<'_>]) -> Vec<QueuedRecipient> {
     let owner = message.reverse_path.mailbox();
     let mut members: HashMap<&ForwardPath, HashSet<Mailbox>> = HashMap::new();
     let members_of = |list| {
-        let resolved = site.directory.resolve(list).into_iter();
+        let resolved = known.resolve(list).into_iter();
         resolved.filter(|end| end.list_owner.as_ref() == owner).map(|end| end.mailbox).collect()
     };
     let told = reports.iter().map(|report| {

@@ -10,7 +10,8 @@ use smtp::address::{ForwardPath, ReversePath};
 
 use super::attempt::{Attempt, Failure};
 use super::route;
-use crate::mailboxes::Resolved;
+use crate::config::Config;
+use crate::mailboxes::{Known, LookedUp, Resolved};
 use crate::site::Site;
 
 /// What a recipient's address means now.
@@ -21,27 +22,50 @@ pub(super) enum Meaning {
     Changed(Vec<Resolved>),
 }
 
+/// Looks up in the tables what the addresses of these recipients mean now.
+pub(super) async fn look_up(site: &Site, tried: &[(&StoredMessage, &[u32])]) -> LookedUp {
+    let resolve = |known: Known<'_>| {
+        for (stored, indexes) in tried {
+            for index in *indexes {
+                let _ = meaning(&site.config, known, stored, *index);
+            }
+        }
+    };
+    site.look_up(resolve).await
+}
+
 /// What the address of the recipient `index` means now; `None` when the message has no such recipient. What a
 /// postmaster has sent another way stays there.
-pub(super) fn meaning(site: &Site, stored: &StoredMessage, index: u32) -> Option<Meaning> {
+pub(super) fn meaning(
+    config: &Config,
+    known: Known<'_>,
+    stored: &StoredMessage,
+    index: u32,
+) -> Option<Meaning> {
     let place = usize::try_from(index).ok()?;
     let recipient = stored.message.recipients.get(place)?;
     let redirected =
         stored.recipients.get(place).is_some_and(|state| state.destination != recipient.destination);
-    let mut resolved = site.directory.resolve(&ForwardPath::Mailbox(recipient.mailbox.clone()));
+    let mut resolved = known.resolve(&ForwardPath::Mailbox(recipient.mailbox.clone()));
     let is_same = |end: &Resolved| {
-        let way = route::destination(end, &recipient.parameters);
+        let way = route::destination(config, end, &recipient.parameters);
         end.mailbox == recipient.mailbox && (redirected || way == recipient.destination)
     };
-    match resolved.as_slice() {
-        [end] if is_same(end) => resolved.pop().map(|end| Meaning::Same(Box::new(end))),
-        _ => Some(Meaning::Changed(resolved)),
+    // A mailbox whose mail goes to others, too, is itself still; the others had the message from the beginning.
+    match resolved.iter().position(is_same) {
+        Some(place) => Some(Meaning::Same(Box::new(resolved.swap_remove(place)))),
+        None => Some(Meaning::Changed(resolved)),
     }
 }
 
 /// The addresses that now stand for the recipient `index`, when they are others.
-pub(super) fn changed(site: &Site, stored: &StoredMessage, index: u32) -> Option<Vec<Resolved>> {
-    match meaning(site, stored, index)? {
+pub(super) fn changed(
+    config: &Config,
+    known: Known<'_>,
+    stored: &StoredMessage,
+    index: u32,
+) -> Option<Vec<Resolved>> {
+    match meaning(config, known, stored, index)? {
         Meaning::Same(_) => None,
         Meaning::Changed(ends) => Some(ends),
     }
@@ -51,11 +75,12 @@ pub(super) fn changed(site: &Site, stored: &StoredMessage, index: u32) -> Option
 /// `attempts` stand in the order of `indexes`.
 pub(super) async fn queue_anew<S: Spool>(
     spool: &S,
+    site: &Site,
     stored: &StoredMessage,
     indexes: &[u32],
     attempts: &mut [Attempt],
 ) {
-    let parts = parts(stored, indexes, attempts);
+    let parts = parts(&site.config, stored, indexes, attempts);
     for (reverse_path, recipients) in parts {
         if let Err(error) = enqueue(spool, stored, reverse_path, recipients).await {
             tracing::error!(queue_id = %stored.id, %error, "mail cannot be queued anew for where it goes now");
@@ -71,6 +96,7 @@ pub(super) async fn queue_anew<S: Spool>(
 /// The new recipients by their reverse-path: mail for a list carries its owner's (RFC 5321 §3.9.2). One that has the
 /// message already is left out.
 fn parts(
+    config: &Config,
     stored: &StoredMessage,
     indexes: &[u32],
     attempts: &[Attempt],
@@ -90,7 +116,7 @@ fn parts(
             }
             let queued = QueuedRecipient {
                 mailbox: end.mailbox.clone(),
-                destination: route::destination(end, &recipient.parameters),
+                destination: route::destination(config, end, &recipient.parameters),
                 ..recipient.clone()
             };
             let reverse_path = end.reverse_path(&message.reverse_path);

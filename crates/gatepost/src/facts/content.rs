@@ -7,7 +7,7 @@
 mod attachment;
 mod describe;
 mod header;
-mod line;
+pub(crate) mod line;
 mod link;
 mod part;
 #[cfg(test)]

@@ -175,6 +175,12 @@ pub fn own_names(authserv_ids: &[&str]) -> Arc<[String]> {
     authserv_ids.iter().map(|id| normal(id).into_owned()).collect()
 }
 
+/// Whether the field's value is that of a server that vouches under one of these names.
+#[must_use]
+pub fn vouches(value: &[u8], own_names: &[String]) -> bool {
+    authserv_id(value).is_some_and(|id| own_names.iter().any(|own| *own == normal(&id)))
+}
+
 /// The name as it is compared: lower case, A-labels, no dot at its end.
 fn normal(id: &str) -> Cow<'_, str> {
     let id = id.trim_end_matches('.');

@@ -19,6 +19,7 @@ use smtp::time::WallTime;
 
 use super::Findings;
 use crate::config::Network;
+use store::AtHand;
 pub use store::{Memory, Passes, Sighting, Store, Triplet, Unavailable};
 
 /// How often what has passed is noted anew (ours: a write an hour for a busy triplet, against a memory of days).
@@ -67,7 +68,7 @@ impl Greylist {
         recipient: &str,
         now: WallTime,
     ) -> Findings {
-        let found = self.ask(settings, client, sender, recipient, now);
+        let found = ask(&*self.store, settings, client, sender, recipient, now);
         let has_failed = found.is_err();
         if self.is_failing.swap(has_failed, Ordering::Relaxed) != has_failed {
             match &found {
@@ -75,56 +76,68 @@ impl Greylist {
                 Err(why) => tracing::warn!(%why, "the greylist's store fails; nobody has to wait for now"),
             }
         }
-        let (passed, age) = match found {
-            Ok((is_passed, age)) => (
-                State::yes_or_no(is_passed),
-                age.map_or(State::Missing, |age| State::Known(Value::Duration(age))),
-            ),
-            Err(Unavailable(why)) => (State::unsure(&why), State::unsure(&why)),
-        };
-        vec![("greylist.passed", passed), ("greylist.age", age)]
+        match found {
+            Ok(answer) => findings(answer),
+            Err(Unavailable(why)) => {
+                vec![("greylist.passed", State::unsure(&why)), ("greylist.age", State::unsure(&why))]
+            }
+        }
     }
 
-    /// Whether it has passed, and how long ago the triplet was first seen; that isn't looked at for a client that need
-    /// not wait any more.
-    fn ask(
+    /// The same, when memory alone can tell and nothing is to be noted: it doesn't block.
+    #[must_use]
+    pub fn passed_at_hand(
         &self,
         settings: &GreylistSettings,
         client: IpAddr,
         sender: &str,
         recipient: &str,
         now: WallTime,
-    ) -> Result<(bool, Option<Duration>), Unavailable> {
-        let client = network(settings, client);
-        let passes = if settings.auto_allow > 0 { self.store.passes(&client)? } else { None };
-        let passes = passes.filter(|passes| now.since(passes.last) <= settings.keep);
-        if let Some(passes) = passes.filter(|passes| passes.count >= settings.auto_allow) {
-            if is_stale(passes.last, now) {
-                self.store.note_passes(&client, Passes { last: now, ..passes }, now + settings.keep)?;
-            }
-            return Ok((true, None));
-        }
-        let triplet =
-            Triplet { client, sender: sender_key(sender).into(), recipient: lower(recipient).into() };
-        let known = self.store.sighting(&triplet)?;
-        let sighting = judge(settings, known, now);
-        if known.is_none_or(|known| known.first != sighting.first || known.has_passed != sighting.has_passed)
-            || sighting.has_passed && known.is_some_and(|known| is_stale(known.last, now))
-        {
-            let until = if sighting.has_passed {
-                now + settings.keep
-            } else {
-                sighting.first + settings.retry_within
-            };
-            self.store.note(&triplet, sighting, until)?;
-        }
-        if settings.auto_allow > 0 && sighting.has_passed && !known.is_some_and(|known| known.has_passed) {
-            let before = passes.unwrap_or(Passes { count: 0, last: now });
-            let passes = Passes { count: before.count.saturating_add(1), last: before.last.max(now) };
-            self.store.note_passes(&client, passes, passes.last + settings.keep)?;
-        }
-        Ok((sighting.has_passed, Some(now.since(sighting.first))))
+    ) -> Option<Findings> {
+        ask(&AtHand(self.store.held()?), settings, client, sender, recipient, now).ok().map(findings)
     }
+}
+
+fn findings((is_passed, age): (bool, Option<Duration>)) -> Findings {
+    let age = age.map_or(State::Missing, |age| State::Known(Value::Duration(age)));
+    vec![("greylist.passed", State::yes_or_no(is_passed)), ("greylist.age", age)]
+}
+
+/// Whether it has passed, and how long ago the triplet was first seen; that isn't looked at for a client that need
+/// not wait any more.
+fn ask(
+    store: &dyn Store,
+    settings: &GreylistSettings,
+    client: IpAddr,
+    sender: &str,
+    recipient: &str,
+    now: WallTime,
+) -> Result<(bool, Option<Duration>), Unavailable> {
+    let client = network(settings, client);
+    let passes = if settings.auto_allow > 0 { store.passes(&client)? } else { None };
+    let passes = passes.filter(|passes| now.since(passes.last) <= settings.keep);
+    if let Some(passes) = passes.filter(|passes| passes.count >= settings.auto_allow) {
+        if is_stale(passes.last, now) {
+            store.note_passes(&client, Passes { last: now, ..passes }, now + settings.keep)?;
+        }
+        return Ok((true, None));
+    }
+    let triplet = Triplet { client, sender: sender_key(sender).into(), recipient: lower(recipient).into() };
+    let known = store.sighting(&triplet)?;
+    let sighting = judge(settings, known, now);
+    if known.is_none_or(|known| known.first != sighting.first || known.has_passed != sighting.has_passed)
+        || sighting.has_passed && known.is_some_and(|known| is_stale(known.last, now))
+    {
+        let until =
+            if sighting.has_passed { now + settings.keep } else { sighting.first + settings.retry_within };
+        store.note(&triplet, sighting, until)?;
+    }
+    if settings.auto_allow > 0 && sighting.has_passed && !known.is_some_and(|known| known.has_passed) {
+        let before = passes.unwrap_or(Passes { count: 0, last: now });
+        let passes = Passes { count: before.count.saturating_add(1), last: before.last.max(now) };
+        store.note_passes(&client, passes, passes.last + settings.keep)?;
+    }
+    Ok((sighting.has_passed, Some(now.since(sighting.first))))
 }
 
 /// What is known of a triplet once it has come again at `now`.

@@ -148,6 +148,23 @@ async fn of_dns(dns: &Dns, group: Group, subject: &Subject) -> Findings {
     }
 }
 
+/// Verifies whatever says who sent the message of `subject`; what was verified before isn't again.
+pub async fn verify_all(dns: &Dns, subject: &Subject) {
+    let verified = &subject.verified;
+    let spf = verified.spf.get_or_init(|| async { Spf::check(dns, &subject.envelope()).await });
+    let Some(message) = &subject.message else {
+        spf.await;
+        return;
+    };
+    let dmarc = async {
+        let spf = spf.await;
+        verified.dmarc.get_or_init(|| Dmarc::verify(dns, message, spf)).await;
+    };
+    let dkim = verified.dkim.get_or_init(|| Dkim::verify(dns, message));
+    let chain = verified.arc.get_or_init(|| arc::Arc::verify(dns, message));
+    tokio::join!(dmarc, dkim, chain);
+}
+
 impl Subject {
     /// What SPF is asked.
     #[must_use]
@@ -156,18 +173,23 @@ impl Subject {
     }
 }
 
-/// Notes the attempt in the greylist, on a thread that may wait for the disk.
+/// Notes the attempt in the greylist: at once when memory can tell, else on a thread that may wait for the disk.
 async fn greylist(services: &Services, policy: &Policy, subject: &Subject) -> Findings {
     let unsure =
         |why: &str| vec![("greylist.passed", State::unsure(why)), ("greylist.age", State::unsure(why))];
     let Some(greylist) = services.greylist().map(Arc::clone) else {
         return unsure("the greylist can't be opened");
     };
-    let settings = policy.greylist().clone();
+    let settings = policy.greylist();
+    let now = clock::wall();
+    let known = greylist.passed_at_hand(settings, subject.client, &subject.sender, &subject.recipient, now);
+    if let Some(findings) = known {
+        return findings;
+    }
+    let settings = settings.clone();
     let (client, sender, recipient) = (subject.client, subject.sender.clone(), subject.recipient.clone());
-    let asked = tokio::task::spawn_blocking(move || {
-        greylist.passed(&settings, client, &sender, &recipient, clock::wall())
-    });
+    let asked =
+        tokio::task::spawn_blocking(move || greylist.passed(&settings, client, &sender, &recipient, now));
     asked.await.unwrap_or_else(|_| unsure("the greylist ended abnormally"))
 }
 

@@ -3,8 +3,8 @@
 //! Invariants: what a site does not ask for is not opened; what outlives a configuration (the greylist, what is known of
 //! lists) is kept over reloads.
 
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use policy::facts::Group;
 use policy::policy::Policy;
@@ -12,8 +12,10 @@ use policy::policy::Policy;
 use super::greylist::Greylist;
 use super::list_health::ListHealth;
 use super::place::Places;
-use crate::config::{Config, DnsSettings, Geo};
+use crate::config::{Config, DnsSettings, Geo, Problem};
 use crate::net::dns::Dns;
+use crate::net::tls::Authorities;
+use crate::tables::Tables;
 
 /// What facts are asked of.
 #[derive(Debug)]
@@ -23,8 +25,12 @@ pub struct Services {
     places: Arc<Places>,
     geo: Geo,
     greylist: Option<Arc<Greylist>>,
+    /// Tables that stand elsewhere.
+    pub tables: Arc<Tables>,
     /// What is known of the lists in the DNS.
     pub lists: Arc<ListHealth>,
+    ca_file: Option<PathBuf>,
+    authorities: OnceLock<Result<Authorities, String>>,
 }
 
 impl Services {
@@ -50,7 +56,10 @@ impl Services {
             places,
             geo: config.geo.clone(),
             greylist,
+            tables: open_tables(config, before.map(|before| &*before.tables), true),
             lists: before.map(|before| Arc::clone(&before.lists)).unwrap_or_default(),
+            ca_file: config.ca_file.clone(),
+            authorities: OnceLock::new(),
         }
     }
 
@@ -65,7 +74,10 @@ impl Services {
             places: open_places(&config.geo),
             geo: config.geo.clone(),
             greylist: Some(Arc::new(Greylist::in_memory())),
+            tables: open_tables(config, None, asks_dns),
             lists: Arc::default(),
+            ca_file: None,
+            authorities: OnceLock::new(),
         }
     }
 
@@ -75,6 +87,19 @@ impl Services {
     /// Why there is none.
     pub fn dns(&self) -> Result<&Arc<Dns>, &str> {
         self.dns.as_ref().map_err(String::as_str)
+    }
+
+    /// The authorities that certificates of other servers are checked by; read when they are first asked for, which
+    /// blocks on the disk.
+    ///
+    /// # Errors
+    /// Why there are none.
+    pub(crate) fn authorities(&self) -> Result<&Authorities, String> {
+        let load = || {
+            Authorities::load(self.ca_file.as_deref())
+                .map_err(|error| format!("no authority is known: {error}"))
+        };
+        self.authorities.get_or_init(load).as_ref().map_err(Clone::clone)
     }
 
     /// Where addresses are.
@@ -92,6 +117,19 @@ impl Services {
     /// Reads the files again that have changed, and says in the log what can't be read. Blocks on the disk.
     pub fn reload(&self) {
         complain(&self.places.reload());
+        complain_of_tables(&self.tables.reload());
+    }
+}
+
+fn open_tables(config: &Config, before: Option<&Tables>, asks_servers: bool) -> Arc<Tables> {
+    let (tables, problems) = Tables::of(&config.tables, before, asks_servers);
+    complain_of_tables(&problems);
+    Arc::new(tables)
+}
+
+fn complain_of_tables(problems: &[Problem]) {
+    for problem in problems {
+        tracing::error!("a table keeps its last good entries, and fails if it never had any: {problem}");
     }
 }
 

@@ -3,9 +3,6 @@
 //! Invariants: a table that can't be read again stays as it was; one that was never read makes its facts unsure, never
 //! missing. A look-up costs the same however long a table is, but for patterns, which are all tried at once.
 
-mod entries;
-mod key;
-mod read;
 #[cfg(test)]
 mod tests;
 
@@ -16,7 +13,8 @@ use policy::source::{Contents, Field, Source, SourceKind};
 use policy::value::{State, Value};
 
 use crate::config::{self, Place, Problem, SourceFile, Stamp};
-use entries::Entries;
+use crate::tables::entries::{self, Entries};
+use crate::tables::read;
 
 /// The tables of a policy.
 #[derive(Debug, Default)]

@@ -4,6 +4,7 @@
 //! once a postmaster is known (RFC 5321 §4.5.1).
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use smtp::address::{Domain, DomainName, LocalPart, Mailbox};
 
@@ -35,8 +36,14 @@ pub struct LocalDomain {
     pub catch_all: Option<Mailbox>,
     /// Where Maildirs of this domain are.
     pub maildir: Option<PathTemplate>,
+    /// The route by which its mailboxes' mail is delivered instead of into Maildirs.
+    pub route: Option<Arc<str>>,
     /// Its addresses.
     pub entries: Vec<Entry>,
+    /// Tables with more of its aliases, in the order in which they are asked.
+    pub aliases_from: Vec<Arc<str>>,
+    /// Tables with more of its mailboxes.
+    pub mailboxes_from: Vec<Arc<str>>,
 }
 
 /// One address of a local domain.
@@ -53,6 +60,13 @@ pub struct Entry {
 pub enum Role {
     /// It is delivered to a Maildir.
     Mailbox(MailboxSettings),
+    /// It is delivered to a Maildir, and goes to these addresses, too. Only tables say so.
+    Kept {
+        /// How the Maildir is kept.
+        settings: MailboxSettings,
+        /// Who else gets it.
+        others: Vec<Mailbox>,
+    },
     /// It goes to these addresses, its reverse-path unchanged (RFC 5321 §3.9.1).
     Alias(Vec<Mailbox>),
     /// It goes to the members of a list, its reverse-path changed to the owner (RFC 5321 §3.9.2).
@@ -105,7 +119,9 @@ impl Role {
     #[must_use]
     pub fn targets(&self) -> &[Mailbox] {
         match self {
-            Self::Alias(targets) | Self::List { members: targets, .. } => targets,
+            Self::Alias(targets)
+            | Self::List { members: targets, .. }
+            | Self::Kept { others: targets, .. } => targets,
             Self::Forward { address, .. } => std::slice::from_ref(address),
             Self::Mailbox(_) | Self::Moved(_) | Self::Discard => &[],
         }
@@ -149,8 +165,17 @@ impl LocalDomain {
             subaddress: None,
             catch_all: None,
             maildir: None,
+            route: None,
             entries: Vec::new(),
+            aliases_from: Vec::new(),
+            mailboxes_from: Vec::new(),
         }
+    }
+
+    /// Whether some of its addresses stand in tables.
+    #[must_use]
+    pub fn has_tables(&self) -> bool {
+        !(self.aliases_from.is_empty() && self.mailboxes_from.is_empty())
     }
 
     /// Its name and its other names.

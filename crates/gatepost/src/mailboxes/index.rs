@@ -24,6 +24,10 @@ pub(crate) struct Index {
 pub(crate) enum Found<'a> {
     /// An entry, by its name or by its name before the sub-address.
     Entry(&'a LocalDomain, &'a Entry),
+    /// No entry is declared, but the domain's tables may have one.
+    InTables(&'a LocalDomain),
+    /// It can't be known what it means, and why.
+    Unsure(&'a str),
     /// No entry, but the domain's catch-all gets it.
     CatchAll(&'a Mailbox),
     /// No entry of this local domain.
@@ -50,6 +54,7 @@ impl Index {
         index
     }
 
+    /// What the address means as far as that is declared.
     pub(crate) fn find<'a>(&self, declared: &'a Declared, mailbox: &Mailbox) -> Found<'a> {
         let Some(place) = self.domain(declared, &mailbox.domain) else { return Found::NotLocal };
         let (Some(domain), Some(entries)) = (declared.domains.get(place), self.entries.get(place)) else {
@@ -63,6 +68,7 @@ impl Index {
         let entry = entries.get(key.as_ref()).or_else(without_subaddress);
         match (entry.and_then(|place| domain.entries.get(*place)), &domain.catch_all) {
             (Some(entry), _) => Found::Entry(domain, entry),
+            (None, _) if domain.has_tables() => Found::InTables(domain),
             (None, Some(catch_all)) => Found::CatchAll(catch_all),
             (None, None) => Found::Unknown,
         }

@@ -4,7 +4,9 @@
 //! there are and touch no file; how full a Maildir is comes in through a function.
 
 mod entry;
+mod in_tables;
 mod index;
+mod looked_up;
 mod quota;
 mod resolve;
 mod template;
@@ -18,6 +20,7 @@ use smtp::address::{Domain, ForwardPath, LocalPart, Mailbox};
 
 pub use entry::{Declared, Entry, LocalDomain, MailboxSettings, OverQuota, Role};
 pub(crate) use index::{Found, Index, domain_key, local_part_key};
+pub use looked_up::{Known, LookedUp};
 pub use quota::{QuotaUsage, USAGE_VALID};
 pub use resolve::{Destination, Quota, Resolved, Undeliverable};
 pub use template::{PLACES, PathTemplate, TemplateError};
@@ -36,6 +39,7 @@ pub struct Directory {
     declared: Declared,
     index: Index,
     state: PathBuf,
+    has_tables: bool,
 }
 
 /// What an address is here.
@@ -59,6 +63,8 @@ pub enum Meaning {
         /// Where to.
         address: Mailbox,
     },
+    /// It can't be known: a table that may have it failed, or was not asked. Holds why.
+    Unsure(String),
     /// No such mailbox in a local domain.
     Unknown,
     /// The domain is not ours.
@@ -79,7 +85,8 @@ impl Directory {
     #[must_use]
     pub fn new(declared: Declared, state: &Path) -> Self {
         let index = Index::new(&declared);
-        Self { declared, index, state: state.to_owned() }
+        let has_tables = declared.domains.iter().any(LocalDomain::has_tables);
+        Self { declared, index, state: state.to_owned(), has_tables }
     }
 
     /// Whether mail for `domain` ends here; so it is for the server's own name and addresses.
@@ -101,16 +108,63 @@ impl Directory {
         &self.declared.domains
     }
 
+    /// Whether some addresses stand in tables, and must be looked up before they are known.
+    #[must_use]
+    pub const fn has_tables(&self) -> bool {
+        self.has_tables
+    }
+
+    /// What is declared together with what was looked up.
+    #[must_use]
+    pub const fn with<'a>(&'a self, looked_up: &'a LookedUp) -> Known<'a> {
+        Known { directory: self, looked_up }
+    }
+
+    /// What is declared alone: an address that may stand in a table is unsure.
+    #[must_use]
+    pub fn declared(&self) -> Known<'_> {
+        self.with(LookedUp::nothing_ever())
+    }
+
+    /// The final recipients that `forward_path` stands for, as far as that is declared; see [`Known::resolve`].
+    #[must_use]
+    pub fn resolve(&self, forward_path: &ForwardPath) -> Vec<Resolved> {
+        self.declared().resolve(forward_path)
+    }
+
+    /// The mailbox that is meant; `<postmaster>` is the first domain's.
+    fn mailbox_of<'a>(&self, forward_path: &'a ForwardPath) -> Option<Cow<'a, Mailbox>> {
+        match forward_path {
+            ForwardPath::Postmaster => self.postmaster().map(Cow::Owned),
+            ForwardPath::Mailbox(mailbox) => Some(Cow::Borrowed(mailbox)),
+        }
+    }
+
+    /// Where the Maildir of a mailbox is.
+    pub(crate) fn maildir(&self, domain: &LocalDomain, entry: &Entry, settings: &MailboxSettings) -> PathBuf {
+        let own = settings.maildir.as_ref().or(domain.maildir.as_ref());
+        let domain_name = domain_key(domain.name.as_str());
+        own.unwrap_or(&self.declared.maildir).path(
+            &self.state,
+            domain_name.as_deref().unwrap_or(domain.name.as_str()),
+            &local_part_key(entry.local_part.as_str()),
+        )
+    }
+}
+
+impl<'a> Known<'a> {
     /// What an address is.
     #[must_use]
     pub fn meaning(&self, forward_path: &ForwardPath) -> Meaning {
-        let Some(mailbox) = self.mailbox_of(forward_path) else { return Meaning::Unknown };
-        match self.index.find(&self.declared, &mailbox) {
+        let Some(mailbox) = self.directory.mailbox_of(forward_path) else { return Meaning::Unknown };
+        match self.find(&mailbox) {
             Found::NotLocal => Meaning::NotLocal,
             Found::Unknown => Meaning::Unknown,
+            Found::InTables(_) => Meaning::Unsure(String::new()),
+            Found::Unsure(why) => Meaning::Unsure(why.to_owned()),
             Found::CatchAll(_) => Meaning::Alias,
             Found::Entry(_, entry) => match &entry.role {
-                Role::Mailbox(_) | Role::Discard => Meaning::Mailbox,
+                Role::Mailbox(_) | Role::Kept { .. } | Role::Discard => Meaning::Mailbox,
                 Role::Alias(_) => Meaning::Alias,
                 Role::List { .. } => Meaning::List,
                 Role::Forward { address, disclosed } => {
@@ -124,27 +178,19 @@ impl Directory {
     /// The mailbox that all mail for an address goes to, past aliases of one address. A postmaster has none that could
     /// refuse (RFC 5321 §4.5.1), nor has a list.
     #[must_use]
-    pub fn standing(&self, forward_path: &ForwardPath) -> Option<Standing<'_>> {
-        let mailbox = self.mailbox_of(forward_path)?;
-        let found = self.index.find(&self.declared, &mailbox);
+    pub fn standing(&self, forward_path: &ForwardPath) -> Option<Standing<'a>> {
+        let mailbox = self.directory.mailbox_of(forward_path)?;
+        let found = self.find(&mailbox);
         if matches!(found, Found::Entry(_, entry) if entry.local_part.is_postmaster()) {
             return None;
         }
         let (domain, entry, settings) = self.only_mailbox(found)?;
-        Some(Standing { directory: self, domain, entry, settings })
-    }
-
-    /// The mailbox that is meant; `<postmaster>` is the first domain's.
-    fn mailbox_of<'a>(&self, forward_path: &'a ForwardPath) -> Option<Cow<'a, Mailbox>> {
-        match forward_path {
-            ForwardPath::Postmaster => self.postmaster().map(Cow::Owned),
-            ForwardPath::Mailbox(mailbox) => Some(Cow::Borrowed(mailbox)),
-        }
+        Some(Standing { directory: self.directory, domain, entry, settings })
     }
 
     /// The one Maildir mailbox that everything for `found` goes to, past aliases of one address.
-    fn only_mailbox<'a>(
-        &'a self,
+    fn only_mailbox(
+        &self,
         mut found: Found<'a>,
     ) -> Option<(&'a LocalDomain, &'a Entry, &'a MailboxSettings)> {
         for _ in 0..ALIAS_DEPTH_MAX {
@@ -158,22 +204,11 @@ impl Directory {
                     },
                     _ => return None,
                 },
-                Found::Unknown | Found::NotLocal => return None,
+                Found::Unknown | Found::NotLocal | Found::InTables(_) | Found::Unsure(_) => return None,
             };
-            found = self.index.find(&self.declared, next);
+            found = self.find(next);
         }
         None
-    }
-
-    /// Where the Maildir of a mailbox is.
-    pub(crate) fn maildir(&self, domain: &LocalDomain, entry: &Entry, settings: &MailboxSettings) -> PathBuf {
-        let own = settings.maildir.as_ref().or(domain.maildir.as_ref());
-        let domain_name = domain_key(domain.name.as_str());
-        own.unwrap_or(&self.declared.maildir).path(
-            &self.state,
-            domain_name.as_deref().unwrap_or(domain.name.as_str()),
-            &local_part_key(entry.local_part.as_str()),
-        )
     }
 }
 

@@ -6,10 +6,13 @@
 
 use std::collections::HashSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use smtp::address::{ForwardPath, Mailbox, ReversePath};
 
-use super::{ALIAS_DEPTH_MAX, Directory, Entry, Found, LocalDomain, OverQuota, RESOLVED_MAX, Role};
+use super::{
+    ALIAS_DEPTH_MAX, Entry, Found, Known, LocalDomain, MailboxSettings, OverQuota, RESOLVED_MAX, Role,
+};
 
 /// One final recipient of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +47,8 @@ pub enum Destination {
     Maildir(PathBuf),
     /// To another server.
     Relay,
+    /// To the server that has the mailbox, by the route of this name.
+    Route(Arc<str>),
     /// Nowhere: it counts as delivered.
     Discard,
     /// It can't go on now, or ever.
@@ -64,6 +69,8 @@ pub enum Undeliverable {
         /// Whether another attempt is worth it.
         temporary: bool,
     },
+    /// A table that may have the address failed (4.4.3, RFC 3463 §3.5). Holds why, for the log.
+    Unsure(String),
     /// The aliases go on for too long (4.4.6, RFC 3463 §3.5); the configuration can be mended, so it is not for good.
     TooManyAliases,
 }
@@ -77,13 +84,13 @@ pub struct Quota {
     pub over_quota: OverQuota,
 }
 
-impl Directory {
+impl<'a> Known<'a> {
     /// The final recipients that `forward_path` stands for; empty only for the postmaster of a site without domains,
     /// which no configuration makes.
     #[must_use]
     pub fn resolve(&self, forward_path: &ForwardPath) -> Vec<Resolved> {
-        let Some(mailbox) = self.mailbox_of(forward_path) else { return Vec::new() };
-        let mut walk = Walk { directory: self, seen: HashSet::new(), resolved: Vec::new() };
+        let Some(mailbox) = self.directory.mailbox_of(forward_path) else { return Vec::new() };
+        let mut walk = Walk { known: *self, seen: HashSet::new(), resolved: Vec::new() };
         walk.visit(&mailbox, 0, None);
         if walk.resolved.is_empty() {
             // Aliases that lead only to each other: no configuration with them loads, but mail must not get lost.
@@ -99,7 +106,7 @@ impl Directory {
 }
 
 struct Walk<'a> {
-    directory: &'a Directory,
+    known: Known<'a>,
     /// Entries, and addresses elsewhere, that were met already.
     seen: HashSet<Mailbox>,
     resolved: Vec<Resolved>,
@@ -114,10 +121,13 @@ impl<'a> Walk<'a> {
             let destination = Destination::Undeliverable(Undeliverable::TooManyAliases);
             return self.end(mailbox.clone(), destination, None, owner);
         }
-        let directory = self.directory;
-        match directory.index.find(&directory.declared, mailbox) {
+        match self.known.find(mailbox) {
             Found::Entry(domain, entry) => self.enter(domain, entry, depth, owner),
             Found::CatchAll(catch_all) => self.visit(catch_all, depth + 1, owner),
+            Found::Unsure(why) if self.seen.insert(mailbox.clone()) => {
+                let destination = Destination::Undeliverable(Undeliverable::Unsure(why.to_owned()));
+                self.end(mailbox.clone(), destination, None, owner);
+            }
             Found::Unknown if self.seen.insert(mailbox.clone()) => {
                 let destination = Destination::Undeliverable(Undeliverable::Unknown);
                 self.end(mailbox.clone(), destination, None, owner);
@@ -125,14 +135,17 @@ impl<'a> Walk<'a> {
             Found::NotLocal if self.seen.insert(mailbox.clone()) => {
                 self.end(mailbox.clone(), Destination::Relay, None, owner);
             }
-            Found::Unknown | Found::NotLocal => {}
+            Found::Unknown | Found::NotLocal | Found::InTables(_) | Found::Unsure(_) => {}
         }
     }
 
     fn enter(&mut self, domain: &'a LocalDomain, entry: &'a Entry, depth: usize, owner: Option<&'a Mailbox>) {
         let mailbox = domain.mailbox(&entry.local_part);
         // Nothing comes back to an entry that the walk began with and ends at.
-        let leads_on = matches!(entry.role, Role::Alias(_) | Role::List { .. } | Role::Forward { .. });
+        let leads_on = matches!(
+            entry.role,
+            Role::Alias(_) | Role::List { .. } | Role::Forward { .. } | Role::Kept { .. }
+        );
         if (depth > 0 || leads_on) && !self.seen.insert(mailbox.clone()) {
             return;
         }
@@ -141,11 +154,12 @@ impl<'a> Walk<'a> {
             Role::List { members, owner } => return self.visit_all(members, depth, Some(owner)),
             Role::Forward { address, .. } => return self.visit(address, depth + 1, owner),
             Role::Discard => return self.end(mailbox, Destination::Discard, None, owner),
+            Role::Kept { settings, others } => {
+                self.end_in_maildir(mailbox, (domain, entry, settings), owner);
+                return self.visit_all(others, depth, owner);
+            }
             Role::Mailbox(settings) if !settings.busy && !settings.full => {
-                let over_quota = settings.over_quota;
-                let quota = settings.quota_octets.map(|limit_octets| Quota { limit_octets, over_quota });
-                let maildir = self.directory.maildir(domain, entry, settings);
-                return self.end(mailbox, Destination::Maildir(maildir), quota, owner);
+                return self.end_in_maildir(mailbox, (domain, entry, settings), owner);
             }
             Role::Mailbox(settings) if settings.busy => Undeliverable::Busy,
             Role::Mailbox(settings) => {
@@ -154,6 +168,21 @@ impl<'a> Walk<'a> {
             Role::Moved(address) => Undeliverable::Moved(address.clone()),
         };
         self.end(mailbox, Destination::Undeliverable(undeliverable), None, owner);
+    }
+
+    fn end_in_maildir(
+        &mut self,
+        mailbox: Mailbox,
+        (domain, entry, settings): (&LocalDomain, &Entry, &MailboxSettings),
+        owner: Option<&Mailbox>,
+    ) {
+        if let Some(route) = &domain.route {
+            return self.end(mailbox, Destination::Route(Arc::clone(route)), None, owner);
+        }
+        let over_quota = settings.over_quota;
+        let quota = settings.quota_octets.map(|limit_octets| Quota { limit_octets, over_quota });
+        let maildir = self.known.directory.maildir(domain, entry, settings);
+        self.end(mailbox, Destination::Maildir(maildir), quota, owner);
     }
 
     fn visit_all(&mut self, targets: &[Mailbox], depth: usize, owner: Option<&'a Mailbox>) {

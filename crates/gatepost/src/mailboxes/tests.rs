@@ -78,7 +78,7 @@ fn ask(
     used: impl FnOnce(&Path) -> io::Result<u64>,
 ) -> io::Result<Answer> {
     let path = path(text);
-    if let Some(standing) = directory.standing(&path) {
+    if let Some(standing) = directory.declared().standing(&path) {
         if standing.is_busy() {
             return Ok(Answer::Busy);
         }
@@ -86,7 +86,7 @@ fn ask(
             return Ok(Answer::OverQuota { temporary: standing.quota_is_temporary() });
         }
     }
-    Ok(Answer::Means(directory.meaning(&path)))
+    Ok(Answer::Means(directory.declared().meaning(&path)))
 }
 
 fn answer(text: &str) -> Answer {
@@ -222,7 +222,8 @@ fn a_quota_counts_what_is_there_and_what_is_declared() {
     assert_eq!(asked.get(), 5);
     assert_eq!(ask("alice@example.org", Some(u64::MAX), 0), Answer::Means(Meaning::Mailbox), "no quota");
     assert_eq!(asked.get(), 5, "nothing is measured without a quota");
-    let percent = |text: &str| directory.standing(&path(text)).unwrap().quota_percent(|_| Ok(505)).unwrap();
+    let percent =
+        |text: &str| directory.declared().standing(&path(text)).unwrap().quota_percent(|_| Ok(505)).unwrap();
     assert_eq!((percent("bob@example.org"), percent("alice@example.org")), (Some(50), None));
     assert_eq!(percent("grace@example.org"), Some(100), "full, whatever it holds");
 }
@@ -292,28 +293,35 @@ fn resolving_ends_even_where_the_entries_go_round() {
 fn vrfy_is_told_what_there_is() {
     let directory = directory();
     let is = |text: &str| VerifyAnswer::Mailbox(mailbox(text));
-    assert_eq!(directory.verify("bob"), is("bob@example.org"));
-    assert_eq!(directory.verify(" <BOB+x@example.net> "), is("bob@example.org"));
-    assert_eq!(directory.verify("\"two words\""), is("\"two words\"@example.org"));
-    assert_eq!(directory.verify("team"), is("team@example.org"));
-    assert_eq!(directory.verify("dave"), is("dave@example.org"), "not disclosed");
-    assert_eq!(directory.verify("postmaster"), is("postmaster@example.org"), "of the first domain");
-    assert_eq!(directory.verify("any@catch.example"), is("grace@example.org"));
+    assert_eq!(directory.declared().verify("bob"), is("bob@example.org"));
+    assert_eq!(directory.declared().verify(" <BOB+x@example.net> "), is("bob@example.org"));
+    assert_eq!(directory.declared().verify("\"two words\""), is("\"two words\"@example.org"));
+    assert_eq!(directory.declared().verify("team"), is("team@example.org"));
+    assert_eq!(directory.declared().verify("dave"), is("dave@example.org"), "not disclosed");
+    assert_eq!(
+        directory.declared().verify("postmaster"),
+        is("postmaster@example.org"),
+        "of the first domain"
+    );
+    assert_eq!(directory.declared().verify("any@catch.example"), is("grace@example.org"));
     let forward = VerifyAnswer::Forward {
         mailbox: mailbox("carol@example.org"),
         address: mailbox("carol@elsewhere.example"),
     };
-    assert_eq!(directory.verify("carol"), forward);
-    assert_eq!(directory.verify("erin"), VerifyAnswer::Moved { address: mailbox("erin@new.example") });
+    assert_eq!(directory.declared().verify("carol"), forward);
+    assert_eq!(
+        directory.declared().verify("erin"),
+        VerifyAnswer::Moved { address: mailbox("erin@new.example") }
+    );
     let candidates =
         ["alice@example.org", "alice@catch.example", "alice@other.example"].map(mailbox).to_vec();
-    assert_eq!(directory.verify("alice"), VerifyAnswer::Ambiguous { candidates });
+    assert_eq!(directory.declared().verify("alice"), VerifyAnswer::Ambiguous { candidates });
     for text in ["nobody", "nobody@example.org", "Alice Liddell"] {
-        assert_eq!(directory.verify(text), VerifyAnswer::Unknown, "{text}");
+        assert_eq!(directory.declared().verify(text), VerifyAnswer::Unknown, "{text}");
     }
-    assert_eq!(directory.verify("any@elsewhere.example"), VerifyAnswer::NotLocal);
+    assert_eq!(directory.declared().verify("any@elsewhere.example"), VerifyAnswer::NotLocal);
     for text in ["", "<>", "a@b@c", "alice@", "\"open"] {
-        assert_eq!(directory.verify(text), VerifyAnswer::Malformed, "{text}");
+        assert_eq!(directory.declared().verify(text), VerifyAnswer::Malformed, "{text}");
     }
 }
 
@@ -322,14 +330,18 @@ fn expn_is_told_the_members() {
     let directory = directory();
     let members =
         ["alice@example.org", "bob@example.org", "info@example.org", "carol@example.org"].map(mailbox);
-    let ExpandAnswer::Members(told) = directory.expand("team") else { panic!("team is a list") };
+    let ExpandAnswer::Members(told) = directory.declared().expand("team") else { panic!("team is a list") };
     assert_eq!(told[..4], members);
     let info = ["bob@example.org", "dave@elsewhere.example"].map(mailbox).to_vec();
-    assert_eq!(directory.expand("<info@example.org>"), ExpandAnswer::Members(info));
-    assert_eq!(directory.expand("bob"), ExpandAnswer::Mailbox(mailbox("bob@example.org")));
-    assert_eq!(directory.expand("dave"), ExpandAnswer::Mailbox(mailbox("dave@example.org")), "not disclosed");
-    assert_eq!(directory.expand("nobody"), ExpandAnswer::Unknown);
-    assert_eq!(directory.expand("team@elsewhere.example"), ExpandAnswer::NotLocal);
-    assert_eq!(directory.expand("a@b@c"), ExpandAnswer::Malformed);
-    assert!(matches!(directory.expand("alice"), ExpandAnswer::Ambiguous { .. }));
+    assert_eq!(directory.declared().expand("<info@example.org>"), ExpandAnswer::Members(info));
+    assert_eq!(directory.declared().expand("bob"), ExpandAnswer::Mailbox(mailbox("bob@example.org")));
+    assert_eq!(
+        directory.declared().expand("dave"),
+        ExpandAnswer::Mailbox(mailbox("dave@example.org")),
+        "not disclosed"
+    );
+    assert_eq!(directory.declared().expand("nobody"), ExpandAnswer::Unknown);
+    assert_eq!(directory.declared().expand("team@elsewhere.example"), ExpandAnswer::NotLocal);
+    assert_eq!(directory.declared().expand("a@b@c"), ExpandAnswer::Malformed);
+    assert!(matches!(directory.declared().expand("alice"), ExpandAnswer::Ambiguous { .. }));
 }

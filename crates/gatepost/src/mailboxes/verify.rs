@@ -4,7 +4,7 @@
 
 use smtp::address::{LocalPart, Mailbox};
 
-use super::{Directory, Entry, Found, LocalDomain, Role};
+use super::{Entry, Found, Known, LocalDomain, Role};
 
 /// What VRFY is told about a user name or address, when the client may be told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub enum VerifyAnswer {
         /// One address a domain.
         candidates: Vec<Mailbox>,
     },
+    /// A table failed: 252.
+    Unsure,
     /// No such mailbox: 550 5.1.1.
     Unknown,
     /// The domain is not ours: 252, or 550 when its mail isn't relayed.
@@ -48,6 +50,8 @@ pub enum ExpandAnswer {
         /// One address a domain.
         candidates: Vec<Mailbox>,
     },
+    /// A table failed: 252.
+    Unsure,
     /// No such list: 550 5.1.1.
     Unknown,
     /// The domain is not ours: 252 or 550.
@@ -60,12 +64,13 @@ pub enum ExpandAnswer {
 enum Named<'a> {
     Entry(&'a LocalDomain, &'a Entry),
     Ambiguous(Vec<Mailbox>),
+    Unsure,
     Unknown,
     NotLocal,
     Malformed,
 }
 
-impl Directory {
+impl<'a> Known<'a> {
     /// What VRFY is told about `text`: a user name or an address, in angle brackets or not.
     #[must_use]
     pub fn verify(&self, text: &str) -> VerifyAnswer {
@@ -81,6 +86,7 @@ impl Directory {
                 }
             }
             Named::Ambiguous(candidates) => VerifyAnswer::Ambiguous { candidates },
+            Named::Unsure => VerifyAnswer::Unsure,
             Named::Unknown => VerifyAnswer::Unknown,
             Named::NotLocal => VerifyAnswer::NotLocal,
             Named::Malformed => VerifyAnswer::Malformed,
@@ -96,13 +102,14 @@ impl Directory {
                 _ => ExpandAnswer::Mailbox(domain.mailbox(&entry.local_part)),
             },
             Named::Ambiguous(candidates) => ExpandAnswer::Ambiguous { candidates },
+            Named::Unsure => ExpandAnswer::Unsure,
             Named::Unknown => ExpandAnswer::Unknown,
             Named::NotLocal => ExpandAnswer::NotLocal,
             Named::Malformed => ExpandAnswer::Malformed,
         }
     }
 
-    fn named(&self, text: &str) -> Named<'_> {
+    fn named(&self, text: &str) -> Named<'a> {
         let text = text.trim();
         let text = text.strip_prefix('<').and_then(|inner| inner.strip_suffix('>')).unwrap_or(text);
         if let Ok(mailbox) = text.parse::<Mailbox>() {
@@ -110,7 +117,7 @@ impl Directory {
         }
         match text.parse::<LocalPart>() {
             Ok(local_part) if local_part.is_postmaster() => {
-                self.postmaster().map_or(Named::Unknown, |postmaster| self.entry_of(&postmaster))
+                self.directory.postmaster().map_or(Named::Unknown, |postmaster| self.entry_of(&postmaster))
             }
             Ok(local_part) => self.user(&local_part),
             // RFC 5321 §3.5.1 lets a user name be any string; a person's full name is one that we don't know.
@@ -120,13 +127,16 @@ impl Directory {
     }
 
     /// The entry of a bare user name, searched in all domains.
-    fn user(&self, local_part: &LocalPart) -> Named<'_> {
-        let mut found = self.declared.domains.iter().filter_map(|domain| {
-            let mailbox = domain.mailbox(local_part);
-            match self.index.find(&self.declared, &mailbox) {
-                Found::Entry(domain, entry) => Some((domain, entry)),
-                _ => None,
-            }
+    fn user(&self, local_part: &LocalPart) -> Named<'a> {
+        let domains = self.directory.declared.domains.iter();
+        // All are asked, so that all are looked up at once.
+        let found: Vec<Found<'a>> = domains.map(|domain| self.find(&domain.mailbox(local_part))).collect();
+        if found.iter().any(|found| matches!(found, Found::Unsure(_))) {
+            return Named::Unsure;
+        }
+        let mut found = found.into_iter().filter_map(|found| match found {
+            Found::Entry(domain, entry) => Some((domain, entry)),
+            _ => None,
         });
         let Some((domain, entry)) = found.next() else { return Named::Unknown };
         let mut candidates: Vec<Mailbox> =
@@ -138,15 +148,16 @@ impl Directory {
         Named::Ambiguous(candidates)
     }
 
-    fn entry_of(&self, mailbox: &Mailbox) -> Named<'_> {
-        let mut found = self.index.find(&self.declared, mailbox);
+    fn entry_of(&self, mailbox: &Mailbox) -> Named<'a> {
+        let mut found = self.find(mailbox);
         if let Found::CatchAll(catch_all) = found {
-            found = self.index.find(&self.declared, catch_all);
+            found = self.find(catch_all);
         }
         match found {
             Found::Entry(domain, entry) => Named::Entry(domain, entry),
             // Also when a catch-all sends everything elsewhere: every name is accepted, none confirmed.
             Found::NotLocal => Named::NotLocal,
+            Found::Unsure(_) | Found::InTables(_) => Named::Unsure,
             Found::CatchAll(_) | Found::Unknown => Named::Unknown,
         }
     }

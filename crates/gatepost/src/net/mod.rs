@@ -7,3 +7,4 @@ pub mod mail_auth;
 pub(crate) mod tls_result;
 
 mod dns_cache;
+pub(crate) mod tls;

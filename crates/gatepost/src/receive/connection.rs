@@ -213,6 +213,7 @@ impl<S: Spool> Connection<S> {
                         self.session.handle(now, Event::Committed(outcome), &mut self.actions);
                     }
                     Action::Ask(question) => self.ask(now, &question).await,
+                    Action::Open => self.open().await,
                     other => self.act(now, other),
                 }
             }
@@ -244,7 +245,6 @@ impl<S: Spool> Connection<S> {
                 reply.write(output);
                 self.ruling.said(output.get(start..).unwrap_or_default());
             }
-            Action::Open => self.open(),
             Action::Write(content) => {
                 if let Some(incoming) = &mut self.incoming {
                     incoming.write(&*self.reception.spool, &content);
@@ -265,7 +265,7 @@ impl<S: Spool> Connection<S> {
                 self.session.handle(now, outcome, &mut self.actions);
             }
             // They wait, so they are carried out by the caller.
-            Action::Commit(_) | Action::Ask(_) => {}
+            Action::Commit(_) | Action::Ask(_) | Action::Open => {}
         }
     }
 
@@ -278,18 +278,19 @@ impl<S: Spool> Connection<S> {
         self.session.handle(now, Event::Decided(decision), &mut self.actions);
     }
 
-    fn open(&mut self) {
+    async fn open(&mut self) {
         let Some(envelope) = self.session.envelope() else { return };
         let site = self.reception.sites.current();
-        let inspection = Inspection::new(self.ruling.policy(), &site.own_names);
-        self.incoming = Some(Box::new(Incoming::begin(
+        let inspection = Inspection::new(self.ruling.policy(), &site);
+        let incoming = Incoming::begin(
             &*self.reception.spool,
             &site,
             &self.client,
             &self.session,
             (envelope, self.ruling.effects()),
             (inspection, clock::wall()),
-        )));
+        );
+        self.incoming = Some(Box::new(incoming.await));
     }
 
     async fn commit(&mut self, envelope: &Envelope) -> CommitOutcome {

@@ -70,13 +70,13 @@ pub(super) async fn decide(
     let decision = match &judgement.verdict {
         Verdict::Refuse(refusal) => Decision::Refuse(refusal.clone()),
         Verdict::Disconnect(refusal) => Decision::Disconnect(refusal.clone()),
-        Verdict::Accept { relay } => accepted(case, *relay, spool, question),
+        Verdict::Accept { relay } => accepted(case, *relay, spool, question).await,
     };
     (judgement, decision)
 }
 
 /// What the session is told where the policy refuses nothing.
-fn accepted(case: &Case<'_>, relay: bool, spool: &impl Spool, question: &Question) -> Decision {
+async fn accepted(case: &Case<'_>, relay: bool, spool: &impl Spool, question: &Question) -> Decision {
     let view = &case.view;
     match question {
         Question::Mail => {
@@ -92,8 +92,8 @@ fn accepted(case: &Case<'_>, relay: bool, spool: &impl Spool, question: &Questio
             _ => Decision::Accept,
         },
         Question::Message { size_octets } => room(spool, Some(*size_octets)),
-        Question::Verify(text) => verify(view.site, view.client, text),
-        Question::Expand(text) => expand(view.site, text),
+        Question::Verify(text) => verify(view.site, view.client, text).await,
+        Question::Expand(text) => expand(view.site, text).await,
         Question::Client { .. }
         | Question::Hello
         | Question::Data
@@ -129,28 +129,33 @@ fn room(spool: &impl Spool, size_octets: Option<u64>) -> Decision {
     }
 }
 
-fn verify(site: &Site, client: &Client, text: &str) -> Decision {
-    match site.directory.verify(text) {
+async fn verify(site: &Site, client: &Client, text: &str) -> Decision {
+    let looked_up = site.look_up(|known| drop(known.verify(text))).await;
+    match site.directory.with(&looked_up).verify(text) {
         VerifyAnswer::Mailbox(mailbox) => answer(catalogue::VERIFIED.with_text(format!("<{mailbox}>"))),
         VerifyAnswer::Forward { address, .. } => {
             answer(catalogue::WILL_FORWARD.fill(&[("address", &address.to_string())]))
         }
         VerifyAnswer::Moved { address } => refuse(&catalogue::MOVED, &[("address", &address.to_string())]),
         VerifyAnswer::Ambiguous { candidates } => ambiguous(&candidates),
+        VerifyAnswer::Unsure => answer(catalogue::CANNOT_VERIFY.reply()),
         VerifyAnswer::Unknown => refuse(&catalogue::NO_SUCH_MAILBOX, &[("address", unbracketed(text))]),
         VerifyAnswer::NotLocal => not_local(site, client, text),
         VerifyAnswer::Malformed => malformed("VRFY user name or mailbox"),
     }
 }
 
-fn expand(site: &Site, text: &str) -> Decision {
-    match site.directory.expand(text) {
+async fn expand(site: &Site, text: &str) -> Decision {
+    let looked_up = site.look_up(|known| drop(known.expand(text))).await;
+    match site.directory.with(&looked_up).expand(text) {
         ExpandAnswer::Members(members) => {
             let lines: Vec<String> = members.iter().map(|member| format!("<{member}>")).collect();
             answer(catalogue::EXPANDED.with_text(lines.join("\n")))
         }
         ExpandAnswer::Mailbox(mailbox) => answer(catalogue::EXPANDED.with_text(format!("<{mailbox}>"))),
         ExpandAnswer::Ambiguous { candidates } => ambiguous(&candidates),
+        // RFC 5321 §4.3.2 has 252 for EXPN, too.
+        ExpandAnswer::Unsure => answer(catalogue::CANNOT_VERIFY.reply()),
         ExpandAnswer::Unknown => refuse(&catalogue::NO_SUCH_MAILBOX, &[("address", unbracketed(text))]),
         ExpandAnswer::NotLocal => refuse(&catalogue::RELAYING_DENIED, &[("address", unbracketed(text))]),
         ExpandAnswer::Malformed => malformed("EXPN list name or address"),

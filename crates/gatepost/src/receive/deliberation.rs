@@ -77,6 +77,10 @@ impl Deliberation {
         incoming: Option<&mut Incoming>,
         question: &Question,
     ) -> Decided {
+        let site = around.site;
+        let is_sealed = stage == Stage::Message
+            && site.leaving.signing.seals()
+            && incoming.as_deref().is_some_and(|incoming| incoming.passes_on(site));
         let received_fields = incoming.as_deref().map_or(0, Incoming::received_fields);
         let message = incoming.filter(|_| stage == Stage::Message).and_then(|incoming| {
             let inspected = incoming.inspected();
@@ -87,11 +91,17 @@ impl Deliberation {
         });
         let services = &around.site.services;
         let is_local = self.judge.given("recipient.local_domain") == Some(&State::yes_or_no(true));
-        let view = View::new(around, session, received_fields, question).taking_for_local(is_local);
+        let looked_up = OnceLock::new();
+        let view =
+            View::new(around, session, received_fields, question, &looked_up).taking_for_local(is_local);
         let case = Case::new(services, view, (message, &self.verified));
         let (judgement, decision) = decide::decide(&mut self.judge, stage, &case, spool, question).await;
         if stage == Stage::Recipient && is_permanent(&judgement) {
             self.judge.count(Counted::Refusals, &case);
+        }
+        if is_sealed && decision == Decision::Accept {
+            // What a seal vouches for is found out now, by the keys and records of this hour.
+            case.verify_all().await;
         }
         drop(case);
         let is_refused = matches!(decision, Decision::Refuse(_) | Decision::Disconnect(_));

@@ -18,6 +18,8 @@ use super::decide::Client;
 use super::effects::{Effects, Fate};
 use super::inspection::{Inspected, Inspection};
 use crate::deliver;
+use crate::mailboxes::{Known, LookedUp};
+use crate::sign::is_forwarded;
 use crate::site::Site;
 
 /// Octets gathered before they are written into a large body (ours: few system calls, little memory).
@@ -38,6 +40,8 @@ pub(super) struct Incoming {
     head: Vec<u8>,
     fields: FieldCounter,
     inspection: Inspection,
+    /// Whether it is the site's own mail: the client may relay, or has authenticated.
+    submitted: bool,
     /// The first fault; what comes behind it is thrown away, and the commit is refused.
     fault: Option<SpoolError>,
 }
@@ -53,7 +57,7 @@ struct Part {
 
 impl Incoming {
     /// Begins the message of `envelope`: resolves its recipients and writes the trace field (RFC 5321 §4.4).
-    pub(super) fn begin<S: Spool>(
+    pub(super) async fn begin<S: Spool>(
         spool: &S,
         site: &Arc<Site>,
         client: &Client,
@@ -61,17 +65,21 @@ impl Incoming {
         (envelope, effects): (&Envelope, &Effects),
         (inspection, received): (Inspection, WallTime),
     ) -> Self {
+        let looked_up = look_up(site, (envelope, effects)).await;
+        let known = site.directory.with(&looked_up);
         let mut parts: Vec<Part> = Vec::with_capacity(1);
         for (place, recipient) in envelope.recipients.iter().enumerate() {
             match effects.fate(place) {
                 Some(Fate::Discarded) => {}
                 Some(Fate::Redirected(address)) => {
                     let path = redirected(address, &recipient.forward_path);
-                    add(&mut parts, site, (envelope, recipient), &path, || spool.allot(received));
+                    add(&mut parts, (site, known), (envelope, recipient), &path, || spool.allot(received));
                 }
-                None => add(&mut parts, site, (envelope, recipient), &recipient.forward_path, || {
-                    spool.allot(received)
-                }),
+                None => {
+                    add(&mut parts, (site, known), (envelope, recipient), &recipient.forward_path, || {
+                        spool.allot(received)
+                    })
+                }
             }
         }
         let is_discarded = parts.is_empty() && envelope.recipients.len() == effects.discarded();
@@ -87,6 +95,7 @@ impl Incoming {
             head: Vec::new(),
             fields: FieldCounter::default(),
             inspection,
+            submitted: session.user().is_some() || site.config.may_relay(client.address),
             fault,
         };
         incoming.write_received(site, client, session, envelope);
@@ -101,6 +110,14 @@ impl Incoming {
     /// The data are all there: what was found in them.
     pub(super) fn inspected(&mut self) -> Inspected {
         self.inspection.finish(&mut self.buffer)
+    }
+
+    /// Whether it came from outside and goes on to another address elsewhere.
+    pub(super) fn passes_on(&self, site: &Site) -> bool {
+        let goes_on = |recipient: &QueuedRecipient| {
+            is_forwarded(recipient) && !site.directory.is_local(&recipient.mailbox.domain)
+        };
+        !self.submitted && self.parts.iter().flat_map(|part| &part.recipients).any(goes_on)
     }
 
     /// How many fields were taken out that others forged in this server's name.
@@ -159,7 +176,7 @@ impl Incoming {
             return Err(fault);
         }
         match effects.of_message() {
-            Some(Fate::Redirected(address)) => self.redirect(site, envelope, &address),
+            Some(Fate::Redirected(address)) => self.redirect(site, envelope, &address).await,
             Some(Fate::Discarded) => self.parts.clear(),
             None => {}
         }
@@ -188,7 +205,11 @@ impl Incoming {
                 parameters: envelope.parameters.clone(),
                 received: self.received,
                 hold: effects.hold(),
-                origin: Origin { client: client.name.clone(), helo: helo.to_owned() },
+                origin: Origin {
+                    client: client.name.clone(),
+                    helo: helo.to_owned(),
+                    submitted: self.submitted,
+                },
                 recipients: part.recipients,
             };
             arrivals.push(Arrival { id: part.id, message, body });
@@ -198,11 +219,12 @@ impl Incoming {
     }
 
     /// Sends all of the message to `address` instead. One entry remains, with what was written for it.
-    fn redirect(&mut self, site: &Site, envelope: &Envelope, address: &str) {
+    async fn redirect(&mut self, site: &Site, envelope: &Envelope, address: &str) {
         let Some(recipient) = envelope.recipients.first() else { return };
         let path = redirected(address, &recipient.forward_path);
+        let looked_up = site.look_up(|known| drop(site.resolve(known, &envelope.reverse_path, &path))).await;
         let mut parts = Vec::new();
-        add(&mut parts, site, (envelope, recipient), &path, || self.id);
+        add(&mut parts, (site, site.directory.with(&looked_up)), (envelope, recipient), &path, || self.id);
         self.parts.truncate(1);
         let redirected: Vec<QueuedRecipient> = parts.into_iter().flat_map(|part| part.recipients).collect();
         if let Some(part) = self.parts.first_mut() {
@@ -242,6 +264,23 @@ impl Incoming {
     }
 }
 
+/// What tables say of the addresses that the message of `envelope` goes to.
+async fn look_up(site: &Site, (envelope, effects): (&Envelope, &Effects)) -> LookedUp {
+    let resolve = |known: Known<'_>| {
+        for (place, recipient) in envelope.recipients.iter().enumerate() {
+            let path = &recipient.forward_path;
+            match effects.fate(place) {
+                Some(Fate::Discarded) => {}
+                Some(Fate::Redirected(address)) => {
+                    drop(site.resolve(known, &envelope.reverse_path, &redirected(address, path)))
+                }
+                None => drop(site.resolve(known, &envelope.reverse_path, path)),
+            }
+        }
+    };
+    site.look_up(resolve).await
+}
+
 /// The path of a redirection; the checker has seen that it is an address.
 fn redirected(address: &str, otherwise: &ForwardPath) -> ForwardPath {
     address.parse().map_or_else(|_| otherwise.clone(), ForwardPath::Mailbox)
@@ -250,15 +289,15 @@ fn redirected(address: &str, otherwise: &ForwardPath) -> ForwardPath {
 /// Adds to `parts` where the mail for `path` goes, each mailbox once; `allot` gives the id of a new part.
 fn add(
     parts: &mut Vec<Part>,
-    site: &Site,
+    (site, known): (&Site, Known<'_>),
     (envelope, recipient): (&Envelope, &Recipient),
     path: &ForwardPath,
     allot: impl Fn() -> QueueId,
 ) {
-    for resolved in site.directory.resolve(path) {
+    for resolved in site.resolve(known, &envelope.reverse_path, path) {
         let reverse_path = resolved.reverse_path(&envelope.reverse_path);
         let queued = QueuedRecipient {
-            destination: deliver::destination(&resolved, &recipient.parameters),
+            destination: deliver::destination(&site.config, &resolved, &recipient.parameters),
             mailbox: resolved.mailbox,
             accepted_as: recipient.forward_path.clone(),
             parameters: recipient.parameters.clone(),

@@ -1,6 +1,7 @@
 //! What is read of a message's content while it passes: facts for the policy, what signatures need, forged results.
 //!
-//! Invariant: nothing is read that the policy can't ask for, but for fields that others forged in this server's name.
+//! Invariant: nothing is read that neither the policy can ask for nor a seal vouches for, but for fields that others forged
+//! in this server's name.
 
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use crate::facts::content::{Found, Reading};
 use crate::facts::forged_results::ForgedResults;
 use crate::net::mail_auth::message::{Passing, SignedMessage};
 use crate::policies::InForce;
+use crate::site::Site;
 
 /// A content that passes.
 #[derive(Debug)]
@@ -27,13 +29,13 @@ pub(super) struct Inspected {
 }
 
 impl Inspection {
-    /// For a server of those names and what its policy can ask for.
-    pub(super) fn new(policy: &InForce, own_names: &Arc<[String]>) -> Self {
+    /// For what the policy of a site can ask for, and what the site itself does with the message.
+    pub(super) fn new(policy: &InForce, site: &Site) -> Self {
         let asked = &policy.content;
         Self {
             content: (!asked.is_nothing()).then(|| Box::new(Reading::new(asked.clone()))),
-            signed: policy.verifies.then(Box::default),
-            forged: ForgedResults::new(own_names),
+            signed: (policy.verifies || site.leaving.signing.seals()).then(Box::default),
+            forged: ForgedResults::new(&site.own_names),
         }
     }
 

@@ -78,6 +78,14 @@ impl<'a> Case<'a> {
         Self { services, view, message, verified, deadline, subject: OnceLock::new() }
     }
 
+    /// Finds out who sent the message, in every way that there is, as far as it can be told in time.
+    pub(super) async fn verify_all(&self) {
+        let Ok(dns) = self.services.dns() else { return };
+        if tokio::time::timeout(self.deadline, facts::verify_all(dns, self.subject())).await.is_err() {
+            tracing::debug!("who sent a message that goes on could not be told in time");
+        }
+    }
+
     fn subject(&self) -> &Arc<Subject> {
         self.subject.get_or_init(|| {
             let view = &self.view;
@@ -264,6 +272,7 @@ impl Judge {
                     self.find_out(*slot, case, 0);
                 }
             }
+            self.ask_tables(&now, case, &mut timer).await;
             self.gather(&now, &soon, case, &mut timer).await;
         };
         if matches!(stage, Stage::Mail | Stage::Recipient | Stage::Message) && self.awaits_shadow() {
@@ -278,6 +287,7 @@ impl Judge {
         if self.is_thorough {
             let all = self.policy.policy.needs(stage).to_vec();
             all.iter().for_each(|slot| self.find_out(*slot, case, 0));
+            self.ask_tables(&all, case, &mut timer).await;
             self.gather(&all, &[], case, &mut timer).await;
         }
         decision
@@ -290,6 +300,26 @@ impl Judge {
             Group::Source(place) => sources.get(usize::from(place)).is_some_and(|source| source.shadow),
             _ => false,
         })
+    }
+
+    /// Asks the tables for the recipient's mailbox when `now` holds a fact about it; what is found out by tasks goes on
+    /// meanwhile. When the time is up first, it is unsure.
+    async fn ask_tables(&mut self, now: &[Slot], case: &Case<'_>, timer: &mut Option<Pin<Box<Sleep>>>) {
+        if !case.view.awaits_tables() || !now.iter().any(|slot| self.is_of_mailbox(*slot, 0)) {
+            return;
+        }
+        let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(case.deadline)));
+        tokio::select! {
+            () = case.view.look_up_recipient() => now.iter().for_each(|slot| self.find_out(*slot, case, 0)),
+            () = timer => self.give_up(now),
+        }
+    }
+
+    /// Whether the fact is about the recipient's mailbox, or is found out from such a fact.
+    fn is_of_mailbox(&self, slot: Slot, depth: usize) -> bool {
+        let Some(info) = self.info(slot).filter(|_| depth <= KEY_DEPTH_MAX) else { return false };
+        let keys = || facts::keys(&self.policy.policy, info.group);
+        info.group == Group::Mailbox || keys().iter().any(|key| self.is_of_mailbox(*key, depth + 1))
     }
 
     /// Waits until it is known what is asked for `now`, or the time is up: then it is unsure. The time runs from the
@@ -339,6 +369,8 @@ impl Judge {
         }
         let at_hand = match info.group {
             Group::Session => session_facts::state(&info.name, &case.view),
+            // The tables are asked once a rule waits for it.
+            Group::Mailbox if case.view.awaits_tables() => None,
             Group::Mailbox => mailbox_facts::state(&info.name, &case.view),
             group => {
                 let keys = facts::keys(policy, group);

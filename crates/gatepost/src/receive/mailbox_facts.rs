@@ -12,6 +12,9 @@ use crate::mailboxes::{Meaning, Standing};
 pub(super) fn state(name: &str, view: &View<'_>) -> Option<State> {
     let recipient = view.recipient()?;
     let (meaning, standing) = (&recipient.meaning, &recipient.standing);
+    if let (Meaning::Unsure(why), true) = (meaning, name.starts_with("mailbox.")) {
+        return Some(State::unsure(why));
+    }
     Some(match name {
         "mailbox.kind" => State::Known(Value::Choice(kind(meaning))),
         "mailbox.exists" => State::yes_or_no(*meaning != Meaning::Unknown),
@@ -61,7 +64,7 @@ const fn kind(meaning: &Meaning) -> &'static str {
         Meaning::List => "list",
         Meaning::Forward { .. } => "forward",
         Meaning::Moved { .. } => "moved",
-        Meaning::Unknown => "unknown",
+        Meaning::Unknown | Meaning::Unsure(_) => "unknown",
         Meaning::NotLocal => "relayed",
     }
 }

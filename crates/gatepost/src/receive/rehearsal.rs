@@ -34,7 +34,7 @@ use super::judge::Judge;
 use super::session_facts::Around;
 use crate::clock;
 use crate::journal::tried::{RulePlace, Tried, instead, place, tried};
-use crate::mailboxes::QuotaUsage;
+use crate::mailboxes::{Known, QuotaUsage};
 use crate::net::dns::DnsFailure;
 use crate::site::Site;
 
@@ -264,7 +264,7 @@ impl Rehearsal {
                 self.deliberation.judge.forget(&["auth."]);
                 self.session.handle(now, Event::Authenticated(outcome), next);
             }
-            Action::Open => self.open(),
+            Action::Open => self.open().await,
             Action::Write(content) => {
                 self.data_octets += content.len() as u64;
                 if let Some(incoming) = &mut self.incoming {
@@ -272,7 +272,7 @@ impl Rehearsal {
                 }
             }
             Action::Commit(envelope) => {
-                let kept = kept(&self.site, &envelope, &self.deliberation.effects);
+                let kept = kept(&self.site, &envelope, &self.deliberation.effects).await;
                 self.moments.push(Moment::Kept(kept));
                 self.incoming = None;
                 self.deliberation.effects.clear();
@@ -305,17 +305,18 @@ impl Rehearsal {
         }
     }
 
-    fn open(&mut self) {
+    async fn open(&mut self) {
         let Some(envelope) = self.session.envelope() else { return };
-        let inspection = Inspection::new(self.deliberation.judge.policy(), &self.site.own_names);
-        self.incoming = Some(Box::new(Incoming::begin(
+        let inspection = Inspection::new(self.deliberation.judge.policy(), &self.site);
+        let incoming = Incoming::begin(
             &self.spool,
             &self.site,
             &self.client,
             &self.session,
             (envelope, &self.deliberation.effects),
             (inspection, clock::wall()),
-        )));
+        );
+        self.incoming = Some(Box::new(incoming.await));
     }
 
     /// Notes the mail data since they were last noted, if there are any.
@@ -426,14 +427,19 @@ fn seen(judge: &Judge, trace: &Trace, wanted: impl Fn(&SlotInfo, &State) -> bool
 }
 
 /// What would become of the message of `envelope`.
-fn kept(site: &Site, envelope: &Envelope, effects: &Effects) -> Kept {
+async fn kept(site: &Site, envelope: &Envelope, effects: &Effects) -> Kept {
     let whole = effects.of_message();
+    let resolve = |known: Known<'_>| {
+        envelope.recipients.iter().for_each(|recipient| drop(known.resolve(&recipient.forward_path)));
+    };
+    let looked_up = site.look_up(resolve).await;
+    let known = site.directory.with(&looked_up);
     let recipients = envelope.recipients.iter().enumerate().map(|(number, recipient)| {
         let goes_to = match whole.as_ref().or_else(|| effects.fate(number)) {
             Some(Fate::Discarded) => Vec::new(),
             Some(Fate::Redirected(address)) => vec![address.clone()],
             None => {
-                let resolved = site.directory.resolve(&recipient.forward_path);
+                let resolved = site.resolve(known, &envelope.reverse_path, &recipient.forward_path);
                 resolved.into_iter().map(|resolved| resolved.mailbox.to_string()).collect()
             }
         };

@@ -210,7 +210,8 @@ impl Ruling {
                 "forged Authentication-Results were taken out"
             );
         }
-        if site.config.policy.authentication_results {
+        let is_sealed = site.leaving.signing.seals() && incoming.passes_on(site);
+        if site.config.policy.authentication_results || is_sealed {
             let asked = Asked { site, client, session, sender: self.envelope.reverse_path.as_deref() };
             incoming.prepend(&results::fields(
                 &asked,

@@ -15,8 +15,9 @@ use smtp::server::{Question, Session};
 use super::admission::Admission;
 use super::decide::Client;
 use crate::clock;
-use crate::mailboxes::{Meaning, QuotaUsage, Standing, domain_key};
+use crate::mailboxes::{LookedUp, Meaning, QuotaUsage, Standing, domain_key};
 use crate::site::Site;
+use crate::srs::Bounce;
 
 /// The server around a session.
 #[derive(Clone, Copy)]
@@ -42,6 +43,8 @@ pub(super) struct View<'a> {
     inquiry: Option<(&'static str, &'a str)>,
     /// How full mailboxes are.
     quota: &'a QuotaUsage,
+    /// What tables say of the recipient's address; found when it is first asked for and may stand in one.
+    looked_up: &'a OnceLock<LookedUp>,
     /// What the recipient's address is here; found when it is first asked for.
     address: OnceLock<Option<Address<'a>>>,
     /// Whether the recipient's domain is taken for one that is served here.
@@ -61,6 +64,7 @@ impl<'a> View<'a> {
         session: &'a Session,
         received_fields: u32,
         question: &'a Question,
+        looked_up: &'a OnceLock<LookedUp>,
     ) -> Self {
         let message = match question {
             Question::Message { size_octets } => Some((*size_octets, received_fields)),
@@ -79,6 +83,7 @@ impl<'a> View<'a> {
             message,
             inquiry,
             quota,
+            looked_up,
             address: OnceLock::new(),
             is_local: false,
         }
@@ -93,14 +98,46 @@ impl<'a> View<'a> {
     pub(super) fn recipient(&self) -> Option<&Address<'_>> {
         let find = || {
             let path = &self.session.candidate()?.forward_path;
-            let directory = &self.site.directory;
-            let meaning = match directory.meaning(path) {
+            if let Some(bounce) = self.site.bounce(path, 0) {
+                return Some(Address { meaning: self.meaning_of(bounce), standing: None });
+            }
+            let nothing = LookedUp::nothing_ever();
+            let known = self.site.directory.with(self.looked_up.get().unwrap_or(nothing));
+            let meaning = match known.meaning(path) {
                 Meaning::NotLocal if self.is_local => Meaning::Unknown,
                 meaning => meaning,
             };
-            Some(Address { meaning, standing: directory.standing(path) })
+            Some(Address { meaning, standing: known.standing(path) })
         };
         self.address.get_or_init(find).as_ref()
+    }
+
+    /// Whether tables must be asked before it is known what the recipient's address is here.
+    pub(super) fn awaits_tables(&self) -> bool {
+        self.site.directory.has_tables()
+            && self.looked_up.get().is_none()
+            && self.session.candidate().is_some()
+    }
+
+    /// Asks the tables what the recipient's address is here.
+    pub(super) async fn look_up_recipient(&self) {
+        let Some(candidate) = self.session.candidate().filter(|_| self.awaits_tables()) else { return };
+        let path = &candidate.forward_path;
+        let looked_up = self.site.look_up(|known| {
+            let _ = (known.meaning(path), known.standing(path));
+        });
+        // Nobody else fills it: a view is one question's.
+        let _ = self.looked_up.set(looked_up.await);
+    }
+
+    /// What an address is that was rewritten here: a way back for bounces, and for nothing else.
+    fn meaning_of(&self, bounce: Bounce) -> Meaning {
+        let envelope = self.session.envelope();
+        let is_bounce = envelope.is_some_and(|envelope| envelope.reverse_path == ReversePath::Null);
+        match bounce {
+            Bounce::To(address) if is_bounce => Meaning::Forward { address, disclosed: false },
+            Bounce::To(_) | Bounce::Nobody => Meaning::Unknown,
+        }
     }
 
     /// Octets that a Maildir holds; only one that was not looked at lately costs a walk through it.

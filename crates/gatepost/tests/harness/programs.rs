@@ -64,7 +64,12 @@ pub(crate) struct Seen {
 impl Peer {
     /// Starts a peer with these replies to the end of data.
     pub(crate) fn start(replies: &'static [&'static str]) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        Self::start_at(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), replies)
+    }
+
+    /// The same, at an address of its own.
+    pub(crate) fn start_at(address: SocketAddr, replies: &'static [&'static str]) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap();
         let seen = Arc::new(Mutex::new(Seen::default()));
         let shared = Arc::clone(&seen);

@@ -1,7 +1,8 @@
 //! The deliveries that wait for their time, by destination, and which destination's turn it is.
 //!
 //! Invariants: a destination is in the round when one of its deliveries was seen to be due, else in the calendar under
-//! its earliest time, else (nothing waits) in neither; it may linger in the round after its last delivery left.
+//! its earliest time, else (nothing waits, or its window is full) in neither; it may linger in the round after its last
+//! delivery left. A destination whose window is full or closed costs nothing, however much waits for it.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
@@ -9,25 +10,33 @@ use smtp::time::WallTime;
 
 use crate::message::Destination;
 use crate::queue_id::QueueId;
+use crate::spool::Window;
 
 /// A destination's number, for as long as a delivery refers to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Slot(u32);
 
 /// A waiting delivery: when it is due, its message and its number there.
-type Waiting = (WallTime, QueueId, u32);
+pub(super) type Waiting = (WallTime, QueueId, u32);
 
 #[derive(Debug, Default)]
 struct Line {
     destination: Option<Destination>,
     references: u32,
     waiting: BTreeSet<Waiting>,
+    window: Window,
+    /// Deliveries that are claimed.
+    claims: u32,
     in_round: bool,
+    /// The time under which it stands in the calendar.
+    in_calendar: Option<WallTime>,
 }
 
 impl Line {
-    fn is_among(&self, destinations: &[Destination]) -> bool {
-        self.destination.as_ref().is_some_and(|destination| destinations.contains(destination))
+    /// When its next delivery may be claimed; `None` when nothing waits or the window is full.
+    fn next(&self) -> Option<WallTime> {
+        let first = self.waiting.first().filter(|_| self.claims < self.window.claims_max)?;
+        Some(first.0.max(self.window.opens))
     }
 }
 
@@ -36,6 +45,8 @@ pub(super) struct Agenda {
     lines: Vec<Line>,
     vacant: Vec<u32>,
     slots: HashMap<Destination, u32>,
+    /// Those that are not the default.
+    windows: HashMap<Destination, Window>,
     calendar: BTreeSet<(WallTime, u32)>,
     round: VecDeque<u32>,
 }
@@ -56,7 +67,10 @@ impl Agenda {
         };
         if let Some(line) = self.lines.get_mut(slot as usize) {
             line.references += 1;
-            line.destination.get_or_insert_with(|| destination.clone());
+            if line.destination.is_none() {
+                line.destination = Some(destination.clone());
+                line.window = self.windows.get(destination).copied().unwrap_or_default();
+            }
         }
         Slot(slot)
     }
@@ -80,57 +94,70 @@ impl Agenda {
     }
 
     pub(super) fn insert(&mut self, slot: Slot, waiting: Waiting) {
-        self.change(slot, |line| line.insert(waiting));
+        self.change(slot, |line| {
+            line.waiting.insert(waiting);
+        });
     }
 
     pub(super) fn remove(&mut self, slot: Slot, waiting: &Waiting) {
-        self.change(slot, |line| line.remove(waiting));
+        self.change(slot, |line| {
+            line.waiting.remove(waiting);
+        });
     }
 
-    /// Changes who waits, and keeps the calendar to the earliest of them.
-    fn change(&mut self, slot: Slot, change: impl FnOnce(&mut BTreeSet<Waiting>) -> bool) {
+    /// A claim of a delivery to the slot's destination is over.
+    pub(super) fn give_back(&mut self, slot: Slot) {
+        self.change(slot, |line| line.claims = line.claims.saturating_sub(1));
+    }
+
+    /// Sets how the destination's deliveries are handed out.
+    pub(super) fn set_window(&mut self, destination: &Destination, window: Window) {
+        if window == Window::default() {
+            self.windows.remove(destination);
+        } else {
+            self.windows.insert(destination.clone(), window);
+        }
+        if let Some(&slot) = self.slots.get(destination) {
+            self.change(Slot(slot), |line| line.window = window);
+        }
+    }
+
+    /// Changes a line, and keeps the calendar to the earliest time of it.
+    fn change(&mut self, slot: Slot, change: impl FnOnce(&mut Line)) {
         let Some(line) = self.lines.get_mut(slot.0 as usize) else { return };
-        let before = line.waiting.first().map(|first| first.0);
-        change(&mut line.waiting);
-        let after = line.waiting.first().map(|first| first.0);
-        if line.in_round || before == after {
+        change(line);
+        let next = line.next();
+        if line.in_round || line.in_calendar == next {
             return;
         }
+        let before = std::mem::replace(&mut line.in_calendar, next);
         if let Some(before) = before {
             self.calendar.remove(&(before, slot.0));
         }
-        if let Some(after) = after {
-            self.calendar.insert((after, slot.0));
+        if let Some(next) = next {
+            self.calendar.insert((next, slot.0));
         }
     }
 
-    /// Takes the oldest delivery that is due of the destination whose turn it is, those `left_out` passed over.
-    pub(super) fn take_due(&mut self, now: WallTime, left_out: &[Destination]) -> Option<(QueueId, u32)> {
+    /// Claims the oldest delivery that is due of the destination whose turn it is.
+    pub(super) fn take_due(&mut self, now: WallTime) -> Option<(QueueId, u32)> {
         while let Some(&(due, slot)) = self.calendar.first().filter(|(due, _)| *due <= now) {
             self.calendar.remove(&(due, slot));
             if let Some(line) = self.lines.get_mut(slot as usize) {
-                line.in_round = true;
+                (line.in_round, line.in_calendar) = (true, None);
                 self.round.push_back(slot);
             }
         }
-        for _ in 0..self.round.len() {
-            let slot = self.round.pop_front()?;
+        while let Some(slot) = self.round.pop_front() {
             let Some(line) = self.lines.get_mut(slot as usize) else { continue };
-            if line.is_among(left_out) {
+            let is_due = line.next().is_some_and(|next| next <= now);
+            let taken = if is_due { line.waiting.pop_first() } else { None };
+            line.claims += u32::from(taken.is_some());
+            if taken.is_some() && line.next().is_some() {
                 self.round.push_back(slot);
-                continue;
-            }
-            let taken = match line.waiting.first() {
-                Some(first) if first.0 <= now => line.waiting.pop_first(),
-                _ => None,
-            };
-            match line.waiting.first() {
-                Some(_) if taken.is_some() => self.round.push_back(slot),
-                Some(first) => {
-                    line.in_round = false;
-                    self.calendar.insert((first.0, slot));
-                }
-                None => line.in_round = false,
+            } else {
+                line.in_round = false;
+                self.change(Slot(slot), |_| {});
             }
             if let Some((_, id, number)) = taken {
                 return Some((id, number));
@@ -139,12 +166,35 @@ impl Agenda {
         None
     }
 
-    /// When the next delivery is due that doesn't go to a destination of `left_out`.
-    pub(super) fn next_due(&self, left_out: &[Destination]) -> Option<WallTime> {
-        let line = |slot: &u32| self.lines.get(*slot as usize).filter(|line| !line.is_among(left_out));
-        let in_round = self.round.iter().filter_map(|slot| Some(line(slot)?.waiting.first()?.0)).min();
-        let in_calendar = self.calendar.iter().find(|(_, slot)| line(slot).is_some()).map(|(due, _)| *due);
-        in_round.into_iter().chain(in_calendar).min()
+    /// Claims the oldest delivery of the destination, if it is due.
+    pub(super) fn take_due_of(&mut self, destination: &Destination, now: WallTime) -> Option<(QueueId, u32)> {
+        let slot = Slot(*self.slots.get(destination)?);
+        let line = self.lines.get_mut(slot.0 as usize)?;
+        line.next().filter(|next| *next <= now)?;
+        let (_, id, number) = line.waiting.pop_first()?;
+        self.change(slot, |line| line.claims += 1);
+        Some((id, number))
+    }
+
+    /// What waits for the destination, the oldest first.
+    pub(super) fn waiting(&self, destination: &Destination) -> impl Iterator<Item = Waiting> {
+        let line = self.slots.get(destination).and_then(|slot| self.lines.get(*slot as usize));
+        line.into_iter().flat_map(|line| line.waiting.iter().copied())
+    }
+
+    /// Claims one of those that wait, whatever the window says.
+    pub(super) fn take(&mut self, destination: &Destination, waiting: &Waiting) {
+        if let Some(&slot) = self.slots.get(destination) {
+            self.change(Slot(slot), |line| line.claims += u32::from(line.waiting.remove(waiting)));
+        }
+    }
+
+    /// When the next delivery may be claimed.
+    pub(super) fn next_due(&self) -> Option<WallTime> {
+        let next = |slot: &u32| self.lines.get(*slot as usize)?.next();
+        // One that is in the round was due already; which one of them it is matters to nobody.
+        let in_round = self.round.iter().find_map(next);
+        in_round.into_iter().chain(self.calendar.first().map(|(due, _)| *due)).min()
     }
 }
 
@@ -157,7 +207,7 @@ mod tests {
     }
 
     fn take(agenda: &mut Agenda, now: u64) -> Option<u64> {
-        agenda.take_due(WallTime::from_unix_millis(now), &[]).map(|(id, _)| id.number())
+        agenda.take_due(WallTime::from_unix_millis(now)).map(|(id, _)| id.number())
     }
 
     #[test]
@@ -168,10 +218,10 @@ mod tests {
             agenda.insert(big, waiting(id, id));
         }
         agenda.insert(small, waiting(9, 9));
-        assert_eq!(agenda.next_due(&[]), Some(WallTime::from_unix_millis(1)));
+        assert_eq!(agenda.next_due(), Some(WallTime::from_unix_millis(1)));
         let order: Vec<_> = std::iter::from_fn(|| take(&mut agenda, 10)).collect();
         assert_eq!(order, [1, 9, 2, 3]);
-        assert_eq!(agenda.next_due(&[]), None);
+        assert_eq!(agenda.next_due(), None);
     }
 
     #[test]
@@ -183,9 +233,9 @@ mod tests {
         assert_eq!(take(&mut agenda, 49), None);
         assert_eq!(take(&mut agenda, 60), Some(1));
         assert_eq!(take(&mut agenda, 10), None);
-        assert_eq!(agenda.next_due(&[]), Some(WallTime::from_unix_millis(60)));
+        assert_eq!(agenda.next_due(), Some(WallTime::from_unix_millis(60)));
         agenda.remove(slot, &waiting(60, 2));
-        assert_eq!((agenda.next_due(&[]), take(&mut agenda, 99)), (None, None));
+        assert_eq!((agenda.next_due(), take(&mut agenda, 99)), (None, None));
     }
 
     #[test]
@@ -200,5 +250,58 @@ mod tests {
         agenda.insert(second, waiting(2, 2));
         assert_eq!(take(&mut agenda, 5), Some(2));
         assert_eq!(agenda.destination(second).as_str(), "b");
+    }
+
+    fn window(claims_max: u32, opens: u64) -> Window {
+        Window { claims_max, opens: WallTime::from_unix_millis(opens) }
+    }
+
+    #[test]
+    fn a_full_window_holds_nobody_up_and_opens_with_each_claim_that_ends() {
+        let mut agenda = Agenda::default();
+        let (dead, live) = (Destination::new("dead"), Destination::new("live"));
+        agenda.set_window(&dead, window(1, 0));
+        let (dead, live) = (agenda.refer(&dead), agenda.refer(&live));
+        for id in 1..4 {
+            agenda.insert(dead, waiting(id, id));
+            agenda.insert(live, waiting(id, 10 + id));
+        }
+        let order: Vec<_> = std::iter::from_fn(|| take(&mut agenda, 10)).collect();
+        assert_eq!(order, [1, 11, 12, 13]);
+        assert_eq!(agenda.next_due(), None);
+        agenda.give_back(dead);
+        assert_eq!(agenda.next_due(), Some(WallTime::from_unix_millis(2)));
+        assert_eq!((take(&mut agenda, 10), take(&mut agenda, 10)), (Some(2), None));
+        agenda.set_window(&Destination::new("dead"), window(2, 0));
+        assert_eq!((take(&mut agenda, 10), take(&mut agenda, 10)), (Some(3), None));
+    }
+
+    #[test]
+    fn a_window_that_is_closed_opens_at_its_time() {
+        let mut agenda = Agenda::default();
+        let destination = Destination::new("x");
+        let slot = agenda.refer(&destination);
+        agenda.insert(slot, waiting(1, 1));
+        agenda.insert(slot, waiting(2, 2));
+        assert_eq!(take(&mut agenda, 5), Some(1));
+        agenda.set_window(&destination, window(5, 100));
+        assert_eq!(take(&mut agenda, 99), None);
+        assert_eq!(agenda.next_due(), Some(WallTime::from_unix_millis(100)));
+        assert_eq!(take(&mut agenda, 100), Some(2));
+    }
+
+    #[test]
+    fn a_window_outlives_the_mail_that_it_was_set_for() {
+        let mut agenda = Agenda::default();
+        let destination = Destination::new("x");
+        agenda.set_window(&destination, window(5, 100));
+        let slot = agenda.refer(&destination);
+        agenda.forget(slot);
+        let slot = agenda.refer(&destination);
+        agenda.insert(slot, waiting(1, 1));
+        assert_eq!(take(&mut agenda, 99), None);
+        agenda.set_window(&destination, Window::default());
+        assert_eq!(take(&mut agenda, 99), Some(1));
+        assert!(agenda.windows.is_empty());
     }
 }

@@ -11,7 +11,7 @@ use smtp::time::WallTime;
 
 use foldhash::HashMap;
 
-use super::agenda::Agenda;
+use super::agenda::{Agenda, Slot, Waiting};
 use super::digest::{Digest, Summary};
 use super::entry::{Entry, Hand, Message, Pending};
 use super::record::Place;
@@ -19,6 +19,7 @@ use crate::delivery::{Delivery, DeliveryState, Phase};
 use crate::message::Destination;
 use crate::postmaster::Order;
 use crate::queue_id::QueueId;
+use crate::spool::{Overdue, Window};
 
 /// A delivery: its message and its number there.
 pub(super) type Key = (QueueId, u32);
@@ -46,7 +47,7 @@ const DELIVERIES_MAX: u32 = 1_000_000;
 pub(super) struct Index {
     messages: BTreeMap<QueueId, Message>,
     agenda: Agenda,
-    claims: HashMap<Key, u64>,
+    claims: HashMap<Key, (u64, Slot)>,
     last_claim: u64,
     /// Orders for deliveries that are in somebody's hands.
     wishes: HashMap<Key, Vec<(Order, Vec<u32>)>>,
@@ -171,7 +172,7 @@ impl Index {
             return;
         }
         self.extend_to(id, number);
-        self.claims.remove(&(id, number));
+        self.end_claim((id, number));
         let slot = self.agenda.refer(&state.destination);
         let Some(entry) = self.messages.get_mut(&id).and_then(|message| message.entry_mut(number)) else {
             self.agenda.forget(slot);
@@ -220,8 +221,10 @@ impl Index {
             if entry.waits() {
                 self.agenda.remove(entry.slot, &(entry.due, id, number));
             }
+            if self.claims.remove(&(id, number)).is_some() {
+                self.agenda.give_back(entry.slot);
+            }
             self.agenda.forget(entry.slot);
-            self.claims.remove(&(id, number));
             self.wishes.remove(&(id, number));
             if let Some(place) = entry.state {
                 self.count_dead(place);
@@ -280,45 +283,85 @@ impl Index {
         (records, None)
     }
 
-    /// Claims at most `limit` deliveries that are due and don't go to a destination of `left_out`.
+    /// Claims at most `limit` deliveries that are due, of one destination if one is named.
     pub(super) fn take_due(
         &mut self,
+        of: Option<&Destination>,
         now: WallTime,
         limit: usize,
-        left_out: &[Destination],
     ) -> Vec<Delivery> {
         let mut deliveries = Vec::new();
         while deliveries.len() < limit {
-            let Some((id, number)) = self.agenda.take_due(now, left_out) else { break };
-            let Some(message) = self.messages.get_mut(&id) else { continue };
-            let received = message.received;
-            let Some(entry) = message.entry_mut(number) else { continue };
-            entry.hand = Hand::Claimed;
-            self.last_claim += 1;
-            self.claims.insert((id, number), self.last_claim);
-            deliveries.push(Delivery {
-                id,
-                destination: self.agenda.destination(entry.slot),
-                recipients: entry.pending.as_slice().to_vec(),
-                attempts: entry.attempts,
-                received,
-                due: entry.due,
-                number,
-                claim: self.last_claim,
-            });
+            let taken = match of {
+                Some(destination) => self.agenda.take_due_of(destination, now),
+                None => self.agenda.take_due(now),
+            };
+            let Some(key) = taken else { break };
+            deliveries.extend(self.claim(key));
         }
         deliveries
     }
 
-    pub(super) fn next_due(&self, left_out: &[Destination]) -> Option<WallTime> {
-        self.agenda.next_due(left_out)
+    /// Claims at most `limit` deliveries of the destination that are overdue.
+    pub(super) fn take_overdue(
+        &mut self,
+        destination: &Destination,
+        now: WallTime,
+        overdue: Overdue,
+        limit: usize,
+    ) -> Vec<Delivery> {
+        let is_overdue = |&(due, id, _): &Waiting| {
+            self.messages.get(&id).is_some_and(|message| overdue.takes(now, message.received, due))
+        };
+        let found: Vec<Waiting> = self.agenda.waiting(destination).filter(is_overdue).take(limit).collect();
+        let mut deliveries = Vec::with_capacity(found.len());
+        for waiting in found {
+            self.agenda.take(destination, &waiting);
+            deliveries.extend(self.claim((waiting.1, waiting.2)));
+        }
+        deliveries
+    }
+
+    /// The delivery as its claimant gets it, which the agenda has let go.
+    fn claim(&mut self, (id, number): Key) -> Option<Delivery> {
+        let message = self.messages.get_mut(&id)?;
+        let received = message.received;
+        let entry = message.entry_mut(number)?;
+        entry.hand = Hand::Claimed;
+        self.last_claim += 1;
+        self.claims.insert((id, number), (self.last_claim, entry.slot));
+        Some(Delivery {
+            id,
+            destination: self.agenda.destination(entry.slot),
+            recipients: entry.pending.as_slice().to_vec(),
+            attempts: entry.attempts,
+            received,
+            due: entry.due,
+            number,
+            claim: self.last_claim,
+        })
+    }
+
+    pub(super) fn next_due(&self) -> Option<WallTime> {
+        self.agenda.next_due()
+    }
+
+    pub(super) fn set_window(&mut self, destination: &Destination, window: Window) {
+        self.agenda.set_window(destination, window);
+    }
+
+    /// The claim of a delivery, if there is one, is over: its place in the window is free.
+    fn end_claim(&mut self, key: Key) {
+        if let Some((_, slot)) = self.claims.remove(&key) {
+            self.agenda.give_back(slot);
+        }
     }
 
     /// Whether the delivery is claimed by whoever holds this value of it.
     pub(super) fn is_claimed(&self, delivery: &Delivery) -> bool {
         let key = (delivery.id, delivery.number);
         let entry = self.messages.get(&delivery.id).and_then(|message| message.entry(delivery.number));
-        self.claims.get(&key) == Some(&delivery.claim)
+        self.claims.get(&key).is_some_and(|(claim, _)| *claim == delivery.claim)
             && entry.is_some_and(|entry| entry.hand == Hand::Claimed)
     }
 
@@ -328,7 +371,7 @@ impl Index {
             return true;
         }
         let (id, number) = (delivery.id, delivery.number);
-        self.claims.remove(&(id, number));
+        self.end_claim((id, number));
         let wished = self.wishes.contains_key(&(id, number));
         if let Some(entry) = self.messages.get_mut(&id).and_then(|message| message.entry_mut(number)) {
             entry.due = until;

@@ -18,7 +18,7 @@ pub(super) enum BodyForm {
     Large(u64),
 }
 
-/// Flags of the octet for BODY, SMTPUTF8, RET and what the policy wanted.
+/// Flags of the octet for BODY, SMTPUTF8, RET, REQUIRETLS and what the policy wanted.
 const BODY_EIGHT_BIT: u8 = 1;
 const BODY_BINARY: u8 = 2;
 const SMTPUTF8: u8 = 4;
@@ -26,6 +26,11 @@ const RET_FULL: u8 = 8;
 const RET_HEADERS: u8 = 16;
 const HELD: u8 = 32;
 const QUARANTINED: u8 = 64;
+const REQUIRE_TLS: u8 = 128;
+
+/// Flags of the octet for the body's form and the message's origin.
+const LARGE: u8 = 1;
+const SUBMITTED: u8 = 2;
 
 /// Flags of the octet for NOTIFY.
 const NOTIFY_GIVEN: u8 = 1;
@@ -46,7 +51,8 @@ pub(super) fn put_message(out: &mut Vec<u8>, message: &QueuedMessage, form: Body
             | flag(parameters.ret == Some(Ret::Full), RET_FULL)
             | flag(parameters.ret == Some(Ret::Headers), RET_HEADERS)
             | flag(message.hold == Some(Hold::Held), HELD)
-            | flag(message.hold == Some(Hold::Quarantined), QUARANTINED),
+            | flag(message.hold == Some(Hold::Quarantined), QUARANTINED)
+            | flag(parameters.require_tls, REQUIRE_TLS),
     );
     // One more than the size, so that 0 says that none was given.
     put_number(out, parameters.size_octets.map_or(0, |size| size.saturating_add(1)));
@@ -58,10 +64,11 @@ pub(super) fn put_message(out: &mut Vec<u8>, message: &QueuedMessage, form: Body
     for recipient in &message.recipients {
         put_recipient(out, recipient);
     }
+    let submitted = flag(message.origin.submitted, SUBMITTED);
     match form {
-        BodyForm::Inline => out.push(0),
+        BodyForm::Inline => out.push(submitted),
         BodyForm::Large(size_octets) => {
-            out.push(1);
+            out.push(LARGE | submitted);
             put_number(out, size_octets);
         }
     }
@@ -115,6 +122,7 @@ pub(super) struct RawMessage<'a> {
     client: &'a str,
     helo: &'a str,
     recipients: Vec<RawRecipient<'a>>,
+    submitted: bool,
     pub(super) form: BodyForm,
     /// The inline body; of a large one what stands in front of its file.
     pub(super) body: &'a [u8],
@@ -149,13 +157,28 @@ impl<'a> RawMessage<'a> {
             let destination = cursor.text()?;
             recipients.push(RawRecipient { mailbox, accepted_as, notify, original, destination });
         }
-        let form = match cursor.octet()? {
+        let kept = cursor.octet()?;
+        let form = match kept & !SUBMITTED {
             0 => BodyForm::Inline,
-            1 => BodyForm::Large(cursor.number()?),
+            LARGE => BodyForm::Large(cursor.number()?),
             _ => return None,
         };
+        let submitted = kept & SUBMITTED != 0;
         let body = cursor.rest();
-        Some(Self { received, reverse_path, flags, size, envid, auth, client, helo, recipients, form, body })
+        Some(Self {
+            received,
+            reverse_path,
+            flags,
+            size,
+            envid,
+            auth,
+            client,
+            helo,
+            recipients,
+            submitted,
+            form,
+            body,
+        })
     }
 
     pub(super) fn size_octets(&self) -> u64 {
@@ -203,13 +226,18 @@ impl<'a> RawMessage<'a> {
             ret,
             envid: self.envid.map(str::to_owned),
             auth: self.auth.map(str::to_owned),
+            require_tls: has(REQUIRE_TLS),
         };
         Some(QueuedMessage {
             reverse_path: parse(self.reverse_path)?,
             parameters,
             received: self.received,
             hold: self.hold(),
-            origin: Origin { client: self.client.to_owned(), helo: self.helo.to_owned() },
+            origin: Origin {
+                client: self.client.to_owned(),
+                helo: self.helo.to_owned(),
+                submitted: self.submitted,
+            },
             recipients: self.recipients.iter().map(RawRecipient::parse).collect::<Option<_>>()?,
         })
     }
@@ -301,10 +329,11 @@ mod tests {
                 ret: Some(Ret::Headers),
                 envid: Some("QQ".into()),
                 auth: Some(String::new()),
+                require_tls: true,
             },
             received: WallTime::from_unix_millis(1_794_000_000_123),
             hold: Some(Hold::Quarantined),
-            origin: Origin { client: "192.0.2.1".into(), helo: "client.example".into() },
+            origin: Origin { client: "192.0.2.1".into(), helo: "client.example".into(), submitted: true },
             recipients: vec![
                 recipient("a@example.org", "local", Some(Notify::NEVER), Some(original)),
                 recipient("\"b b\"@[192.0.2.7]", "smtp:x", None, None),

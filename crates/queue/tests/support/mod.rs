@@ -37,7 +37,7 @@ pub(crate) fn message(received: u64, destinations: &[&str]) -> QueuedMessage {
         parameters: MailParameters::default(),
         received: at(received),
         hold: None,
-        origin: Origin { client: "192.0.2.1".into(), helo: "client.example".into() },
+        origin: Origin { client: "192.0.2.1".into(), helo: "client.example".into(), submitted: false },
         recipients: destinations.iter().enumerate().map(recipient).collect(),
     }
 }

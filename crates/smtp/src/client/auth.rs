@@ -1,4 +1,6 @@
-//! AUTH PLAIN as a client says it (RFC 4954 §4, RFC 4616).
+//! AUTH PLAIN and AUTH LOGIN as a client says them (RFC 4954 §4, RFC 4616, draft-murchison-sasl-login).
+//!
+//! Invariant: PLAIN is preferred, LOGIN serves where a server knows nothing else.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -26,8 +28,26 @@ impl Credentials {
         &self.user
     }
 
-    /// The AUTH command with its initial response, CRLF included.
-    pub(super) fn command(&self) -> Vec<u8> {
+    /// The lines of the exchange, CRLF included: the command, and a response for each challenge. `None` when a server
+    /// with these mechanisms takes neither PLAIN nor LOGIN.
+    pub(super) fn lines(&self, mechanisms: &[String]) -> Option<Vec<Vec<u8>>> {
+        let offers = |name: &str| mechanisms.iter().any(|mechanism| mechanism == name);
+        if offers("PLAIN") {
+            return Some(alloc::vec![self.plain()]);
+        }
+        let response = |text: &str| {
+            let mut line = Vec::new();
+            append_base64(text.as_bytes(), &mut line);
+            line.extend_from_slice(b"\r\n");
+            line
+        };
+        let login =
+            || alloc::vec![b"AUTH LOGIN\r\n".to_vec(), response(&self.user), response(&self.password)];
+        offers("LOGIN").then(login)
+    }
+
+    /// The AUTH command with its initial response.
+    fn plain(&self) -> Vec<u8> {
         let mut message = Vec::with_capacity(self.user.len() + self.password.len() + 2);
         for part in [&self.user, &self.password] {
             message.push(0);
@@ -98,9 +118,16 @@ mod tests {
     }
 
     #[test]
-    fn the_command_is_that_of_rfc_4616() {
+    fn plain_is_that_of_rfc_4616_and_login_stands_in_for_it() {
         let credentials = Credentials::new("tim", "tanstaaftanstaaf").unwrap();
-        assert_eq!(credentials.command(), b"AUTH PLAIN AHRpbQB0YW5zdGFhZnRhbnN0YWFm\r\n");
+        let lines = |mechanisms: &[&str]| {
+            credentials.lines(&mechanisms.iter().map(|name| String::from(*name)).collect::<Vec<_>>())
+        };
+        let plain = b"AUTH PLAIN AHRpbQB0YW5zdGFhZnRhbnN0YWFm\r\n".to_vec();
+        assert_eq!(lines(&["LOGIN", "PLAIN"]), Some(alloc::vec![plain]));
+        let login = [&b"AUTH LOGIN\r\n"[..], b"dGlt\r\n", b"dGFuc3RhYWZ0YW5zdGFhZg==\r\n"];
+        assert_eq!(lines(&["LOGIN"]), Some(login.map(<[u8]>::to_vec).to_vec()));
+        assert_eq!(lines(&["CRAM-MD5"]), None);
     }
 
     #[test]

@@ -45,6 +45,8 @@ fn read_line<'a>(keyword: &'a str, mut words: impl Iterator<Item = &'a str>, ext
         extensions.dsn = true;
     } else if is("STARTTLS") {
         extensions.starttls = true;
+    } else if is("REQUIRETLS") {
+        extensions.require_tls = true;
     } else if is("VRFY") {
         extensions.vrfy = true;
     } else if is("EXPN") {
@@ -99,13 +101,13 @@ mod tests {
     fn a_usual_offer_is_read() {
         let extensions = offer(
             "mx.example.org at your service\nPIPELINING\nSIZE 35882577\n8bitmime\nSTARTTLS\nXCLIENT NAME\n\
-             AUTH PLAIN login\nAUTH=PLAIN NTLM\nCHUNKING\nBINARYMIME\nSMTPUTF8\nDSN\nENHANCEDSTATUSCODES\n\
+             AUTH PLAIN login\nAUTH=PLAIN NTLM\nCHUNKING\nBINARYMIME\nSMTPUTF8\nDSN\nENHANCEDSTATUSCODES\nrequiretls\n\
              LIMITS MAILMAX=10 RCPTMAX=50 RCPTDOMAINMAX=1 X=1",
         );
         assert_eq!(extensions.size_octets_max, Some(35_882_577));
         assert!(extensions.pipelining && extensions.eight_bit_mime && extensions.starttls && extensions.dsn);
         assert!(extensions.chunking && extensions.binary_mime && extensions.smtputf8);
-        assert!(extensions.enhanced_status_codes && !extensions.vrfy);
+        assert!(extensions.enhanced_status_codes && extensions.require_tls && !extensions.vrfy);
         assert_eq!(extensions.auth, ["PLAIN", "LOGIN", "NTLM"]);
         let limits = Limits { mail_max: Some(10), rcpt_max: Some(50), rcpt_domain_max: Some(1) };
         assert_eq!(extensions.limits, limits);

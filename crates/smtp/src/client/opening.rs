@@ -29,6 +29,12 @@ impl Session {
         actions: &mut Vec<Action>,
     ) {
         let code = reply.code.value();
+        if stage == Stage::Auth
+            && code == 334
+            && let Some(response) = self.responses.pop_front()
+        {
+            return self.command(now, stage, response, Content::Secret, actions);
+        }
         let offer = if stage == Stage::Ehlo { parse_offer(&reply) } else { Extensions::default() };
         let cause = Cause::Reply { stage, reply };
         match (stage, cause.meaning().attempt) {
@@ -104,11 +110,12 @@ impl Session {
         if !self.encrypted && !self.settings.auth_in_clear {
             return self.give_up(LocalCause::AuthInClear, actions);
         }
-        if !self.extensions.auth.iter().any(|mechanism| mechanism == "PLAIN") {
-            return self.give_up(LocalCause::NotOffered(Needed::AuthPlain), actions);
+        let lines = credentials.lines(&self.extensions.auth).unwrap_or_default();
+        self.responses = lines.into();
+        match self.responses.pop_front() {
+            Some(line) => self.command(now, Stage::Auth, line, Content::Secret, actions),
+            None => self.give_up(LocalCause::NotOffered(Needed::Auth), actions),
         }
-        let line = credentials.command();
-        self.command(now, Stage::Auth, line, Content::Secret, actions);
     }
 
     fn command(

@@ -53,14 +53,16 @@ pub enum LocalCause {
 pub enum Needed {
     /// STARTTLS, which the settings require.
     StartTls,
-    /// AUTH with PLAIN, for which there are credentials.
-    AuthPlain,
+    /// AUTH with PLAIN or LOGIN, for which there are credentials.
+    Auth,
     /// 8BITMIME; the message can be converted (RFC 6152 §3).
     EightBitMime,
     /// BINARYMIME and CHUNKING; the message can be converted (RFC 3030 §3).
     BinaryMime,
     /// SMTPUTF8 (RFC 6531 §3.2).
     Smtputf8,
+    /// REQUIRETLS, offered under TLS (RFC 8689 §4.2.1).
+    RequireTls,
 }
 
 impl Cause {
@@ -92,12 +94,12 @@ impl LocalCause {
             Self::NotOffered(Needed::StartTls) => {
                 (Attempt::SessionOver, Host::TurnOver, Fate::Deferred, Retry::NextHost)
             }
-            Self::NotOffered(Needed::AuthPlain) | Self::AuthInClear => {
+            Self::NotOffered(Needed::Auth) | Self::AuthInClear => {
                 (Attempt::SessionOver, Host::TurnOver, Fate::Deferred, Retry::Later)
             }
-            Self::NotOffered(Needed::EightBitMime | Needed::BinaryMime | Needed::Smtputf8) => {
-                (Attempt::TransactionOver, Host::Usable, Fate::Failed, Retry::NextHost)
-            }
+            Self::NotOffered(
+                Needed::EightBitMime | Needed::BinaryMime | Needed::Smtputf8 | Needed::RequireTls,
+            ) => (Attempt::TransactionOver, Host::Usable, Fate::Failed, Retry::NextHost),
             Self::TooBig { .. } => (Attempt::TransactionOver, Host::Usable, Fate::Failed, Retry::Never),
             Self::NotAttempted => (Attempt::TransactionOver, Host::Usable, Fate::Undecided, Retry::Again),
             Self::BodyUnavailable | Self::BodyInvalid => {
@@ -141,10 +143,11 @@ impl fmt::Display for Needed {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::StartTls => "STARTTLS",
-            Self::AuthPlain => "AUTH PLAIN",
+            Self::Auth => "AUTH PLAIN or LOGIN",
             Self::EightBitMime => "8BITMIME",
             Self::BinaryMime => "BINARYMIME",
             Self::Smtputf8 => "SMTPUTF8",
+            Self::RequireTls => "REQUIRETLS",
         })
     }
 }

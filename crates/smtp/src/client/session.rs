@@ -5,6 +5,7 @@
 //! gains nothing.
 
 use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -43,6 +44,8 @@ pub struct Session {
     pub(super) extensions: Extensions,
     pub(super) encrypted: bool,
     pub(super) authenticated: bool,
+    /// What AUTH has left to say, a line a challenge.
+    pub(super) responses: VecDeque<Vec<u8>>,
     /// Whether the server may still hold something of an earlier transaction.
     needs_reset: bool,
     finishing: bool,
@@ -63,6 +66,7 @@ impl Session {
             extensions: Extensions::default(),
             encrypted,
             authenticated: false,
+            responses: VecDeque::new(),
             needs_reset: false,
             finishing: false,
             transactions: 0,
@@ -186,6 +190,7 @@ impl Session {
         let terms = Terms {
             settings: &self.settings,
             extensions: &self.extensions,
+            encrypted: self.encrypted,
             authenticated: self.authenticated,
             reset: self.needs_reset,
         };

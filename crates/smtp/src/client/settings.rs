@@ -14,7 +14,7 @@ pub struct Settings {
     pub protocol: Protocol,
     /// TLS.
     pub tls: Tls,
-    /// Who to log in as (AUTH PLAIN), for a smart host. Then no message goes without it.
+    /// Who to log in as (AUTH PLAIN or LOGIN), for a smart host. Then no message goes without it.
     pub credentials: Option<Credentials>,
     /// Whether the credentials may go over a connection without TLS.
     pub auth_in_clear: bool,
@@ -47,7 +47,7 @@ impl Settings {
 }
 
 /// The protocol of a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Protocol {
     /// SMTP (RFC 5321).
     Smtp,

@@ -24,6 +24,8 @@ use crate::extension::Extensions;
 pub(super) struct Terms<'a> {
     pub(super) settings: &'a Settings,
     pub(super) extensions: &'a Extensions,
+    /// Whether the connection is under TLS.
+    pub(super) encrypted: bool,
     /// Whether AUTH succeeded.
     pub(super) authenticated: bool,
     /// Whether RSET must come first.
@@ -111,7 +113,7 @@ impl Transfer {
     pub(super) fn new(transaction: &Transaction, terms: Terms<'_>) -> Result<Self, Outcome> {
         let extensions = terms.extensions;
         let recipients = &transaction.envelope.recipients;
-        if let Some(cause) = obstacle(transaction, extensions) {
+        if let Some(cause) = obstacle(transaction, terms) {
             return Err(Outcome::same_for_all(recipients.len(), &Cause::Local(cause), extensions.dsn));
         }
         let binary = transaction.body == BodyType::BinaryMime;
@@ -365,7 +367,12 @@ impl Transfer {
 }
 
 /// What of the server's offer makes the whole transaction pointless.
-fn obstacle(transaction: &Transaction, extensions: &Extensions) -> Option<LocalCause> {
+fn obstacle(transaction: &Transaction, terms: Terms<'_>) -> Option<LocalCause> {
+    let extensions = terms.extensions;
+    // What is offered in clear text anybody may have written.
+    if transaction.envelope.parameters.require_tls && !(terms.encrypted && extensions.require_tls) {
+        return Some(LocalCause::NotOffered(Needed::RequireTls));
+    }
     match transaction.body {
         BodyType::EightBitMime if !extensions.eight_bit_mime => {
             return Some(LocalCause::NotOffered(Needed::EightBitMime));

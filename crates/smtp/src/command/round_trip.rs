@@ -32,12 +32,14 @@ fn only_offered_parameters_are_written() {
         ret: Some(Ret::Headers),
         envid: Some("a=b c".to_string()),
         auth: Some("e=mc2@example.com".to_string()),
+        require_tls: true,
     };
     let (none, all) = (Extensions::default(), everything());
     assert_eq!(mail_line(&ReversePath::Null, &parameters, &none), "MAIL FROM:<>\r\n");
     assert_eq!(
         mail_line(&ReversePath::Null, &parameters, &all),
-        "MAIL FROM:<> SIZE=7 BODY=8BITMIME SMTPUTF8 RET=HDRS ENVID=a+3Db+20c AUTH=e+3Dmc2@example.com\r\n"
+        "MAIL FROM:<> SIZE=7 BODY=8BITMIME SMTPUTF8 REQUIRETLS RET=HDRS ENVID=a+3Db+20c \
+         AUTH=e+3Dmc2@example.com\r\n"
     );
     let unknown = MailParameters { auth: Some(String::new()), ..MailParameters::default() };
     assert_eq!(mail_line(&ReversePath::Null, &unknown, &all), "MAIL FROM:<> AUTH=<>\r\n");
@@ -70,14 +72,15 @@ fn any_mail_parameters() -> impl Strategy<Value = MailParameters> {
     let ret = prop_oneof![Just(None), Just(Some(Ret::Full)), Just(Some(Ret::Headers))];
     let envid = prop::option::of("[ -~]{1,33}");
     let auth = prop_oneof![Just(String::new()), any_mailbox().prop_map(|mailbox| mailbox.to_string())];
-    (any::<Option<u64>>(), body, any::<bool>(), ret, envid, prop::option::of(auth)).prop_map(
-        |(size_octets, body, smtputf8, ret, envid, auth)| MailParameters {
+    (any::<Option<u64>>(), body, any::<[bool; 2]>(), ret, envid, prop::option::of(auth)).prop_map(
+        |(size_octets, body, [smtputf8, require_tls], ret, envid, auth)| MailParameters {
             size_octets,
             body,
             smtputf8,
             ret,
             envid,
             auth,
+            require_tls,
         },
     )
 }

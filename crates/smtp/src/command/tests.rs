@@ -17,6 +17,7 @@ pub(super) fn everything() -> Extensions {
         chunking: true,
         smtputf8: true,
         dsn: true,
+        require_tls: true,
         auth: vec!["PLAIN".to_string()],
         ..Extensions::default()
     }

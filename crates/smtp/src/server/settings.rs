@@ -161,6 +161,7 @@ impl Settings {
             enhanced_status_codes: true,
             dsn: true,
             starttls: !tls && self.start_tls != StartTlsOffer::Off,
+            require_tls: tls,
             auth: match &self.auth {
                 Some(offer) if tls || !offer.needs_tls => offer.mechanisms.clone(),
                 _ => Vec::new(),

@@ -5,26 +5,26 @@
 //! data that can't be read, or are not as long as they should be, are never finished.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::task::{Context, Poll, Waker, ready};
 
 use queue::body::{BodyReader, StoredBody};
 use queue::spool::SpoolError;
 use smtp::client::meaning::Stage;
-use smtp::client::{Action, Cause, Content, End, Event, Fault, Outcome, Session, Settings, Transaction};
-use smtp::command::ClientName;
+use smtp::client::{Action, Cause, Content, End, Event, Fault, Outcome, Session, Settings, Tls, Transaction};
 use smtp::extension::Extensions;
 use smtp::time::Timestamp;
-use tokio::io::Interest;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 
 use super::handover::is_large;
-use super::verdict::{Server, Verdict};
+use super::peer::Peer;
+use super::security::Security;
+use super::stream::{Socket, Stream};
+use super::verdict::Verdict;
 use crate::clock;
-
-/// Longest wait for a connection to one address (ours: another address or a later attempt may do better).
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Octets read at once: replies are short.
 const READ_OCTETS: usize = 4 * 1024;
@@ -32,10 +32,9 @@ const READ_OCTETS: usize = 4 * 1024;
 /// A connection on which the server has greeted us. Dropped between transactions, it says QUIT.
 #[derive(Debug)]
 pub(super) struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     session: Session,
-    settings: Arc<Settings>,
-    server: Server,
+    peer: Arc<Peer>,
     actions: VecDeque<Action>,
     /// What the session appends to, before it goes to `actions`.
     appended: Vec<Action>,
@@ -43,6 +42,29 @@ pub(super) struct Connection {
     idle_since: Timestamp,
     /// Whether something was written in part: nothing may follow that.
     is_cut: bool,
+    /// Whether the stream holds octets back that were written.
+    is_unflushed: bool,
+}
+
+/// Why there is no session with a server.
+#[derive(Debug)]
+pub(super) struct NoSession {
+    /// What it means for those that were to be asked for.
+    pub(super) verdict: Verdict,
+    /// Whether only TLS came between.
+    pub(super) is_handshake: bool,
+}
+
+impl NoSession {
+    fn of_handshake(peer: &Peer, text: &str) -> Self {
+        Self { verdict: Verdict::unsecured(peer, text), is_handshake: true }
+    }
+}
+
+impl From<Verdict> for NoSession {
+    fn from(verdict: Verdict) -> Self {
+        Self { verdict, is_handshake: false }
+    }
 }
 
 /// Where carrying out actions stops.
@@ -51,6 +73,7 @@ enum Step {
     Ready,
     WantBody,
     Outcome(Outcome),
+    StartTls,
     Ended(End),
     /// A transaction came back, or an action that these settings never lead to.
     Unexpected,
@@ -61,46 +84,91 @@ impl Connection {
     ///
     /// # Errors
     /// What it means for those that were to be asked for.
-    pub(super) async fn open(server: Server, settings: Arc<Settings>) -> Result<Self, Verdict> {
-        let stream = match connect(&server).await {
-            Ok(stream) => stream,
+    pub(super) async fn open(
+        peer: Arc<Peer>,
+        settings: Arc<Settings>,
+        security: &Security,
+    ) -> Result<Self, NoSession> {
+        let stream = match Socket::connect(&peer).await {
+            Ok(socket) => Stream::Clear(socket),
             Err(error) => {
-                tracing::debug!(%server, %error, "no connection");
-                return Err(Verdict::unreachable(&server, &error));
+                tracing::debug!(%peer, %error, "no connection");
+                return Err(Verdict::unreachable(&peer, &error).into());
             }
         };
-        tracing::debug!(%server, "connected");
+        tracing::debug!(%peer, "connected");
         let now = clock::monotonic();
         let mut connection = Self {
             stream,
             session: Session::new(Arc::clone(&settings), now),
-            settings,
-            server,
+            peer,
             actions: VecDeque::new(),
             appended: Vec::new(),
             transactions: 0,
             idle_since: now,
             is_cut: false,
+            is_unflushed: false,
         };
-        connection.event(Event::Connected);
-        match connection.step().await {
-            Step::Ready => Ok(connection),
-            Step::Ended(End::Failed(cause)) => {
-                tracing::debug!(server = %connection.server, %cause, "no session");
-                Err(Verdict::of_session(&connection.server, &cause))
-            }
-            Step::Ended(End::Finished) => {
-                let cause = Cause::Fault { stage: Stage::Greeting, fault: Fault::Lost };
-                Err(Verdict::of_session(&connection.server, &cause))
-            }
-            Step::WantBody | Step::Outcome(_) | Step::Unexpected => {
-                Err(Verdict::unexpected(&connection.server))
+        if settings.tls == Tls::Implicit {
+            let deadline = clock::instant(now + settings.timeouts.handshake);
+            if let Err(text) = security.start(&connection.peer, &mut connection.stream, deadline).await {
+                return Err(NoSession::of_handshake(&connection.peer, &text));
             }
         }
+        connection.event(Event::Connected);
+        connection.greet(&settings, security).await?;
+        if settings.tls == Tls::Opportunistic && !connection.session.is_encrypted() {
+            security.tell_unsecured(&connection.peer, &connection.stream, None);
+        }
+        Ok(connection)
     }
 
-    pub(super) const fn server(&self) -> &Server {
-        &self.server
+    /// Goes from the greeting to the first transaction.
+    async fn greet(&mut self, settings: &Settings, security: &Security) -> Result<(), NoSession> {
+        let mut handshake_fault = None;
+        let cause = loop {
+            match self.step().await {
+                Step::Ready => return Ok(()),
+                // What came behind the go-ahead has ended the session already.
+                Step::StartTls if self.session.stage() != Some(Stage::Handshake) => {}
+                Step::StartTls => {
+                    let deadline = clock::instant(self.session.deadline());
+                    match security.start(&self.peer, &mut self.stream, deadline).await {
+                        Ok(()) => self.event(Event::TlsStarted),
+                        Err(text) => {
+                            handshake_fault = Some(text);
+                            self.event(Event::TlsFailed);
+                        }
+                    }
+                }
+                Step::Ended(End::Failed(cause)) => break cause,
+                Step::Ended(End::Finished) => {
+                    break Cause::Fault { stage: Stage::Greeting, fault: Fault::Lost };
+                }
+                Step::WantBody | Step::Outcome(_) | Step::Unexpected => {
+                    return Err(Verdict::unexpected(&self.peer).into());
+                }
+            }
+        };
+        tracing::debug!(peer = %self.peer, %cause, "no session");
+        if let Some(text) = handshake_fault {
+            return Err(NoSession::of_handshake(&self.peer, &text));
+        }
+        if let Cause::Fault { stage: Stage::Handshake, fault } = cause {
+            security.tell_failed(&self.peer, &self.stream);
+            return Err(NoSession::of_handshake(&self.peer, &fault.to_string()));
+        }
+        if settings.tls == Tls::Required {
+            security.tell_unsecured(&self.peer, &self.stream, Some(&cause));
+        }
+        // A server that doesn't like what the handshake came to may say so only behind it (RFC 8446 §4.4.2.4).
+        let is_handshake = self.session.is_encrypted()
+            && matches!(cause, Cause::Fault { stage: Stage::Ehlo, fault: Fault::Lost });
+        Err(NoSession { verdict: Verdict::of_session(&self.peer, &cause), is_handshake })
+    }
+
+    pub(super) const fn peer(&self) -> &Arc<Peer> {
+        &self.peer
     }
 
     /// What the server offers.
@@ -111,11 +179,6 @@ impl Connection {
     /// Transactions so far.
     pub(super) const fn transactions(&self) -> u32 {
         self.transactions
-    }
-
-    /// The name that was given in EHLO.
-    pub(super) fn client_name(&self) -> &ClientName {
-        &self.settings.client_name
     }
 
     /// Since when it waits for another transaction.
@@ -140,7 +203,7 @@ impl Connection {
             match self.step().await {
                 Step::WantBody => self.supply(&mut supply),
                 Step::Outcome(outcome) => return Some(outcome),
-                Step::Ready | Step::Ended(_) | Step::Unexpected => return None,
+                Step::Ready | Step::StartTls | Step::Ended(_) | Step::Unexpected => return None,
             }
         }
     }
@@ -174,53 +237,86 @@ impl Connection {
                 Some(Action::WantBody) => return Step::WantBody,
                 Some(Action::Outcome(outcome)) => return Step::Outcome(outcome),
                 Some(Action::Close(end)) => return Step::Ended(end),
-                Some(Action::Returned(_) | Action::StartTls) => return Step::Unexpected,
+                Some(Action::StartTls) => return Step::StartTls,
+                Some(Action::Returned(_)) => return Step::Unexpected,
                 None if self.session.stage().is_none() => return Step::Unexpected,
                 None => {
-                    if self.wait(Interest::READABLE).await.is_some() {
-                        self.read_available();
-                    }
+                    self.exchange(&[]).await;
                 }
             }
         }
     }
 
-    /// Waits for the socket, at most until the session's deadline; `None` when that has passed or the connection is
-    /// gone, which the session has heard then.
-    async fn wait(&mut self, interest: Interest) -> Option<tokio::io::Ready> {
+    /// Reads, and writes what can be written of `rest`, until something was done; gives how many octets were taken.
+    /// `None` when the session's deadline has passed, which the session has heard then.
+    async fn exchange(&mut self, rest: &[u8]) -> Option<usize> {
         let deadline = clock::instant(self.session.deadline());
-        match tokio::time::timeout_at(deadline, self.stream.ready(interest)).await {
-            Ok(Ok(ready)) => Some(ready),
-            Ok(Err(_)) => {
-                self.event(Event::Closed);
-                None
+        let exchanged = poll_fn(|context| self.poll_exchange(context, rest));
+        let taken = tokio::time::timeout_at(deadline, exchanged).await.ok();
+        if taken.is_none() {
+            // What came in time counts, even when this task is late.
+            self.read_available();
+            self.event(Event::TimedOut);
+        }
+        taken
+    }
+
+    fn poll_exchange(&mut self, context: &mut Context<'_>, rest: &[u8]) -> Poll<usize> {
+        let was_read = self.poll_read(context);
+        let mut taken = 0;
+        if self.session.stage().is_some() && (!rest.is_empty() || self.is_unflushed) {
+            match self.poll_write(context, rest) {
+                Poll::Ready(Ok(octets)) => taken = octets,
+                Poll::Ready(Err(_)) => {
+                    // The server may have said why it closes.
+                    self.poll_read(context);
+                    self.event(Event::Closed);
+                }
+                Poll::Pending if !was_read => return Poll::Pending,
+                Poll::Pending => {}
             }
-            Err(_) => {
-                // What came in time counts, even when this task is late.
-                self.read_available();
-                self.event(Event::TimedOut);
-                None
+        } else if !was_read {
+            return Poll::Pending;
+        }
+        Poll::Ready(taken)
+    }
+
+    /// Writes a portion, and flushes; gives how many octets of it were taken.
+    fn poll_write(&mut self, context: &mut Context<'_>, rest: &[u8]) -> Poll<io::Result<usize>> {
+        let mut stream = Pin::new(&mut self.stream);
+        let mut taken = 0;
+        if !rest.is_empty() {
+            taken = ready!(stream.as_mut().poll_write(context, rest))?;
+            if taken == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
         }
+        let flushed = stream.poll_flush(context)?;
+        self.is_unflushed = flushed.is_pending();
+        if taken == 0 && self.is_unflushed { Poll::Pending } else { Poll::Ready(Ok(taken)) }
+    }
+
+    /// Hands on what has come; whether anything has.
+    fn poll_read(&mut self, context: &mut Context<'_>) -> bool {
+        let mut input = [0; READ_OCTETS];
+        let mut was_read = false;
+        while self.session.stage().is_some() {
+            let mut buffer = ReadBuf::new(&mut input);
+            match Pin::new(&mut self.stream).poll_read(context, &mut buffer) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                    self.event(Event::Received(buffer.filled()));
+                }
+                Poll::Ready(_) => self.event(Event::Closed),
+            }
+            was_read = true;
+        }
+        was_read
     }
 
     /// Hands on what has come, without waiting.
     fn read_available(&mut self) {
-        let mut input = [0; READ_OCTETS];
-        while self.session.stage().is_some() {
-            match self.stream.try_read(&mut input) {
-                Ok(0) => self.event(Event::Closed),
-                Ok(octets) => {
-                    self.event(Event::Received(input.get(..octets).unwrap_or_default()));
-                    if octets < input.len() {
-                        return;
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(_) => self.event(Event::Closed),
-            }
-        }
+        self.poll_read(&mut Context::from_waker(Waker::noop()));
     }
 
     /// Writes octets, and reads meanwhile. When that can't be finished, the session has heard why.
@@ -231,51 +327,42 @@ impl Connection {
         }
         let mut rest = octets;
         self.is_cut = true;
-        while !rest.is_empty() && self.session.stage().is_some() {
-            let Some(ready) = self.wait(Interest::READABLE | Interest::WRITABLE).await else {
+        while (!rest.is_empty() || self.is_unflushed) && self.session.stage().is_some() {
+            if let Some(taken) = self.exchange(rest).await {
+                rest = rest.get(taken..).unwrap_or_default();
+            } else if matches!(self.session.stage(), Some(Stage::Idle | Stage::Quit)) {
                 // The server answered early and then stopped reading; QUIT has no place behind half a message.
-                if matches!(self.session.stage(), Some(Stage::Idle | Stage::Quit)) {
-                    self.event(Event::Closed);
-                }
-                continue;
-            };
-            if ready.is_readable() || ready.is_read_closed() {
-                self.read_available();
-            }
-            if ready.is_writable() || ready.is_write_closed() {
-                match self.stream.try_write(rest) {
-                    Ok(written) => rest = rest.get(written..).unwrap_or_default(),
-                    Err(error)
-                        if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
-                    }
-                    Err(_) => {
-                        // The server may have said why it closes.
-                        self.read_available();
-                        self.event(Event::Closed);
-                    }
-                }
+                self.event(Event::Closed);
             }
         }
-        self.is_cut = !rest.is_empty();
+        self.is_cut = !rest.is_empty() || self.is_unflushed;
     }
 
     /// Says QUIT on a connection that is closed next, when it can be said without waiting and nothing is cut.
     fn say_last(&mut self, octets: &[u8], content: Content) {
         if content == Content::Commands && !self.is_cut {
             // Whether it arrives matters to nobody.
-            let _ = self.stream.try_write(octets);
+            let mut context = Context::from_waker(Waker::noop());
+            let mut stream = Pin::new(&mut self.stream);
+            if stream.as_mut().poll_write(&mut context, octets).is_ready() {
+                let _ = stream.as_mut().poll_flush(&mut context);
+            }
+            if matches!(*stream, Stream::Tls(_)) {
+                // RFC 8446 §6.1: the end of what is sent is told, too.
+                let _ = stream.poll_shutdown(&mut context);
+            }
         }
     }
 
     fn trace(&self, octets: &[u8], content: Content) {
-        let server = &self.server;
+        let peer = &self.peer;
         match content {
             Content::Commands => {
                 let commands = octets.escape_ascii();
-                tracing::trace!(%server, %commands, "sends");
+                tracing::trace!(%peer, %commands, "sends");
             }
-            Content::MailData => tracing::trace!(%server, octets = octets.len(), "sends mail data"),
-            Content::Secret => tracing::trace!(%server, "sends credentials"),
+            Content::MailData => tracing::trace!(%peer, octets = octets.len(), "sends mail data"),
+            Content::Secret => tracing::trace!(%peer, "sends credentials"),
         }
     }
 
@@ -303,13 +390,6 @@ impl Drop for Connection {
             }
         }
     }
-}
-
-async fn connect(server: &Server) -> io::Result<TcpStream> {
-    let stream = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(server.address)).await??;
-    // Commands are written in groups already; waiting for more only delays them.
-    stream.set_nodelay(true)?;
-    Ok(stream)
 }
 
 /// The mail data of one transaction, portion by portion.

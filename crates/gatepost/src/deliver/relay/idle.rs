@@ -7,11 +7,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use smtp::command::ClientName;
 use smtp::time::Timestamp;
 
-use super::Target;
 use super::connection::Connection;
+use super::peer::Peer;
 use crate::clock;
 
 /// How long a connection is used again after its last transaction; it is closed within twice that (ours: a busy
@@ -19,7 +18,7 @@ use crate::clock;
 pub(super) const IDLE_MAX: Duration = Duration::from_secs(5);
 
 /// Connections kept to one server (ours).
-const PER_TARGET_MAX: usize = 10;
+const PER_PEER_MAX: usize = 10;
 
 /// Connections kept in all (ours: bounds descriptors).
 const IN_ALL_MAX: usize = 100;
@@ -36,47 +35,42 @@ pub(super) struct IdlePool {
 #[derive(Debug, Default)]
 struct Shelf {
     /// The one used last is at the end.
-    connections: HashMap<Target, Vec<Connection>>,
+    connections: HashMap<Arc<Peer>, Vec<Connection>>,
     count: usize,
     /// Whether a task looks after those that are too old.
     is_swept: bool,
 }
 
 impl IdlePool {
-    /// The connection to `target` that was used last, if one is still good; those that aren't are closed.
-    pub(super) fn take(
-        &self,
-        target: &Target,
-        client_name: &ClientName,
-        now: Timestamp,
-    ) -> Option<Connection> {
+    /// The connection to `peer` that was used last, if one is still good; those that aren't are closed.
+    pub(super) fn take(&self, peer: &Peer, now: Timestamp) -> Option<Connection> {
         loop {
             let mut connection = {
                 let mut shelf = self.lock();
-                let connection = shelf.connections.get_mut(target)?.pop();
+                let connection = shelf.connections.get_mut(peer)?.pop();
                 if connection.is_none() {
-                    shelf.connections.remove(target);
+                    shelf.connections.remove(peer);
                 }
                 let connection = connection?;
                 shelf.count = shelf.count.saturating_sub(1);
                 connection
             };
             let is_young = now.since(connection.idle_since()) <= IDLE_MAX;
-            if is_young && connection.client_name() == client_name && connection.is_alive() {
+            if is_young && connection.is_alive() {
                 return Some(connection);
             }
         }
     }
 
     /// Keeps a connection for the next message, unless there are enough.
-    pub(super) fn put(self: &Arc<Self>, target: &Target, mut connection: Connection, now: Timestamp) {
+    pub(super) fn put(self: &Arc<Self>, mut connection: Connection, now: Timestamp) {
         connection.set_idle(now);
         let mut shelf = self.lock();
         if shelf.count >= IN_ALL_MAX || connection.transactions() >= TRANSACTIONS_MAX {
             return;
         }
-        let kept = shelf.connections.entry(target.clone()).or_default();
-        if kept.len() >= PER_TARGET_MAX {
+        let kept = shelf.connections.entry(Arc::clone(connection.peer())).or_default();
+        if kept.len() >= PER_PEER_MAX {
             return;
         }
         kept.push(connection);

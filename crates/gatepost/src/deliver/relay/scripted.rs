@@ -1,15 +1,31 @@
 //! A server for tests that does on each connection what a script says.
 //!
-//! A script has a step a line: `S` sends, `C` reads a line that must begin so, `D` reads mail data up to the lone dot,
-//! `L` reads any line, `R` reads all up to the client's end, `E` waits for that with nothing before it, `X` closes.
+//! A script has a step a line: `S` sends, `P` sends as it stands, `\\r` and `\\n` being a line's end, `C` reads a line that must begin so, `D`
+//! reads mail data up to the lone dot, `L` reads any line, `B` whatever octets come, `R` reads all up to the client's end, `E` waits for that with
+//! nothing before it, `T` does a TLS handshake as the server, `X` closes.
 
 use std::net::SocketAddr;
 
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{
+    AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader,
+};
+use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
 
-use super::Target;
+use super::certificates;
+
+use smtp::client::Protocol;
+
+use crate::deliver::next_hop::{Endpoint, NextHop, NextHost, Sources, TlsLevel, TlsPlan};
+
+/// What a connection comes over.
+pub(super) trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
+
+/// A connection that a script is run on.
+pub(super) type Connected = BufReader<Box<dyn Wire>>;
 
 /// A server that runs one script a connection, in order, each to its end.
 pub(super) struct Scripted {
@@ -33,8 +49,8 @@ impl Scripted {
         Self { address, task }
     }
 
-    pub(super) fn target(&self) -> Target {
-        Target { host: String::from("127.0.0.1"), port: self.address.port() }
+    pub(super) fn next_hop(&self) -> NextHop {
+        next_hop(&[self.address])
     }
 
     /// What was read on each connection, once every script has ended.
@@ -43,25 +59,58 @@ impl Scripted {
     }
 }
 
-/// The next connection.
-pub(super) async fn accept(listener: &TcpListener) -> BufReader<TcpStream> {
-    BufReader::new(listener.accept().await.unwrap().0)
+/// The next hop with hosts at these addresses, in clear text.
+pub(super) fn next_hop(addresses: &[SocketAddr]) -> NextHop {
+    let host = |address: &SocketAddr| NextHost {
+        name: address.ip().to_string(),
+        endpoint: Endpoint::Tcp(*address),
+        tls: TlsPlan { level: TlsLevel::Off, implicit: false, reported: None },
+    };
+    NextHop {
+        protocol: Protocol::Smtp,
+        hosts: addresses.iter().map(host).collect(),
+        credentials: None,
+        sources: Sources::default(),
+    }
 }
 
-async fn read_line(connection: &mut BufReader<TcpStream>) -> String {
+/// The next connection.
+pub(super) async fn accept(listener: &TcpListener) -> Connected {
+    BufReader::new(Box::new(listener.accept().await.unwrap().0))
+}
+
+/// Runs a script on the first connection to a Unix socket; gives what was read.
+pub(super) async fn serve_unix(listener: UnixListener, script: &str) -> String {
+    let mut connection: Connected = BufReader::new(Box::new(listener.accept().await.unwrap().0));
+    run_script(script, &mut connection).await
+}
+
+async fn read_line(connection: &mut Connected) -> String {
     let mut line = String::new();
     connection.read_line(&mut line).await.unwrap();
     line
 }
 
 /// Runs a script on a connection; gives what was read.
-pub(super) async fn run_script(script: &str, connection: &mut BufReader<TcpStream>) -> String {
+pub(super) async fn run_script(script: &str, connection: &mut Connected) -> String {
     let mut read = String::new();
     for line in script.lines() {
         let (what, text) = line.split_at(1);
         let text = text.strip_prefix(' ').unwrap_or(text);
         match what {
             "S" => connection.write_all(format!("{text}\r\n").as_bytes()).await.unwrap(),
+            "P" => {
+                let text = text.replace("\\r", "\r").replace("\\n", "\n");
+                connection.write_all(text.as_bytes()).await.unwrap();
+            }
+            "T" => {
+                let gone: Connected = BufReader::new(Box::new(tokio::io::empty()));
+                let clear = std::mem::replace(connection, gone).into_inner();
+                match TlsAcceptor::from(certificates::server()).accept(clear).await {
+                    Ok(secured) => *connection = BufReader::new(Box::new(secured)),
+                    Err(_) => return read,
+                }
+            }
             "C" => {
                 let line = read_line(connection).await;
                 assert!(line.starts_with(text), "{text:?} was due, {line:?} came");
@@ -77,8 +126,13 @@ pub(super) async fn run_script(script: &str, connection: &mut BufReader<TcpStrea
             },
             "E" => {
                 let mut rest = Vec::new();
-                connection.read_to_end(&mut rest).await.unwrap();
+                // A client that closes in the middle of TLS has sent nothing more either.
+                let _ = connection.read_to_end(&mut rest).await;
                 assert_eq!(rest, b"", "nothing more was due");
+            }
+            "B" => {
+                let octets = connection.fill_buf().await.unwrap().len();
+                connection.consume(octets);
             }
             "L" => read.push_str(&read_line(connection).await),
             "R" => drop(connection.read_to_string(&mut read).await.unwrap()),

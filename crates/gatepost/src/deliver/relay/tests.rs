@@ -1,27 +1,32 @@
 //! Relaying to scripted servers on the loopback.
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::time::Duration;
 
 use queue::body::Body;
 use queue::disk::Disk as _;
 use queue::log_spool::{LogSpool, Options};
 use queue::memory_spool::MemorySpool;
 use queue::message::{Destination, Origin, QueuedMessage, QueuedRecipient};
+use queue::pace::Met;
 use queue::simulated_disk::SimulatedDisk;
 use queue::spool::Spool;
 use smtp::address::{ForwardPath, ReversePath};
+use smtp::client::Protocol;
 use smtp::envelope::{BodyType, MailParameters, Notify, RcptParameters};
 use smtp::time::WallTime;
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::{TcpListener, TcpSocket, UnixListener};
 
 use super::idle::IDLE_MAX;
-use super::scripted::{Scripted, accept, run_script};
+use super::scripted::{Scripted, accept, next_hop, run_script, serve_unix};
 use super::*;
+use crate::deliver::next_hop::{Endpoint, NextHost, Sources, TlsLevel, TlsPlan};
 
-const HELLO: &str = "S 220 mx ready\nC EHLO gatepost.example\nS 250 mx\n";
-const MESSAGE: &str = "C MAIL FROM:<alice@example.org>\nS 250 ok\nC RCPT TO:<bob@example.net>\nS 250 ok\n\
+pub(super) const HELLO: &str = "S 220 mx ready\nC EHLO gatepost.example\nS 250 mx\n";
+pub(super) const MESSAGE: &str = "C MAIL FROM:<alice@example.org>\nS 250 ok\nC RCPT TO:<bob@example.net>\nS 250 ok\n\
                        C DATA\nS 354 go on\nD\nS 250 2.0.0 kept as 1\n";
-const BODY: &[u8] = b"Subject: hello\r\n\r\n.hello\r\n";
+pub(super) const BODY: &[u8] = b"Subject: hello\r\n\r\n.hello\r\n";
 
 fn recipient(mailbox: &str, accepted_as: &str) -> QueuedRecipient {
     QueuedRecipient {
@@ -32,7 +37,7 @@ fn recipient(mailbox: &str, accepted_as: &str) -> QueuedRecipient {
     }
 }
 
-fn queued(mailboxes: &[&str], body: BodyType) -> QueuedMessage {
+pub(super) fn queued(mailboxes: &[&str], body: BodyType) -> QueuedMessage {
     QueuedMessage {
         reverse_path: ReversePath::Mailbox("alice@example.org".parse().unwrap()),
         parameters: MailParameters { body, ..MailParameters::default() },
@@ -43,7 +48,11 @@ fn queued(mailboxes: &[&str], body: BodyType) -> QueuedMessage {
     }
 }
 
-async fn store(message: QueuedMessage, body: &[u8]) -> StoredMessage {
+fn relay() -> Relay {
+    Relay::new(Security::off())
+}
+
+pub(super) async fn store(message: QueuedMessage, body: &[u8]) -> StoredMessage {
     let spool = MemorySpool::new();
     let id = spool.allot(WallTime::from_unix_millis(1));
     spool.enqueue(id, message, Body::Memory(body.to_vec())).await.unwrap();
@@ -54,30 +63,36 @@ async fn for_bob() -> StoredMessage {
     store(queued(&["bob@example.net"], BodyType::SevenBit), BODY).await
 }
 
-async fn send(relay: &Relay, target: &Target, stored: &StoredMessage) -> Vec<Attempt> {
+async fn send(relay: &Relay, next_hop: &NextHop, stored: &StoredMessage) -> Vec<Attempt> {
     let indexes: Vec<u32> = (0..).take(stored.message.recipients.len()).collect();
-    relay.send(target, "gatepost.example", stored, &indexes).await
+    relay.send(next_hop, "gatepost.example", stored, &indexes).await
 }
 
 /// Sends to a server of one connection; gives the attempts and what it read.
 async fn send_once(script: &str, stored: &StoredMessage) -> (Vec<Attempt>, String) {
     let server = Scripted::start(&[script]).await;
-    let attempts = send(&Relay::new(), &server.target(), stored).await;
+    let attempts = send(&relay(), &server.next_hop(), stored).await;
     let read = server.finish().await.concat();
     (attempts, read)
 }
 
 fn relayed(reply: &str) -> Attempt {
-    let remote = String::from("[127.0.0.1]");
-    Attempt::Relayed { remote, reply: reply.to_owned(), dsn_offered: false }
+    relayed_by("[127.0.0.1]", reply)
+}
+
+pub(super) fn relayed_by(remote: &str, reply: &str) -> Attempt {
+    Attempt::Relayed { remote: remote.to_owned(), reply: reply.to_owned(), dsn_offered: false }
 }
 
 fn remote_failure(status: &str, diagnostic: &str) -> Failure {
-    Failure { remote: Some(String::from("[127.0.0.1]")), ..Failure::local(status, diagnostic) }
+    Failure {
+        remote: Some(String::from("[127.0.0.1]")),
+        ..Failure::local(status, diagnostic).met(Met::Welcome)
+    }
 }
 
 /// The status of a failure that was found here.
-fn local_status(attempt: &Attempt) -> (&'static str, &str) {
+pub(super) fn local_status(attempt: &Attempt) -> (&'static str, &str) {
     match attempt {
         Attempt::Deferred(Failure { status, remote: None, .. }) => ("deferred", status),
         Attempt::Failed(Failure { status, remote: None, .. }) => ("failed", status),
@@ -102,9 +117,9 @@ async fn a_message_is_relayed_and_a_relay_that_goes_says_quit() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_is_used_again_for_the_next_message() {
     let server = Scripted::start(&[&format!("{HELLO}{MESSAGE}{MESSAGE}C QUIT\nE")]).await;
-    let relay = Relay::new();
+    let relay = relay();
     for _ in 0..2 {
-        let attempts = send(&relay, &server.target(), &for_bob().await).await;
+        let attempts = send(&relay, &server.next_hop(), &for_bob().await).await;
         assert_eq!(attempts, [relayed("250 2.0.0 kept as 1")]);
     }
     drop(relay);
@@ -115,12 +130,13 @@ async fn a_connection_is_used_again_for_the_next_message() {
 async fn a_connection_that_waited_too_long_is_closed_with_quit() {
     let script = format!("{HELLO}{MESSAGE}C QUIT\nE");
     let server = Scripted::start(&[&script, &script]).await;
-    let relay = Relay::new();
-    send(&relay, &server.target(), &for_bob().await).await;
+    let relay = relay();
+    send(&relay, &server.next_hop(), &for_bob().await).await;
     let later = clock::monotonic() + 2 * IDLE_MAX;
-    let name = "gatepost.example".parse().unwrap();
-    assert!(relay.idle.take(&server.target(), &name, later).is_none());
-    send(&relay, &server.target(), &for_bob().await).await;
+    let next_hop = server.next_hop();
+    let peer = Peer::new(&next_hop, &next_hop.hosts[0], &"gatepost.example".parse().unwrap());
+    assert!(relay.idle.take(&peer, later).is_none());
+    send(&relay, &server.next_hop(), &for_bob().await).await;
     assert!(!relay.idle.expire(clock::monotonic() + 2 * IDLE_MAX));
     server.finish().await;
 }
@@ -131,10 +147,10 @@ async fn a_connection_under_another_name_is_not_used_again() {
     let server =
         Scripted::start(&[&format!("{HELLO}{MESSAGE}C QUIT\nE"), &format!("{other}{MESSAGE}C QUIT\nE")])
             .await;
-    let relay = Relay::new();
+    let relay = relay();
     let stored = for_bob().await;
-    send(&relay, &server.target(), &stored).await;
-    let attempts = relay.send(&server.target(), "renamed.example", &stored, &[0]).await;
+    send(&relay, &server.next_hop(), &stored).await;
+    let attempts = relay.send(&server.next_hop(), "renamed.example", &stored, &[0]).await;
     assert_eq!(attempts, [relayed("250 2.0.0 kept as 1")]);
     drop(relay);
     server.finish().await;
@@ -149,9 +165,9 @@ async fn a_connection_that_the_server_closed_is_replaced() {
     let closed_at_mail = format!("{HELLO}{MESSAGE}C MAIL\nX");
     for first in [closed, told, told_at_mail, closed_at_mail] {
         let server = Scripted::start(&[&first, &whole]).await;
-        let relay = Relay::new();
+        let relay = relay();
         for _ in 0..2 {
-            let attempts = send(&relay, &server.target(), &for_bob().await).await;
+            let attempts = send(&relay, &server.next_hop(), &for_bob().await).await;
             assert_eq!(attempts, [relayed("250 2.0.0 kept as 1")], "{first}");
         }
         drop(relay);
@@ -162,7 +178,10 @@ async fn a_connection_that_the_server_closed_is_replaced() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_connection_that_is_closed_at_mail_is_not_tried_again() {
     let (attempts, _) = send_once(&format!("{HELLO}C MAIL\nS 421 4.3.2 closing\nX"), &for_bob().await).await;
-    assert_eq!(attempts, [Attempt::Deferred(remote_failure("4.3.2", "421 4.3.2 closing"))]);
+    assert_eq!(
+        attempts,
+        [Attempt::Deferred(remote_failure("4.3.2", "421 4.3.2 closing").met(Met::Reluctance))]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -175,7 +194,7 @@ async fn recipients_are_refused_one_by_one() {
     let mailboxes = ["c@example.net", "b@example.net", "a@example.net"];
     let stored = store(queued(&mailboxes, BodyType::SevenBit), BODY).await;
     let server = Scripted::start(&[&script]).await;
-    let attempts = Relay::new().send(&server.target(), "gatepost.example", &stored, &[2, 1, 0, 3]).await;
+    let attempts = relay().send(&server.next_hop(), "gatepost.example", &stored, &[2, 1, 0, 3]).await;
     server.finish().await;
     assert_eq!(attempts[0], Attempt::Failed(remote_failure("5.1.1", "550 5.1.1 no such user")));
     assert_eq!(attempts[1], relayed("250 kept"));
@@ -216,8 +235,14 @@ async fn what_is_not_answered_is_deferred() {
 #[tokio::test(flavor = "multi_thread")]
 async fn greetings_that_refuse_defer_unless_the_host_never_takes_mail() {
     for (script, attempt) in [
-        ("S 421 4.3.2 busy\nE", Attempt::Deferred(remote_failure("4.3.2", "421 4.3.2 busy"))),
-        ("S 554 5.7.1 go away\nC QUIT\nE", Attempt::Deferred(remote_failure("4.7.1", "554 5.7.1 go away"))),
+        (
+            "S 421 4.3.2 busy\nE",
+            Attempt::Deferred(remote_failure("4.3.2", "421 4.3.2 busy").met(Met::Absence)),
+        ),
+        (
+            "S 554 5.7.1 go away\nC QUIT\nE",
+            Attempt::Deferred(remote_failure("4.7.1", "554 5.7.1 go away").met(Met::Absence)),
+        ),
         ("S 521 no mail here\nE", Attempt::Failed(remote_failure("5.0.0", "521 no mail here"))),
     ] {
         assert_eq!(send_once(script, &for_bob().await).await.0, [attempt]);
@@ -228,8 +253,8 @@ async fn greetings_that_refuse_defer_unless_the_host_never_takes_mail() {
 async fn a_server_that_says_nothing_is_given_up_at_the_deadline() {
     let server = Scripted::start(&["E"]).await;
     let greeting = Duration::from_millis(1);
-    let relay = Relay { timeouts: Timeouts { greeting, ..Timeouts::default() }, ..Relay::new() };
-    let attempts = send(&relay, &server.target(), &for_bob().await).await;
+    let relay = Relay { timeouts: Timeouts { greeting, ..Timeouts::default() }, ..relay() };
+    let attempts = send(&relay, &server.next_hop(), &for_bob().await).await;
     assert_eq!(local_status(&attempts[0]), ("deferred", "4.4.2"));
     server.finish().await;
 }
@@ -237,22 +262,17 @@ async fn a_server_that_says_nothing_is_given_up_at_the_deadline() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_cannot_be_reached_defers() {
     let (address, _socket) = closed_address();
-    let target = Target { host: address.ip().to_string(), port: address.port() };
-    let attempts = send(&Relay::new(), &target, &for_bob().await).await;
+    let target = next_hop(&[address]);
+    let attempts = send(&relay(), &target, &for_bob().await).await;
     assert_eq!(local_status(&attempts[0]), ("deferred", "4.4.1"));
-    let unnamed = Relay::new().send(&target, "no name", &for_bob().await, &[0]).await;
+    let unnamed = relay().send(&target, "no name", &for_bob().await, &[0]).await;
     assert_eq!(local_status(&unnamed[0]), ("deferred", "4.3.5"));
-    assert_eq!(Relay::new().send(&target, "gatepost.example", &for_bob().await, &[]).await, []);
+    assert_eq!(relay().send(&target, "gatepost.example", &for_bob().await, &[]).await, []);
 }
 
 /// Tries two addresses of one host.
 async fn send_to_two(addresses: [SocketAddr; 2], stored: &StoredMessage) -> Vec<Attempt> {
-    let relay = Relay::new();
-    let target = Target { host: String::from("127.0.0.1"), port: 25 };
-    let mut handover = Handover::new(stored, &[0], "gatepost.example");
-    let settings = relay.settings("gatepost.example").unwrap();
-    relay.use_addresses(&target, &addresses, &settings, &mut handover).await;
-    handover.finish()
+    relay().send(&next_hop(&addresses), "gatepost.example", stored, &[0]).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -359,7 +379,7 @@ async fn recipients_beyond_the_servers_limits_go_into_further_sessions() {
     let limits = "MAILMAX=1 RCPTMAX=2";
     let server =
         Scripted::start(&[&limited(&mailboxes[..2], limits), &limited(&mailboxes[2..], limits)]).await;
-    let attempts = send(&Relay::new(), &server.target(), &stored).await;
+    let attempts = send(&relay(), &server.next_hop(), &stored).await;
     assert_eq!(attempts, [relayed("250 kept"), relayed("250 kept"), relayed("250 kept")]);
     server.finish().await;
 }
@@ -428,9 +448,9 @@ async fn a_refusal_while_mail_data_are_sent_is_heard() {
     let script =
         format!("{HELLO}C MAIL\nS 250 ok\nC RCPT\nS 250 ok\nC DATA\nS 354 go on\nL\nS 552 5.3.4 too much");
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let target = Target { host: String::from("127.0.0.1"), port: listener.local_addr().unwrap().port() };
+    let target = next_hop(&[listener.local_addr().unwrap()]);
     let stored = store_large(&SimulatedDisk::new(512), &large_body().repeat(5)).await;
-    let relay = Relay::new();
+    let relay = relay();
     let server = async {
         let mut connection = accept(&listener).await;
         run_script(&script, &mut connection).await;
@@ -452,4 +472,55 @@ async fn mail_data_that_cannot_be_read_are_not_finished() {
     let (attempts, read) = send_once(&script, &stored).await;
     assert_eq!(local_status(&attempts[0]), ("deferred", "4.3.0"));
     assert!(read.len() > 500_000 && !read.ends_with("\r\n.\r\n"), "{} octets were read", read.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lmtp_over_a_unix_socket_answers_for_each_recipient() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("lmtp");
+    let listener = UnixListener::bind(&path).unwrap();
+    let script = "S 220 store\nC LHLO gatepost.example\nS 250 store\nC MAIL\nS 250 ok\nC RCPT\nS 250 ok\nC RCPT\n\
+                  S 550 5.1.1 nobody\nC RCPT\nS 250 ok\nC DATA\nS 354 go on\nD\nS 250 2.0.0 saved\n\
+                  S 452 4.2.2 full\nC QUIT\nE";
+    let server = tokio::spawn(serve_unix(listener, script));
+    let hop = NextHop {
+        protocol: Protocol::Lmtp,
+        hosts: vec![NextHost {
+            name: path.display().to_string(),
+            endpoint: Endpoint::Unix(path),
+            tls: TlsPlan { level: TlsLevel::Off, implicit: false, reported: None },
+        }],
+        credentials: None,
+        sources: Sources::default(),
+    };
+    let mailboxes = ["a@example.net", "b@example.net", "c@example.net"];
+    let stored = store(queued(&mailboxes, BodyType::SevenBit), BODY).await;
+    let attempts = send(&relay(), &hop, &stored).await;
+    let said = |status: &str, diagnostic: &str| Failure {
+        remote: Some(String::from("localhost")),
+        ..remote_failure(status, diagnostic)
+    };
+    assert_eq!(attempts[0], relayed_by("localhost", "250 2.0.0 saved"));
+    assert_eq!(attempts[1], Attempt::Failed(said("5.1.1", "550 5.1.1 nobody")));
+    assert_eq!(attempts[2], Attempt::Deferred(said("4.2.2", "452 4.2.2 full")));
+    server.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_comes_from_the_address_that_the_next_hop_names() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut hop = next_hop(&[listener.local_addr().unwrap()]);
+    hop.sources.v4 = Some("127.0.0.2".parse().unwrap());
+    let (stored, relay) = (for_bob().await, relay());
+    let server = async {
+        let (stream, from) = listener.accept().await.unwrap();
+        drop(stream);
+        from.ip()
+    };
+    let (_, from) = tokio::join!(send(&relay, &hop, &stored), server);
+    assert_eq!(from, std::net::IpAddr::from([127, 0, 0, 2]));
+
+    hop.sources.v4 = Some("192.0.2.1".parse().unwrap());
+    let attempts = send(&relay, &hop, &stored).await;
+    assert_eq!(local_status(&attempts[0]), ("deferred", "4.4.1"));
 }

@@ -3,50 +3,18 @@
 //! Invariants: relayed needs a server's positive reply, failed needs the fate to be that; the class of a status code
 //! follows from the attempt, never from what a server wrote.
 
-use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
 
-use smtp::address::AddressLiteral;
+use queue::pace::Met;
 use smtp::client::meaning::{Fate, Host, Retry, Stage};
 use smtp::client::{Cause, Fault, LocalCause, Needed, Outcome, RecipientOutcome, RemoteReply};
 use smtp::reply::Severity;
 
+use super::peer::Peer;
 use crate::deliver::attempt::{Attempt, Failure};
 
 /// Longest diagnostic that is kept, in octets (ours: a few lines; it is stored for each recipient).
 const DIAGNOSTIC_OCTETS_MAX: usize = 1_024;
-
-/// The server at the other end.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Server {
-    /// Its name, or its address without brackets.
-    pub(super) host: String,
-    /// The address that was connected to.
-    pub(super) address: SocketAddr,
-}
-
-impl Server {
-    /// Its name as a DSN has it: an address stands in brackets (RFC 3464 §2.1.2).
-    fn mta_name(&self) -> String {
-        match self.host.parse() {
-            Ok(IpAddr::V4(address)) => AddressLiteral::V4(address).to_string(),
-            Ok(IpAddr::V6(address)) => AddressLiteral::V6(address).to_string(),
-            Err(_) => self.host.clone(),
-        }
-    }
-}
-
-impl fmt::Display for Server {
-    /// `mx.example.org (192.0.2.1:25)`; an address stands alone.
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.parse() == Ok(self.address.ip()) {
-            write!(formatter, "{}", self.address)
-        } else {
-            write!(formatter, "{} ({})", self.host, self.address)
-        }
-    }
-}
 
 /// What came of a recipient at one host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,41 +29,47 @@ pub(super) struct Verdict {
 
 impl Verdict {
     /// What came of a transaction for one recipient.
-    pub(super) fn of(server: &Server, outcome: &RecipientOutcome, dsn_offered: bool) -> Self {
+    pub(super) fn of(peer: &Peer, outcome: &RecipientOutcome, dsn_offered: bool) -> Self {
         let RecipientOutcome { fate, retry, cause } = outcome;
-        tracing::debug!(%server, %cause, ?fate, ?retry, "outcome");
+        tracing::debug!(%peer, %cause, ?fate, ?retry, "outcome");
         let host = cause.meaning().host;
         let attempt = match (fate, cause.reply()) {
             (Fate::Delivered, Some(reply)) => {
-                Attempt::Relayed { remote: server.mta_name(), reply: shorten(reply.to_string()), dsn_offered }
+                Attempt::Relayed { remote: peer.mta_name(), reply: shorten(reply.to_string()), dsn_offered }
             }
-            (Fate::Failed, _) => Attempt::Failed(failure(server, cause, '5')),
+            (Fate::Failed, _) => Attempt::Failed(failure(peer, cause, '5')),
             (Fate::Delivered | Fate::Undecided | Fate::Accepted | Fate::Deferred | Fate::Unknown, _) => {
-                Attempt::Deferred(failure(server, cause, '4'))
+                Attempt::Deferred(failure(peer, cause, '4'))
             }
         };
         Self { attempt, retry: *retry, host }
     }
 
     /// The session ended before a transaction.
-    pub(super) fn of_session(server: &Server, cause: &Cause) -> Self {
+    pub(super) fn of_session(peer: &Peer, cause: &Cause) -> Self {
         let meaning = cause.meaning();
         let (attempt, retry) = match meaning.fate {
-            Fate::Failed => (Attempt::Failed(failure(server, cause, '5')), meaning.retry),
-            _ => (Attempt::Deferred(failure(server, cause, '4')), Retry::NextHost),
+            Fate::Failed => (Attempt::Failed(failure(peer, cause, '5')), meaning.retry),
+            _ => (Attempt::Deferred(failure(peer, cause, '4').met(Met::Absence)), Retry::NextHost),
         };
         Self { attempt, retry, host: Host::TurnOver }
     }
 
     /// No connection came about.
-    pub(super) fn unreachable(server: &Server, error: &io::Error) -> Self {
-        Self::deferred(Failure::local("4.4.1", shorten(format!("{server}: {error}"))))
+    pub(super) fn unreachable(peer: &Peer, error: &io::Error) -> Self {
+        Self::deferred(Failure::local("4.4.1", shorten(format!("{peer}: {error}"))).met(Met::Absence))
+    }
+
+    /// TLS didn't come about.
+    pub(super) fn unsecured(peer: &Peer, text: &str) -> Self {
+        let diagnostic = shorten(one_line(&format!("{peer}: TLS handshake failed: {text}")));
+        Self::deferred(Failure::local("4.7.5", diagnostic))
     }
 
     /// The session did what it never should.
-    pub(super) fn unexpected(server: &Server) -> Self {
-        tracing::error!(%server, "a client session ended without an outcome");
-        Self::deferred(Failure::local("4.3.0", format!("{server}: the session ended without an outcome")))
+    pub(super) fn unexpected(peer: &Peer) -> Self {
+        tracing::error!(%peer, "a client session ended without an outcome");
+        Self::deferred(Failure::local("4.3.0", format!("{peer}: the session ended without an outcome")))
     }
 
     /// Not at this host; the next one may.
@@ -115,18 +89,33 @@ pub(super) fn is_stale(outcome: &Outcome) -> bool {
     !outcome.recipients.is_empty() && outcome.recipients.iter().all(is_closed)
 }
 
-fn failure(server: &Server, cause: &Cause, class: char) -> Failure {
+fn failure(peer: &Peer, cause: &Cause, class: char) -> Failure {
     let status = format!("{class}.{}", subject_and_detail(cause));
+    let met = met(cause);
     match cause {
         Cause::Reply { reply, .. } => {
-            Failure { status, diagnostic: shorten(reply.to_string()), remote: Some(server.mta_name()) }
+            Failure { status, diagnostic: shorten(reply.to_string()), remote: Some(peer.mta_name()), met }
         }
         Cause::Local(LocalCause::BodyUnavailable | LocalCause::BodyInvalid) => {
             Failure::local(&status, cause.to_string())
         }
         Cause::Fault { .. } | Cause::Local(_) => {
-            Failure::local(&status, shorten(format!("{server}: {cause}")))
+            Failure::local(&status, shorten(format!("{peer}: {cause}"))).met(met)
         }
+    }
+}
+
+/// What it says of the host that a transaction did not succeed: one that answers is there, whatever it says of a recipient
+/// or of a message.
+fn met(cause: &Cause) -> Met {
+    match cause {
+        Cause::Reply { stage, reply } => match (stage, reply.code.severity()) {
+            _ if reply.code.value() == 421 => Met::Reluctance,
+            (Stage::Reset | Stage::Mail, Severity::Transient) => Met::Reluctance,
+            _ => Met::Welcome,
+        },
+        Cause::Fault { .. } => Met::Reluctance,
+        Cause::Local(_) => Met::Indifference,
     }
 }
 
@@ -136,14 +125,18 @@ fn subject_and_detail(cause: &Cause) -> String {
         Cause::Reply { reply, .. } => return of_reply(reply),
         Cause::Fault { fault: Fault::Lost | Fault::TimedOut, .. } => "4.2",
         Cause::Fault { fault: Fault::Broken(_) | Fault::OutOfStep, .. } => "5.0",
-        Cause::Fault { fault: Fault::Injection | Fault::TlsFailed, .. } => "7.0",
+        Cause::Fault { fault: Fault::Injection, .. } => "7.0",
+        // RFC 3463 §3.8: cryptographic failure.
+        Cause::Fault { fault: Fault::TlsFailed, .. } => "7.5",
         Cause::Local(LocalCause::NotOffered(needed)) => match needed {
             Needed::EightBitMime | Needed::BinaryMime => "6.3",
             // RFC 6531 §4.2.
             Needed::Smtputf8 => "6.7",
             // RFC 5248 and the registry that it made: encryption needed.
             Needed::StartTls => "7.10",
-            Needed::AuthPlain => "7.0",
+            // RFC 8689 §8.
+            Needed::RequireTls => "7.30",
+            Needed::Auth => "7.0",
         },
         Cause::Local(LocalCause::TooBig { .. }) => "3.4",
         Cause::Local(LocalCause::NotAttempted) => "5.3",
@@ -165,6 +158,11 @@ fn of_reply(reply: &RemoteReply) -> String {
     }
 }
 
+/// The text without control characters, which may stand in what a certificate says.
+fn one_line(text: &str) -> String {
+    text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
+}
+
 /// Cuts what is too long to be kept, between characters.
 fn shorten(mut text: String) -> String {
     text.truncate(text.floor_char_boundary(DIAGNOSTIC_OCTETS_MAX));
@@ -174,10 +172,11 @@ fn shorten(mut text: String) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::deliver::relay::peer::tests::on_tcp;
     use smtp::client::{RemoteCode, RemoteEnhanced};
 
-    fn server() -> Server {
-        Server { host: String::from("mx.example.org"), address: "192.0.2.1:25".parse().unwrap() }
+    fn peer() -> Peer {
+        on_tcp("mx.example.org", "192.0.2.1:25")
     }
 
     fn reply(code: u16, enhanced: Option<(u8, u16, u16)>, text: &str) -> Cause {
@@ -188,7 +187,7 @@ mod tests {
 
     fn status(cause: Cause, fate: Fate) -> String {
         let outcome = RecipientOutcome { fate, retry: Retry::Later, cause };
-        match Verdict::of(&server(), &outcome, false).attempt {
+        match Verdict::of(&peer(), &outcome, false).attempt {
             Attempt::Deferred(failure) | Attempt::Failed(failure) => failure.status,
             other => panic!("{other:?}"),
         }
@@ -220,20 +219,11 @@ mod tests {
     #[test]
     fn diagnostics_name_the_server_and_are_short() {
         let cause = Cause::Fault { stage: Stage::Mail, fault: Fault::TimedOut };
-        let timed_out = failure(&server(), &cause, '4');
+        let timed_out = failure(&peer(), &cause, '4');
         assert_eq!(timed_out.diagnostic, "mx.example.org (192.0.2.1:25): timed out (MAIL)");
         assert_eq!(timed_out.remote, None);
-        let long = failure(&server(), &reply(550, None, &"é".repeat(2_000)), '5');
+        let long = failure(&peer(), &reply(550, None, &"é".repeat(2_000)), '5');
         assert_eq!(long.remote.as_deref(), Some("mx.example.org"));
         assert_eq!(long.diagnostic.len(), DIAGNOSTIC_OCTETS_MAX);
-        let literal = Server { host: String::from("192.0.2.1"), ..server() };
-        assert_eq!(literal.to_string(), "192.0.2.1:25");
-        assert_eq!(
-            (literal.mta_name(), server().mta_name()),
-            ("[192.0.2.1]".into(), "mx.example.org".into())
-        );
-        let address = "[2001:db8::1]:25".parse().unwrap();
-        let literal = Server { host: String::from("2001:db8::1"), address };
-        assert_eq!(literal.mta_name(), "[IPv6:2001:db8::1]");
     }
 }

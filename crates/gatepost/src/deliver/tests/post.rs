@@ -96,7 +96,7 @@ impl<S: Spool> Post<S> {
         let accepted_as: ForwardPath = format!("<{}>", letter.recipient).parse().unwrap();
         let parameters = RcptParameters { notify: letter.notify, original: letter.original };
         let recipients = site.directory.resolve(&accepted_as).into_iter().map(|resolved| QueuedRecipient {
-            destination: destination(&resolved, &parameters),
+            destination: destination(&site.config, &resolved, &parameters),
             mailbox: resolved.mailbox,
             accepted_as: accepted_as.clone(),
             parameters: parameters.clone(),

@@ -4,19 +4,19 @@
 
 /// Longest piece of a line that is handed out, in octets; a longer line comes in several (ours, far beyond the 998 of
 /// RFC 5321 §4.5.3.1.6).
-pub(super) const PIECE_OCTETS_MAX: usize = 64 * 1024;
+pub(crate) const PIECE_OCTETS_MAX: usize = 64 * 1024;
 
 /// A line with its end, or a piece of a line that is longer than a piece may be.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Piece<'o> {
-    pub(super) octets: &'o [u8],
+pub(crate) struct Piece<'o> {
+    pub(crate) octets: &'o [u8],
     /// Whether a line starts with it.
-    pub(super) starts_line: bool,
+    pub(crate) starts_line: bool,
 }
 
 impl Piece<'_> {
     /// Octets of the line's end that it closes with: none, LF or CRLF.
-    pub(super) fn line_end_octets(&self) -> u64 {
+    pub(crate) fn line_end_octets(&self) -> u64 {
         match self.octets {
             [.., b'\r', b'\n'] => 2,
             [.., b'\n'] => 1,
@@ -25,7 +25,7 @@ impl Piece<'_> {
     }
 
     /// The octets without the line's end.
-    pub(super) fn without_line_end(&self) -> &[u8] {
+    pub(crate) fn without_line_end(&self) -> &[u8] {
         let line = self.octets.strip_suffix(b"\n").unwrap_or(self.octets);
         line.strip_suffix(b"\r").unwrap_or(line)
     }
@@ -33,14 +33,14 @@ impl Piece<'_> {
 
 /// Cuts octets into lines.
 #[derive(Debug, Default)]
-pub(super) struct Lines {
+pub(crate) struct Lines {
     held: Vec<u8>,
     in_line: bool,
 }
 
 impl Lines {
     /// Hands out all that is whole; the rest is held back.
-    pub(super) fn read(&mut self, mut octets: &[u8], mut take: impl FnMut(Piece<'_>)) {
+    pub(crate) fn read(&mut self, mut octets: &[u8], mut take: impl FnMut(Piece<'_>)) {
         while !octets.is_empty() {
             let room = PIECE_OCTETS_MAX - self.held.len();
             let reach = octets.get(..room).unwrap_or(octets);
@@ -63,7 +63,7 @@ impl Lines {
     }
 
     /// Hands out what is held back.
-    pub(super) fn finish(&mut self, mut take: impl FnMut(Piece<'_>)) {
+    pub(crate) fn finish(&mut self, mut take: impl FnMut(Piece<'_>)) {
         if !self.held.is_empty() {
             take(Piece { octets: &self.held, starts_line: !self.in_line });
             self.held = Vec::new();

@@ -232,6 +232,10 @@ impl Store for Sqlite {
         file.note_passes(client, passes, until).map_err(|error| unavailable(&error))?;
         self.hot.note_passes(client, passes, until)
     }
+
+    fn held(&self) -> Option<&Memory> {
+        Some(&self.hot)
+    }
 }
 
 /// SQLite's integers are signed; the times that they can't hold are a quarter of a billion years away.

@@ -75,6 +75,46 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// # Errors
     /// It isn't noted.
     fn note_passes(&self, client: &Network, passes: Passes, until: WallTime) -> Result<(), Unavailable>;
+
+    /// What of it is held in memory, if anything is.
+    fn held(&self) -> Option<&Memory> {
+        None
+    }
+}
+
+/// What is held in memory, as a store that can't tell what it doesn't hold and can't note anything.
+pub(super) struct AtHand<'a>(pub(super) &'a Memory);
+
+impl fmt::Debug for AtHand<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+impl Store for AtHand<'_> {
+    fn sighting(&self, triplet: &Triplet) -> Result<Option<Sighting>, Unavailable> {
+        self.0.sighting(triplet)?.map_or_else(not_at_hand, |known| Ok(Some(known)))
+    }
+
+    fn note(&self, _: &Triplet, _: Sighting, _: WallTime) -> Result<(), Unavailable> {
+        not_at_hand()
+    }
+
+    fn passes(&self, client: &Network) -> Result<Option<Passes>, Unavailable> {
+        self.0.passes(client)?.map_or_else(not_at_hand, |known| Ok(Some(known)))
+    }
+
+    fn note_passes(&self, _: &Network, _: Passes, _: WallTime) -> Result<(), Unavailable> {
+        not_at_hand()
+    }
+
+    fn held(&self) -> Option<&Memory> {
+        Some(self.0)
+    }
+}
+
+fn not_at_hand<T>() -> Result<T, Unavailable> {
+    Err(Unavailable(String::new()))
 }
 
 /// A store in memory: it ends with the program, and keeps what is used most.
@@ -112,5 +152,9 @@ impl Store for Memory {
     fn note_passes(&self, client: &Network, passes: Passes, _until: WallTime) -> Result<(), Unavailable> {
         self.clients.insert(*client, passes);
         Ok(())
+    }
+
+    fn held(&self) -> Option<&Memory> {
+        Some(self)
     }
 }

@@ -131,6 +131,27 @@ fn a_file_outlives_the_program() {
 }
 
 #[test]
+fn what_memory_can_tell_needs_no_disk() {
+    let directory = tempfile::tempdir().unwrap();
+    let asked = Asked::new(Greylist::open(directory.path()).unwrap());
+    let at_hand = |now| {
+        let client = CLIENT.parse().unwrap();
+        asked.greylist.passed_at_hand(&asked.settings, client, "a@b.example", "c@d.example", now)
+    };
+    assert_eq!(at_hand(at(0)), None, "nothing is known yet");
+    asked.again(at(0));
+    assert_eq!(at_hand(at(299)), Some(findings((false, Some(Duration::from_secs(299))))));
+    assert_eq!(at_hand(at(300)), None, "a pass is to be noted");
+    asked.again(at(300));
+    assert_eq!(at_hand(at(301)), Some(findings((true, Some(Duration::from_secs(301))))));
+    assert_eq!(at_hand(at(300 + REFRESH.as_secs())), None, "its use is to be noted anew");
+    let again = Asked::new(Greylist::open(directory.path()).unwrap());
+    let client = CLIENT.parse().unwrap();
+    let known = again.greylist.passed_at_hand(&again.settings, client, "a@b.example", "c@d.example", at(302));
+    assert_eq!(known, None, "what only the file knows");
+}
+
+#[test]
 fn a_file_that_is_none_is_an_error_and_stays_as_it_is() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("greylist.sqlite");

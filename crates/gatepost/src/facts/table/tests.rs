@@ -11,6 +11,7 @@ use policy::stage::Stage;
 use proptest::prelude::*;
 
 use super::*;
+use crate::tables::key;
 
 fn source(contents: Contents) -> Source {
     Source {

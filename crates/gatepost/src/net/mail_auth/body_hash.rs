@@ -9,7 +9,7 @@ use mail_auth::common::headers::Writer as _;
 const GATHERED_OCTETS: usize = 4_096;
 
 /// A hash of a body that is still going by.
-pub(super) struct BodyHash {
+pub(crate) struct BodyHash {
     relaxed: bool,
     hash: <Sha256 as mail_auth::common::crypto::HashImpl>::Context,
     gathered: Vec<u8>,
@@ -28,7 +28,7 @@ impl std::fmt::Debug for BodyHash {
 
 impl BodyHash {
     /// Of an empty body, by the `relaxed` or the `simple` algorithm.
-    pub(super) fn new(relaxed: bool) -> Self {
+    pub(crate) fn new(relaxed: bool) -> Self {
         Self {
             relaxed,
             hash: Sha256::hasher(),
@@ -41,7 +41,7 @@ impl BodyHash {
     }
 
     /// Takes in the next piece of the body.
-    pub(super) fn update(&mut self, piece: &[u8]) {
+    pub(crate) fn update(&mut self, piece: &[u8]) {
         for octet in piece {
             match octet {
                 b'\n' if self.carriage_return => {
@@ -71,7 +71,7 @@ impl BodyHash {
     }
 
     /// The hash.
-    pub(super) fn finish(mut self) -> Vec<u8> {
+    pub(crate) fn finish(mut self) -> Vec<u8> {
         if std::mem::take(&mut self.carriage_return) {
             self.content(b'\r');
         }

@@ -4,12 +4,13 @@
 //! [`crate::net::dns`], under one cache, one time limit and one set of servers.
 
 pub mod arc;
+pub(crate) mod body_hash;
 pub mod dkim;
 pub mod dmarc;
+pub mod key_record;
 pub mod message;
 pub mod spf;
 
-mod body_hash;
 mod records;
 mod spf_record;
 mod tag_list;

@@ -9,7 +9,7 @@ use smtp::limits::DOMAIN_OCTETS_MAX;
 use crate::mailboxes::domain_key;
 
 /// A key in its normal form.
-pub(super) fn normal(text: &str) -> Cow<'_, str> {
+pub(crate) fn normal(text: &str) -> Cow<'_, str> {
     if !text.is_ascii() {
         return Cow::Owned(internationalised(text));
     }
@@ -32,7 +32,7 @@ fn internationalised(text: &str) -> String {
 
 /// The keys under which a text in normal form may stand, the closest first: for an address itself, `@domain`, `domain`
 /// and `.parent` of each domain above; for a domain itself and `.parent`; for anything else itself.
-pub(super) fn candidates(text: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn candidates(text: &str) -> impl Iterator<Item = &str> {
     let at = text.rfind('@');
     let domain = at.map_or(Some(text), |at| text.get(at + 1..)).filter(|domain| is_domain(domain));
     let of_domain = domain.filter(|_| at.is_some());

@@ -17,7 +17,7 @@ use crate::config::Network;
 
 /// The entries of a table.
 #[derive(Debug)]
-pub(super) enum Entries {
+pub(crate) enum Entries {
     /// By texts.
     Texts(Texts),
     /// By networks; the longest prefix counts.
@@ -28,14 +28,14 @@ pub(super) enum Entries {
 
 /// What a table has for a key.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Found<'e> {
+pub(crate) struct Found<'e> {
     /// The key in the table that matched.
-    pub(super) key: Cow<'e, str>,
-    pub(super) value: &'e str,
+    pub(crate) key: Cow<'e, str>,
+    pub(crate) value: &'e str,
 }
 
 impl Entries {
-    pub(super) fn of_text(&self, text: &str) -> Option<Found<'_>> {
+    pub(crate) fn of_text(&self, text: &str) -> Option<Found<'_>> {
         match self {
             Self::Texts(texts) => {
                 let key = normal(text);
@@ -46,7 +46,7 @@ impl Entries {
         }
     }
 
-    pub(super) fn of_address(&self, address: IpAddr) -> Option<Found<'_>> {
+    pub(crate) fn of_address(&self, address: IpAddr) -> Option<Found<'_>> {
         match self {
             Self::Texts(texts) => texts.find(&address.to_canonical().to_string()),
             Self::Networks(networks) => networks.find(address),
@@ -65,7 +65,7 @@ struct Entry {
 
 /// Entries by texts.
 #[derive(Debug, Default)]
-pub(super) struct Texts {
+pub(crate) struct Texts {
     arena: String,
     entries: Vec<Entry>,
     index: HashTable<u32>,
@@ -74,7 +74,7 @@ pub(super) struct Texts {
 
 impl Texts {
     /// Adds an entry; a key that is there already stays, and its place among the entries is the error.
-    pub(super) fn insert(&mut self, key: &str, value: &str) -> Result<(), usize> {
+    pub(crate) fn insert(&mut self, key: &str, value: &str) -> Result<(), usize> {
         let key = normal(key);
         let hash = self.hasher.hash_one(&*key);
         let Self { arena, entries, index, hasher } = self;
@@ -96,7 +96,8 @@ impl Texts {
         Ok(())
     }
 
-    fn find(&self, key: &str) -> Option<Found<'_>> {
+    /// The entry under this very key, which is in its normal form.
+    pub(crate) fn find(&self, key: &str) -> Option<Found<'_>> {
         let texts = |place: u32| text(&self.arena, &self.entries, place);
         let same = |place: &u32| texts(*place).is_some_and(|(known, _)| known == key);
         let place = self.index.find(self.hasher.hash_one(key), same)?;
@@ -105,7 +106,7 @@ impl Texts {
     }
 
     /// Gives back what was only reserved.
-    pub(super) fn shrink(&mut self) {
+    pub(crate) fn shrink(&mut self) {
         self.arena.shrink_to_fit();
         self.entries.shrink_to_fit();
     }
@@ -120,7 +121,7 @@ fn text<'a>(arena: &'a str, entries: &[Entry], place: u32) -> Option<(&'a str, &
 
 /// Entries by networks.
 #[derive(Debug, Default)]
-pub(super) struct Networks {
+pub(crate) struct Networks {
     values: HashMap<Network, Arc<str>>,
     /// The lengths of prefixes that there are, the longest first: for IPv4 and for IPv6.
     prefixes: [Vec<u8>; 2],
@@ -130,7 +131,7 @@ pub(super) struct Networks {
 
 impl Networks {
     /// Adds an entry; whether the network was new.
-    pub(super) fn insert(&mut self, network: Network, value: &str) -> bool {
+    pub(crate) fn insert(&mut self, network: Network, value: &str) -> bool {
         if self.values.contains_key(&network) {
             return false;
         }
@@ -159,10 +160,10 @@ impl Networks {
 
 /// Entries by patterns.
 #[derive(Debug)]
-pub(super) struct Patterns {
-    pub(super) set: RegexSet,
+pub(crate) struct Patterns {
+    pub(crate) set: RegexSet,
     /// For each pattern of the set what stands in the file for it, and its value.
-    pub(super) entries: Vec<(Box<str>, Box<str>)>,
+    pub(crate) entries: Vec<(Box<str>, Box<str>)>,
 }
 
 impl Patterns {

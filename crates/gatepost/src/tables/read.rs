@@ -41,7 +41,7 @@ const PATTERN_OCTETS_MAX: usize = 1024 * 1024;
 const PATTERNS_OCTETS_MAX: usize = 64 * 1024 * 1024;
 
 /// The entries that stand in a policy. The first of equal keys counts.
-pub(super) fn inline(pairs: &[(Arc<str>, Arc<str>)]) -> Entries {
+pub(crate) fn inline(pairs: &[(Arc<str>, Arc<str>)]) -> Entries {
     let mut texts = Texts::default();
     for (key, value) in pairs {
         // The checker of the policy has blamed the second one.
@@ -51,7 +51,7 @@ pub(super) fn inline(pairs: &[(Arc<str>, Arc<str>)]) -> Entries {
 }
 
 /// The entries of a file.
-pub(super) fn file(contents: &Contents, source: Arc<SourceFile>) -> Result<Entries, Vec<Problem>> {
+pub(crate) fn file(contents: &Contents, source: Arc<SourceFile>) -> Result<Entries, Vec<Problem>> {
     let mut reader = Reader { source: &source, problems: Vec::new() };
     let entries = match contents {
         Contents::Cidr(_) => reader.networks(),

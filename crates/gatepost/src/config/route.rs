@@ -1,0 +1,380 @@
+//! Ways out of the server: the smart hosts and MX delivery of `[relay]`, and the routes of `[route."NAME"]`.
+//!
+//! Invariants: a host that was read can be connected to; a password stands in no message and no log.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+
+use smtp::address::Domain;
+use smtp::client::Protocol;
+use toml::Spanned;
+use toml::de::DeValue;
+
+use super::address_form::{domain_name, host_and_port};
+use super::domain::TableFiles;
+use super::form::{Fault, Form, text_of};
+use super::key::{Table, as_table, in_order};
+use super::problem::{Place, Problem};
+use super::read::plain;
+use super::{Host, SmartHost, keys};
+use crate::mailboxes::domain_key;
+
+/// The port of SMTP, and of LMTP where none is written (RFC 5321 §4.5.4.2, RFC 2033 §5 leaves it to agreement).
+const SMTP_PORT: u16 = 25;
+
+/// The port of LMTP by common use.
+const LMTP_PORT: u16 = 24;
+
+/// The port of submission that begins with TLS (RFC 8314 §7.3).
+const SUBMISSIONS_PORT: u16 = 465;
+
+/// How mail for other domains leaves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Relaying {
+    /// The servers that take all mail without a route, in the order in which they are tried.
+    pub smart_hosts: Vec<SmartHost>,
+    /// Whether mail goes to the MX hosts of its domain when there is neither a route nor a smart host for it.
+    pub mx: bool,
+    /// The port of MX hosts.
+    pub mx_port: u16,
+    /// Whether MX hosts may have addresses of this machine's own loopback network.
+    pub mx_loopback: bool,
+    /// How the servers are used.
+    pub access: Access,
+}
+
+/// How a server is used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Access {
+    /// Who to log in as.
+    pub login: Option<Login>,
+    /// What is asked of TLS; `None`: whatever is usual there.
+    pub tls: Option<TlsChoice>,
+    /// Where connections to IPv4 hosts come from.
+    pub source_ipv4: Option<Ipv4Addr>,
+    /// Where connections to IPv6 hosts come from.
+    pub source_ipv6: Option<Ipv6Addr>,
+}
+
+/// A user and a password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Login {
+    /// The user.
+    pub user: String,
+    /// The password.
+    pub password: String,
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Login({:?}, a password)", self.user)
+    }
+}
+
+/// What is asked of TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsChoice {
+    /// None.
+    Off,
+    /// TLS when it is offered, whatever the certificate.
+    Opportunistic,
+    /// TLS, whatever the certificate.
+    Encrypted,
+    /// TLS with a certificate for the host's name.
+    Verified,
+}
+
+/// A way for some domains.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// Its name.
+    pub name: String,
+    /// The domains whose mail goes this way.
+    pub domains: Vec<DomainPattern>,
+    /// Where to, in the order in which it is tried; at least one.
+    pub hops: Vec<Hop>,
+    /// How the servers are used.
+    pub access: Access,
+    /// Most deliveries at a time.
+    pub connections: Option<u32>,
+}
+
+/// Where a route leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Hop {
+    /// To the MX hosts of the recipient's domain.
+    Mx,
+    /// To this host.
+    Host {
+        /// What it speaks.
+        protocol: Protocol,
+        /// Whether the connection begins with TLS.
+        implicit_tls: bool,
+        /// Which host.
+        host: SmartHost,
+    },
+    /// To this Unix socket.
+    Socket {
+        /// What is spoken there.
+        protocol: Protocol,
+        /// Its path.
+        path: PathBuf,
+    },
+}
+
+/// A domain, or all below one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DomainPattern {
+    /// This one, in its normal form.
+    Exact(String),
+    /// All below it.
+    Below(String),
+    /// All.
+    Any,
+}
+
+impl DomainPattern {
+    /// How closely it fits `domain` (in its normal form); `None` when it does not.
+    fn closeness(&self, domain: &str) -> Option<usize> {
+        match self {
+            Self::Exact(own) => (own == domain).then_some(usize::MAX),
+            Self::Below(own) => {
+                let below = domain.strip_suffix(own.as_str())?.strip_suffix('.')?;
+                (!below.is_empty()).then_some(own.len())
+            }
+            Self::Any => Some(0),
+        }
+    }
+}
+
+/// The normal form of a domain, in which it is compared: in lower case, U-labels as A-labels.
+#[must_use]
+pub fn key_of(domain: &Domain) -> String {
+    let text = domain.to_string();
+    match domain_key(&text) {
+        Some(key) => key.into_owned(),
+        None => text.to_ascii_lowercase(),
+    }
+}
+
+/// The route for mail to `domain`: the one that names it most closely.
+#[must_use]
+pub fn route_for<'r>(routes: &'r [Route], domain: &Domain) -> Option<&'r Route> {
+    let domain = key_of(domain);
+    let closeness = |route: &Route| route.domains.iter().filter_map(|own| own.closeness(&domain)).max();
+    let fitting = routes.iter().filter_map(|route| Some((closeness(route)?, route)));
+    fitting.max_by_key(|(closeness, _)| *closeness).map(|(_, route)| route)
+}
+
+/// A domain, `*.` and a domain, or `*`.
+pub(crate) struct PatternForm;
+
+impl Form for PatternForm {
+    type Value = DomainPattern;
+
+    fn describe(&self) -> String {
+        "a domain, or `*.` and a domain for all below it".into()
+    }
+
+    fn read(&self, value: &Spanned<DeValue<'_>>, faults: &mut Vec<Fault>) -> Option<DomainPattern> {
+        let text = text_of(value, "a domain", faults)?;
+        if text == "*" {
+            return Some(DomainPattern::Any);
+        }
+        let below = text.strip_prefix("*.");
+        match domain_name(below.unwrap_or(text)) {
+            Ok(name) => {
+                let key = key_of(&Domain::Name(name));
+                Some(if below.is_some() { DomainPattern::Below(key) } else { DomainPattern::Exact(key) })
+            }
+            Err(why) => {
+                let advice = "write \"example.org\", \"*.example.org\" for all below it, or \"*\" for all";
+                let title = format!("`{text}` is not a domain");
+                faults.push(Fault::new(value.span(), title, why).help(Some(advice.into())));
+                None
+            }
+        }
+    }
+}
+
+/// Where a route leads.
+pub(crate) struct HopForm;
+
+impl Form for HopForm {
+    type Value = Hop;
+
+    fn describe(&self) -> String {
+        "`mx`, `smtp://HOST:PORT`, `smtps://HOST`, `lmtp://HOST:PORT`, or `lmtp:/PATH` for a Unix socket"
+            .into()
+    }
+
+    fn read(&self, value: &Spanned<DeValue<'_>>, faults: &mut Vec<Fault>) -> Option<Hop> {
+        let text = text_of(value, "where a route leads", faults)?;
+        match hop(text) {
+            Ok(hop) => Some(hop),
+            Err(why) => {
+                let advice = "write \"mx\", \"smtp://mail.example.net:25\", \"smtps://mail.example.net\", \
+                              \"lmtp://127.0.0.1:24\" or \"lmtp:/run/dovecot/lmtp\"";
+                let title = format!("`{text}` leads nowhere");
+                faults.push(Fault::new(value.span(), title, why).help(Some(advice.into())));
+                None
+            }
+        }
+    }
+}
+
+fn hop(text: &str) -> Result<Hop, String> {
+    if text == "mx" {
+        return Ok(Hop::Mx);
+    }
+    let (scheme, rest) = text.split_once(':').ok_or("expected `mx`, `smtp:`, `smtps:` or `lmtp:`")?;
+    let (protocol, implicit_tls, port) = match scheme {
+        "smtp" => (Protocol::Smtp, false, SMTP_PORT),
+        "smtps" => (Protocol::Smtp, true, SUBMISSIONS_PORT),
+        "lmtp" => (Protocol::Lmtp, false, LMTP_PORT),
+        _ => return Err("expected `mx`, `smtp:`, `smtps:` or `lmtp:`".into()),
+    };
+    if let Some(host) = rest.strip_prefix("//") {
+        let host = host_and_port(host, Some(port))?;
+        return Ok(Hop::Host { protocol, implicit_tls, host });
+    }
+    if rest.starts_with('/') && !implicit_tls && !rest.contains('\0') {
+        return Ok(Hop::Socket { protocol, path: rest.into() });
+    }
+    Err(format!("expected `{scheme}://` and a host"))
+}
+
+/// An IPv4 or an IPv6 address to connect from.
+pub(crate) struct SourceForm<A>(pub(crate) &'static str, pub(crate) std::marker::PhantomData<A>);
+
+impl<A: std::str::FromStr + Clone + Sync> Form for SourceForm<A> {
+    type Value = A;
+
+    fn describe(&self) -> String {
+        self.0.to_owned()
+    }
+
+    fn read(&self, value: &Spanned<DeValue<'_>>, faults: &mut Vec<Fault>) -> Option<A> {
+        let text = text_of(value, self.0, faults)?;
+        let address = text.parse().ok();
+        if address.is_none() {
+            let title = format!("`{text}` is not {}", self.0);
+            faults.push(Fault::new(value.span(), title, format!("expected {}", self.0)));
+        }
+        address
+    }
+}
+
+/// Reads `[relay]`.
+pub(super) fn read_relaying(
+    top: &Table<'_>,
+    files: &mut TableFiles<'_>,
+    problems: &mut Vec<Problem>,
+) -> Relaying {
+    let table = top.section("relay", &keys::RELAYING, problems);
+    Relaying {
+        smart_hosts: plain(table.read(&keys::SMART_HOST, problems)),
+        mx: table.read(&keys::MX, problems),
+        mx_port: u16::try_from(table.read(&keys::MX_PORT, problems)).unwrap_or(SMTP_PORT),
+        mx_loopback: table.read(&keys::MX_LOOPBACK, problems),
+        access: read_access(&table, files, problems),
+    }
+}
+
+fn read_access(table: &Table<'_>, files: &mut TableFiles<'_>, problems: &mut Vec<Problem>) -> Access {
+    let user = table.read(&keys::USER, problems);
+    let file = table.read(&keys::PASSWORD_FILE, problems);
+    let login = match (user, file) {
+        (Some(user), Some(file)) => {
+            let place = table.frame.place(file.span());
+            read_password(file.get_ref(), place, files, problems).map(|password| Login { user, password })
+        }
+        (None, None) => None,
+        (user, _) => {
+            let (there, missing) =
+                if user.is_some() { ("user", "password_file") } else { ("password_file", "user") };
+            let place = table.place(there).unwrap_or_else(|| table.frame.place(0..0));
+            let title = format!("`{there}` without `{missing}`");
+            problems.push(Problem::error(title, place, format!("nobody can log in without `{missing}`")));
+            None
+        }
+    };
+    Access {
+        login,
+        tls: table.read(&keys::RELAY_TLS, problems),
+        source_ipv4: table.read(&keys::SOURCE_IPV4, problems),
+        source_ipv6: table.read(&keys::SOURCE_IPV6, problems),
+    }
+}
+
+/// The first line of the file.
+fn read_password(
+    file: &str,
+    place: Place,
+    files: &mut TableFiles<'_>,
+    problems: &mut Vec<Problem>,
+) -> Option<String> {
+    let path = files.base.map_or_else(|| PathBuf::from(file), |base| base.join(file));
+    let password = match (files.read)(&path) {
+        Ok(text) => text.lines().next().unwrap_or_default().to_owned(),
+        Err(error) => {
+            files.all_read = false;
+            problems.push(Problem::error(format!("cannot read `{file}`"), place, error.to_string()));
+            return None;
+        }
+    };
+    if password.is_empty() {
+        problems.push(Problem::error("an empty password", place, "expected it in the file's first line"));
+        return None;
+    }
+    Some(password)
+}
+
+/// Reads `[route]`, in the order of the file.
+pub(super) fn read_routes(
+    top: &Table<'_>,
+    files: &mut TableFiles<'_>,
+    problems: &mut Vec<Problem>,
+) -> Vec<Route> {
+    let Some(routes) = top.table("route", problems) else { return Vec::new() };
+    let mut read = Vec::new();
+    for (key, value) in in_order(routes) {
+        let Some(table) = as_table(top.frame, key, value, problems) else { continue };
+        let table = Table::new(top.frame, table, &keys::ROUTE, problems);
+        let hops = plain(table.read(&keys::ROUTE_TO, problems));
+        if hops.is_empty() && table.get("to").is_none_or(|_| table.is_empty_list("to")) {
+            let title = format!("the route `{}` leads nowhere", key.get_ref());
+            let place = table.place("to").unwrap_or_else(|| top.frame.place(key.span()));
+            problems.push(Problem::error(title, place, "expected a key `to`"));
+        }
+        read.push(Route {
+            name: key.get_ref().to_string(),
+            domains: plain(table.read(&keys::ROUTE_DOMAINS, problems)),
+            hops,
+            access: read_access(&table, files, problems),
+            connections: table.read(&keys::ROUTE_CONNECTIONS, problems),
+        });
+    }
+    read
+}
+
+impl SmartHost {
+    /// Its address, when it is written as one.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        match self.host {
+            Host::Address(address) => Some(SocketAddr::new(address, self.port)),
+            Host::Name(_) => None,
+        }
+    }
+
+    /// Its name, or its address without brackets.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match &self.host {
+            Host::Name(name) => name.as_str().to_owned(),
+            Host::Address(address) => IpAddr::to_string(address),
+        }
+    }
+}

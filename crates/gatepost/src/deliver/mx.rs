@@ -1,0 +1,289 @@
+//! The MX hosts of a domain, in the order in which they are tried (RFC 5321 §5.1).
+//!
+//! Invariants: what the DNS can't tell defers and never fails; hosts of the same preference are shuffled; neither this
+//! server nor what is less preferred is ever tried; no more hosts and addresses are tried than the limits say.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use queue::pace::Met;
+
+use super::attempt::Failure;
+use crate::net::dns::{Absent, Dns, DnsFailure, Mx};
+
+/// MX hosts that are looked up (ours; a domain with more of them has more than anybody needs).
+const HOSTS_MAX: usize = 10;
+
+/// Addresses that are tried in all (ours: the time of an attempt is bounded; RFC 5321 §5.1 wants at least two).
+const ADDRESSES_MAX: usize = 8;
+
+/// Why there is no way to a domain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum NoWay {
+    /// For now.
+    Now(Failure),
+    /// For good.
+    Ever(Failure),
+}
+
+/// What this server is called and where it listens.
+pub(super) struct Own<'a> {
+    pub(super) hostname: &'a str,
+    pub(super) addresses: &'a [IpAddr],
+    /// Whether hosts may have addresses of the loopback network.
+    pub(super) loopback: bool,
+}
+
+/// An MX host at one of its addresses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct MxHost {
+    /// Its name; the domain's own when it has no MX record.
+    pub(super) name: String,
+    pub(super) address: IpAddr,
+    /// Whether DNSSEC proves that the name has this address.
+    pub(super) is_secure: bool,
+}
+
+/// The MX hosts of a domain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct MxHosts {
+    /// In the order in which they are tried; at least one.
+    pub(super) hosts: Vec<MxHost>,
+    /// Whether DNSSEC proves the MX records, or that there are none.
+    pub(super) is_secure: bool,
+}
+
+/// The hosts for `domain`, which is in its normal form; `random` decides between equals.
+///
+/// # Errors
+/// When there is no way to it.
+pub(super) async fn hosts(dns: &Dns, domain: &str, own: &Own<'_>, random: u64) -> Result<MxHosts, NoWay> {
+    if let Some(literal) = domain.strip_prefix('[').and_then(|domain| domain.strip_suffix(']')) {
+        return of_literal(literal, domain, own);
+    }
+    let answer = dns.mx(domain).await.map_err(|why| cannot_look_up(domain, why))?;
+    let is_secure = answer.is_secure();
+    let names = match answer.absent() {
+        None => preferred(answer.into_records(), domain, own.hostname, random)?,
+        Some(Absent::NoSuchRecord) => vec![Mx { preference: 0, exchange: domain.to_owned() }],
+        Some(Absent::NoSuchName) => {
+            return Err(NoWay::Ever(Failure::local("5.1.2", format!("the domain {domain} does not exist"))));
+        }
+    };
+    let hosts = addresses_of(dns, domain, names, own).await?;
+    Ok(MxHosts { hosts, is_secure })
+}
+
+fn cannot_look_up(name: &str, why: DnsFailure) -> NoWay {
+    NoWay::Now(Failure::local("4.4.3", format!("cannot look up {name}: {why}")).met(Met::Absence))
+}
+
+/// An address literal is its own host (RFC 5321 §5.1).
+fn of_literal(literal: &str, domain: &str, own: &Own<'_>) -> Result<MxHosts, NoWay> {
+    let text = literal.strip_prefix("IPv6:").or_else(|| literal.strip_prefix("ipv6:")).unwrap_or(literal);
+    let address: Option<IpAddr> = text.parse().ok().filter(|address| is_usable(*address, own));
+    let Some(address) = address else {
+        return Err(NoWay::Ever(Failure::local("5.1.2", format!("no host can be reached at {domain}"))));
+    };
+    if own.addresses.contains(&address) {
+        return Err(loops(domain));
+    }
+    Ok(MxHosts {
+        hosts: vec![MxHost { name: address.to_string(), address, is_secure: false }],
+        is_secure: false,
+    })
+}
+
+/// The records in the order in which they are tried: those behind this server are left out.
+fn preferred(mut records: Vec<Mx>, domain: &str, hostname: &str, random: u64) -> Result<Vec<Mx>, NoWay> {
+    if records.iter().all(|record| record.exchange.is_empty()) {
+        // RFC 7505 §3.
+        let text = format!("the domain {domain} takes no mail (null MX)");
+        return Err(NoWay::Ever(Failure::local("5.1.10", text)));
+    }
+    records.retain(|record| !record.exchange.is_empty());
+    let is_own = |record: &&Mx| record.exchange.eq_ignore_ascii_case(hostname);
+    let own_preference = records.iter().filter(is_own).map(|record| record.preference).min();
+    if let Some(own_preference) = own_preference {
+        records.retain(|record| record.preference < own_preference);
+    }
+    if records.is_empty() {
+        return Err(loops(domain));
+    }
+    shuffle(&mut records, random);
+    records.sort_by_key(|record| record.preference);
+    records.truncate(HOSTS_MAX);
+    Ok(records)
+}
+
+fn loops(domain: &str) -> NoWay {
+    let text = format!(
+        "mail for {domain} loops back: this server is its best MX host, and does not have the domain"
+    );
+    NoWay::Ever(Failure::local("5.4.6", text))
+}
+
+/// The same records in an order that `random` decides.
+fn shuffle<T>(records: &mut [T], mut random: u64) {
+    for end in (1..records.len()).rev() {
+        // A linear congruential step (Knuth's MMIX): nobody's secret hangs on the order.
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let chosen = usize::try_from(random >> 33).unwrap_or(0) % (end + 1);
+        records.swap(end, chosen);
+    }
+}
+
+/// The hosts' addresses, host by host, the kinds of addresses of a host in turn.
+async fn addresses_of(dns: &Dns, domain: &str, names: Vec<Mx>, own: &Own<'_>) -> Result<Vec<MxHost>, NoWay> {
+    let (mut hosts, mut failure): (Vec<(u16, MxHost)>, _) = (Vec::new(), None);
+    let mut own_preference = None;
+    for Mx { preference, exchange } in names {
+        if hosts.len() >= ADDRESSES_MAX || own_preference.is_some_and(|own| preference >= own) {
+            break;
+        }
+        let answer = match dns.addresses(&exchange).await {
+            Ok(answer) => answer,
+            Err(why) => {
+                failure.get_or_insert(cannot_look_up(&exchange, why));
+                continue;
+            }
+        };
+        if let Some(why) = answer.incomplete().filter(|_| answer.records().is_empty()) {
+            failure.get_or_insert(cannot_look_up(&exchange, why));
+        }
+        if answer.records().iter().any(|address| own.addresses.contains(address)) {
+            // This server under another name: it and what isn't preferred to it is left out.
+            own_preference = Some(preference);
+            hosts.retain(|(other, _)| *other < preference);
+            continue;
+        }
+        let is_secure = answer.is_secure();
+        let usable = answer.into_records().into_iter().filter(|address| is_usable(*address, own));
+        let host = |address| (preference, MxHost { name: exchange.clone(), address, is_secure });
+        hosts.extend(in_turn(usable.collect()).into_iter().map(host));
+    }
+    hosts.truncate(ADDRESSES_MAX);
+    if !hosts.is_empty() {
+        return Ok(hosts.into_iter().map(|(_, host)| host).collect());
+    }
+    Err(match (failure, own_preference) {
+        (Some(failure), _) => failure,
+        (None, Some(_)) => loops(domain),
+        (None, None) => {
+            let text = format!("no host that takes mail for {domain} has an address that can be used");
+            NoWay::Ever(Failure::local("5.4.4", text))
+        }
+    })
+}
+
+/// Whether an address can be another host's.
+fn is_usable(address: IpAddr, own: &Own<'_>) -> bool {
+    let address = address.to_canonical();
+    let is_none = match address {
+        IpAddr::V4(address) => {
+            address == Ipv4Addr::BROADCAST || address.is_unspecified() || address.octets()[0] == 0
+        }
+        IpAddr::V6(address) => address == Ipv6Addr::UNSPECIFIED,
+    };
+    !is_none && !address.is_multicast() && (own.loopback || !address.is_loopback())
+}
+
+/// Both kinds in turn, so that one kind's absence on the way costs one attempt only; IPv6 first.
+fn in_turn(addresses: Vec<IpAddr>) -> Vec<IpAddr> {
+    let (v6, v4): (Vec<IpAddr>, Vec<IpAddr>) = addresses.into_iter().partition(IpAddr::is_ipv6);
+    let (mut v6, mut v4) = (v6.into_iter(), v4.into_iter());
+    let mut mixed = Vec::new();
+    loop {
+        let before = mixed.len();
+        mixed.extend(v6.next());
+        mixed.extend(v4.next());
+        if mixed.len() == before {
+            return mixed;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(preference: u16, exchange: &str) -> Mx {
+        Mx { preference, exchange: exchange.to_owned() }
+    }
+
+    fn names(records: &[(u16, &str)], random: u64) -> Result<Vec<String>, NoWay> {
+        let records = records.iter().map(|(preference, exchange)| record(*preference, exchange)).collect();
+        let found = preferred(records, "example.org", "Me.example", random)?;
+        Ok(found.into_iter().map(|record| record.exchange).collect())
+    }
+
+    fn status(outcome: Result<Vec<String>, NoWay>) -> String {
+        match outcome.unwrap_err() {
+            NoWay::Now(failure) | NoWay::Ever(failure) => failure.status,
+        }
+    }
+
+    #[test]
+    fn the_preferred_come_first_and_equals_in_any_order() {
+        let records = [(20, "c"), (10, "a"), (10, "b"), (30, "d")];
+        let orders: std::collections::BTreeSet<Vec<String>> =
+            (0..64).map(|random| names(&records, random).unwrap()).collect();
+        let orders: Vec<String> = orders.into_iter().map(|order| order.concat()).collect();
+        assert_eq!(orders, ["abcd", "bacd"]);
+    }
+
+    #[test]
+    fn this_server_and_what_stands_behind_it_is_left_out() {
+        let records = [(10, "a"), (20, "me.example"), (20, "b"), (30, "c")];
+        assert_eq!(names(&records, 1).unwrap(), ["a"]);
+        assert_eq!(status(names(&records[1..], 1)), "5.4.6");
+    }
+
+    #[test]
+    fn a_domain_that_takes_no_mail_says_so() {
+        assert_eq!(status(names(&[(0, "")], 1)), "5.1.10");
+        assert_eq!(names(&[(0, ""), (10, "a")], 1).unwrap(), ["a"], "others have the last word");
+    }
+
+    #[test]
+    fn addresses_of_nobody_are_no_hosts() {
+        let own = Own { hostname: "me.example", addresses: &[], loopback: false };
+        for text in [
+            "127.0.0.1",
+            "0.0.0.0",
+            "0.1.2.3",
+            "255.255.255.255",
+            "224.0.0.1",
+            "::",
+            "::1",
+            "ff02::1",
+            "::ffff:127.0.0.1",
+        ] {
+            assert!(!is_usable(text.parse().unwrap(), &own), "{text}");
+        }
+        for text in ["192.0.2.1", "10.0.0.1", "2001:db8::1"] {
+            assert!(is_usable(text.parse().unwrap(), &own), "{text}");
+        }
+        assert!(is_usable("127.0.0.1".parse().unwrap(), &Own { loopback: true, ..own }));
+    }
+
+    #[test]
+    fn both_kinds_of_addresses_take_turns() {
+        let addresses = ["192.0.2.1", "192.0.2.2", "2001:db8::1", "192.0.2.3"];
+        let mixed = in_turn(addresses.iter().map(|text| text.parse().unwrap()).collect());
+        let shown: Vec<String> = mixed.iter().map(IpAddr::to_string).collect();
+        assert_eq!(shown, ["2001:db8::1", "192.0.2.1", "192.0.2.2", "192.0.2.3"]);
+    }
+
+    #[test]
+    fn a_literal_is_its_own_host() {
+        let listens = ["192.0.2.9".parse().unwrap()];
+        let own = Own { hostname: "me.example", addresses: &listens, loopback: false };
+        let literal =
+            |text: &str| of_literal(text, text, &own).map(|found| found.hosts[0].address.to_string());
+        assert_eq!(literal("192.0.2.1").unwrap(), "192.0.2.1");
+        assert_eq!(literal("IPv6:2001:db8::7").unwrap(), "2001:db8::7");
+        assert!(literal("192.0.2.9").is_err());
+        assert!(literal("127.0.0.1").is_err());
+        assert!(literal("x-unknown:1").is_err());
+    }
+}

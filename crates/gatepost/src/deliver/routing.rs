@@ -1,0 +1,220 @@
+//! From the way of a delivery to the hosts that it is handed to.
+//!
+//! Invariants: a way that can't be found out now defers; only what the DNS proves, or the site says, fails.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+use std::{io, sync::Arc};
+
+use queue::pace::Met;
+use smtp::client::{Credentials, Protocol};
+
+use super::attempt::Failure;
+use super::mx::{self, MxHosts, NoWay, Own};
+use super::next_hop::{Endpoint, NextHop, NextHost, Sources, TlsLevel, TlsPlan};
+use super::protection::{self, Dane};
+use super::route::Way;
+use crate::config::{Access, Hop, SmartHost, TlsChoice};
+use crate::site::Site;
+
+/// Longest wait for the addresses of a host (ours; a resolver gives up earlier by itself).
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Addresses of a host that are tried (ours; RFC 5321 §5.1 wants at least two).
+const ADDRESSES_MAX: usize = 5;
+
+/// The next hop of a way that leads to another server; `random` decides between equals.
+///
+/// # Errors
+/// There is none, for now or for good.
+pub(super) async fn next_hop(site: &Site, way: Way<'_>, random: u64) -> Result<NextHop, NoWay> {
+    let relaying = &site.config.relaying;
+    match way {
+        Way::Relay if relaying.smart_hosts.is_empty() => {
+            let text = "no route: the configuration names neither relay.smart_host nor relay.mx";
+            Err(NoWay::Now(Failure::local("4.4.4", text)))
+        }
+        Way::Relay => {
+            let hop = |host: &SmartHost| Hop::Host {
+                protocol: Protocol::Smtp,
+                implicit_tls: false,
+                host: host.clone(),
+            };
+            let hops: Vec<Hop> = relaying.smart_hosts.iter().map(hop).collect();
+            by_hops(site, &hops, &relaying.access, None, random).await
+        }
+        Way::Mx(domain) => by_hops(site, &[Hop::Mx], &relaying.access, Some(domain), random).await,
+        Way::Route { name, domain } => match site.config.route(name) {
+            Some(route) => by_hops(site, &route.hops, &route.access, domain, random).await,
+            None => {
+                let text = format!("no route: the configuration has no route `{name}` any more");
+                Err(NoWay::Now(Failure::local("4.3.5", text)))
+            }
+        },
+        Way::Local | Way::Discard => {
+            Err(NoWay::Now(Failure::local("4.3.0", "mail for this server was to be relayed")))
+        }
+    }
+}
+
+/// The hosts of all hops, in order. One that can't be found out is passed over while another can be tried.
+async fn by_hops(
+    site: &Site,
+    hops: &[Hop],
+    access: &Access,
+    domain: Option<&str>,
+    random: u64,
+) -> Result<NextHop, NoWay> {
+    let (mut hosts, mut no_way, mut protocol) = (Vec::new(), None, Protocol::Smtp);
+    for hop in hops {
+        let found = match hop {
+            Hop::Mx => of_mx(site, access, domain, random).await,
+            Hop::Host { protocol: spoken, implicit_tls, host } => {
+                protocol = *spoken;
+                of_host(host, *spoken, *implicit_tls, access).await
+            }
+            Hop::Socket { protocol: spoken, path } => {
+                protocol = *spoken;
+                let name = path.display().to_string();
+                Ok(vec![NextHost {
+                    name,
+                    endpoint: Endpoint::Unix(path.clone()),
+                    tls: plan(TlsLevel::Off, false),
+                }])
+            }
+        };
+        match found {
+            Ok(found) => hosts.extend(found),
+            Err(why) => drop(no_way.get_or_insert(why)),
+        }
+    }
+    if hosts.is_empty() {
+        let nothing = || NoWay::Now(Failure::local("4.3.5", "the route leads nowhere"));
+        return Err(no_way.unwrap_or_else(nothing));
+    }
+    let credentials = match &access.login {
+        None => None,
+        Some(login) => Some(Credentials::new(&login.user, &login.password).ok_or_else(|| {
+            NoWay::Now(Failure::local("4.3.5", "the user or the password holds a NUL, which can't be sent"))
+        })?),
+    };
+    let sources = Sources { v4: access.source_ipv4, v6: access.source_ipv6 };
+    Ok(NextHop { protocol, hosts, credentials, sources })
+}
+
+async fn of_mx(
+    site: &Site,
+    access: &Access,
+    domain: Option<&str>,
+    random: u64,
+) -> Result<Vec<NextHost>, NoWay> {
+    let domain =
+        domain.ok_or_else(|| NoWay::Now(Failure::local("4.3.5", "the route has no domain to look up")))?;
+    let dns = site
+        .services
+        .dns()
+        .map_err(|why| NoWay::Now(Failure::local("4.4.3", format!("cannot look up {domain}: {why}"))))?;
+    let relaying = &site.config.relaying;
+    let own = Own {
+        hostname: &site.settings.hostname,
+        addresses: &own_addresses(site),
+        loopback: relaying.mx_loopback,
+    };
+    let MxHosts { hosts, is_secure } = mx::hosts(dns, domain, &own, random).await?;
+    let (mut next, mut left_out) = (Vec::with_capacity(hosts.len()), None);
+    let mut known: Option<(String, Result<Dane, Failure>)> = None;
+    for host in hosts {
+        let dane = match &known {
+            _ if !is_secure || !host.is_secure || access.tls.is_some() => Ok(Dane::Nothing),
+            Some((name, dane)) if *name == host.name => dane.clone(),
+            _ => {
+                let dane = protection::find_records(dns, &host.name, relaying.mx_port).await;
+                known = Some((host.name.clone(), dane.clone()));
+                dane
+            }
+        };
+        let tls = match dane {
+            Ok(Dane::Nothing) => plan(level(access, TlsLevel::Opportunistic, &host.name), false),
+            Ok(Dane::Encrypted) => plan(TlsLevel::Encrypted, false),
+            Ok(Dane::Records(records)) => protection::dane_plan(records, &host.name, domain),
+            Err(failure) => {
+                left_out.get_or_insert(NoWay::Now(failure));
+                continue;
+            }
+        };
+        let endpoint = Endpoint::Tcp(SocketAddr::new(host.address, relaying.mx_port));
+        next.push(NextHost { name: host.name, endpoint, tls });
+    }
+    match left_out {
+        Some(left_out) if next.is_empty() => Err(left_out),
+        _ => Ok(next),
+    }
+}
+
+/// The addresses on which this server takes mail from others at the port of MX hosts.
+fn own_addresses(site: &Site) -> Vec<IpAddr> {
+    let listens = site.config.listen.mx.iter();
+    let at_port = listens.filter(|address| address.port() == site.config.relaying.mx_port);
+    at_port.map(SocketAddr::ip).filter(|address| !address.is_unspecified()).collect()
+}
+
+async fn of_host(
+    host: &SmartHost,
+    protocol: Protocol,
+    implicit_tls: bool,
+    access: &Access,
+) -> Result<Vec<NextHost>, NoWay> {
+    let name = host.name();
+    let addresses = resolve(host, &name).await.map_err(|error| {
+        let text = format!("cannot find the address of {name}: {error}");
+        NoWay::Now(Failure::local("4.4.3", text).met(Met::Absence))
+    })?;
+    let usual = match protocol {
+        _ if access.login.is_some() => TlsLevel::Verified(Arc::new([name.clone()])),
+        Protocol::Smtp => TlsLevel::Opportunistic,
+        Protocol::Lmtp => TlsLevel::Off,
+    };
+    let next = |address: SocketAddr| {
+        // Nobody listens in on the loopback network.
+        let is_inside = address.ip().is_loopback() && access.tls.is_none() && !implicit_tls;
+        let level = if is_inside && access.login.is_some() {
+            TlsLevel::Opportunistic
+        } else {
+            level(access, usual.clone(), &name)
+        };
+        let level = if implicit_tls && level == TlsLevel::Off { TlsLevel::Encrypted } else { level };
+        NextHost { name: name.clone(), endpoint: Endpoint::Tcp(address), tls: plan(level, implicit_tls) }
+    };
+    Ok(addresses.into_iter().map(next).collect())
+}
+
+/// What is chosen, else what is usual.
+fn level(access: &Access, usual: TlsLevel, host_name: &str) -> TlsLevel {
+    match access.tls {
+        None => usual,
+        Some(TlsChoice::Off) => TlsLevel::Off,
+        Some(TlsChoice::Opportunistic) => TlsLevel::Opportunistic,
+        Some(TlsChoice::Encrypted) => TlsLevel::Encrypted,
+        Some(TlsChoice::Verified) => TlsLevel::Verified(Arc::new([host_name.to_owned()])),
+    }
+}
+
+fn plan(level: TlsLevel, implicit: bool) -> TlsPlan {
+    TlsPlan { level, implicit, reported: None }
+}
+
+/// The addresses of a host, at least one, in the order of the system's resolver, which knows the `hosts` file.
+async fn resolve(host: &SmartHost, name: &str) -> io::Result<Vec<SocketAddr>> {
+    if let Some(address) = host.address() {
+        return Ok(vec![address]);
+    }
+    let lookup = tokio::net::lookup_host((name, host.port));
+    let found = tokio::time::timeout(RESOLVE_TIMEOUT, lookup).await??;
+    let mut addresses: Vec<SocketAddr> = Vec::new();
+    for address in found {
+        if addresses.len() < ADDRESSES_MAX && !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
+    if addresses.is_empty() { Err(io::Error::other("it has none")) } else { Ok(addresses) }
+}

@@ -1,0 +1,78 @@
+//! TLSA records and the certificates that they name (RFC 6698, RFC 7671, as RFC 7672 uses them for SMTP).
+
+use std::fmt::Write as _;
+
+use aws_lc_rs::digest;
+use hickory_resolver::proto::rr::rdata::TLSA;
+use hickory_resolver::proto::rr::rdata::tlsa::{CertUsage, Matching, Selector};
+use rustls::pki_types::CertificateDer;
+use webpki::EndEntityCert;
+
+/// Whether SMTP can use the record: the usages DANE-TA and DANE-EE alone (RFC 7672 §3.1.3), known selectors and
+/// matching types, and a digest as long as it must be.
+#[must_use]
+pub(crate) fn is_usable(record: &TLSA) -> bool {
+    let octets = match record.matching {
+        Matching::Raw => None,
+        Matching::Sha256 => Some(32),
+        Matching::Sha512 => Some(64),
+        _ => return false,
+    };
+    matches!(record.cert_usage, CertUsage::DaneTa | CertUsage::DaneEe)
+        && matches!(record.selector, Selector::Full | Selector::Spki)
+        && octets.map_or(!record.cert_data.is_empty(), |octets| record.cert_data.len() == octets)
+}
+
+/// The record as its zone has it: `3 1 1 8cb0fc6c…` (RFC 8460 §4.4 reports it so).
+#[must_use]
+pub(crate) fn show(record: &TLSA) -> String {
+    let mut text = format!(
+        "{} {} {} ",
+        u8::from(record.cert_usage),
+        u8::from(record.selector),
+        u8::from(record.matching)
+    );
+    for octet in &record.cert_data {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{octet:02x}");
+    }
+    text
+}
+
+/// Whether the record names the server's own certificate.
+pub(super) fn matches_end_entity(record: &TLSA, certificate: &CertificateDer<'_>) -> bool {
+    record.cert_usage == CertUsage::DaneEe && is_usable(record) && matches(record, certificate)
+}
+
+/// The authorities that the record names: among the certificates of the chain, or in the record itself.
+pub(super) fn authorities(record: &TLSA, chain: &[CertificateDer<'_>]) -> Vec<CertificateDer<'static>> {
+    if record.cert_usage != CertUsage::DaneTa || !is_usable(record) {
+        return Vec::new();
+    }
+    let in_chain = chain.iter().filter(|certificate| matches(record, certificate));
+    let mut found: Vec<CertificateDer<'static>> =
+        in_chain.map(|certificate| certificate.clone().into_owned()).collect();
+    if record.selector == Selector::Full && record.matching == Matching::Raw {
+        found.push(CertificateDer::from(record.cert_data.clone()));
+    }
+    found
+}
+
+fn matches(record: &TLSA, certificate: &CertificateDer<'_>) -> bool {
+    let key;
+    let selected: &[u8] = match record.selector {
+        Selector::Full => certificate,
+        Selector::Spki => {
+            let Ok(parsed) = EndEntityCert::try_from(certificate) else { return false };
+            key = parsed.subject_public_key_info();
+            &key
+        }
+        _ => return false,
+    };
+    match record.matching {
+        Matching::Raw => selected == record.cert_data,
+        Matching::Sha256 => digest::digest(&digest::SHA256, selected).as_ref() == record.cert_data,
+        Matching::Sha512 => digest::digest(&digest::SHA512, selected).as_ref() == record.cert_data,
+        _ => false,
+    }
+}

@@ -1,0 +1,92 @@
+//! TLS outwards: whom a server's certificate must belong to.
+//!
+//! Invariants: whatever is asked of the certificate, the server must hold its key (the handshake is always signed with
+//! it); versions before TLS 1.2 are not spoken.
+
+mod dane;
+mod verifier;
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{CertificateError, ClientConfig, Error, RootCertStore};
+
+pub(crate) use dane::{is_usable, show};
+pub(crate) use verifier::Asked;
+
+use super::tls_result::TlsFailure;
+use verifier::Verifier;
+
+/// The authorities that are trusted.
+#[derive(Debug, Clone)]
+pub(crate) struct Authorities(Arc<RootCertStore>);
+
+impl Authorities {
+    /// The system's, and those of the file `more`. What the system has that can't be read is passed over, as all
+    /// programs do. Blocks on the disk.
+    ///
+    /// # Errors
+    /// The file can't be read or holds no certificate.
+    pub(crate) fn load(more: Option<&Path>) -> io::Result<Self> {
+        let mut store = RootCertStore::empty();
+        store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if let Some(path) = more {
+            let mut added = 0;
+            for certificate in CertificateDer::pem_file_iter(path).map_err(io::Error::other)? {
+                let certificate = certificate.map_err(io::Error::other)?;
+                store.add(certificate).map_err(io::Error::other)?;
+                added += 1;
+            }
+            if added == 0 {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "no certificate in it"));
+            }
+        }
+        Ok(Self(Arc::new(store)))
+    }
+}
+
+/// The provider of cryptography.
+pub(crate) fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
+}
+
+/// A client that asks so much of a server's certificate.
+///
+/// # Errors
+/// Never, with this provider; the library's word for it.
+pub(crate) fn client(asked: Asked, authorities: &Authorities) -> Result<Arc<ClientConfig>, Error> {
+    let provider = provider();
+    let verifier = Verifier::new(asked, Arc::clone(&authorities.0), &provider);
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth();
+    Ok(Arc::new(config))
+}
+
+/// A handshake's failure as it is reported (RFC 8460 §4.3).
+pub(crate) fn failure(error: &io::Error) -> TlsFailure {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
+    match inner {
+        Some(Error::InvalidCertificate(certificate)) => match certificate {
+            CertificateError::Expired
+            | CertificateError::ExpiredContext { .. }
+            | CertificateError::NotValidYet
+            | CertificateError::NotValidYetContext { .. } => TlsFailure::CertificateExpired,
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                TlsFailure::CertificateHostMismatch
+            }
+            CertificateError::UnknownIssuer => TlsFailure::CertificateNotTrusted,
+            _ => TlsFailure::ValidationFailure,
+        },
+        _ => TlsFailure::ValidationFailure,
+    }
+}
+
+#[cfg(test)]
+mod tests;

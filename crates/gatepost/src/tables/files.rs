@@ -1,0 +1,104 @@
+//! Tables in memory: entries of the configuration, and of files that are read again when they change.
+//!
+//! Invariants: a file that can't be read again leaves the entries as they were; one that was never read makes every look-up
+//! fail; a file that is being written is left alone until it lies still.
+
+use std::borrow::Cow;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use super::answers::Found;
+use super::entries::Entries;
+use super::settings::InMemory;
+use super::values::Values;
+use super::{key, read};
+use crate::clock;
+use crate::config::{self, Place, Problem, SourceFile, Stamp};
+use policy::source::Contents;
+
+/// The entries of one table.
+#[derive(Debug)]
+pub(super) struct Files {
+    from: InMemory,
+    /// None while it was never read.
+    entries: RwLock<Option<Arc<Entries>>>,
+    /// The file as it was when it was read last; none while it was not.
+    stamp: Mutex<Option<Option<Stamp>>>,
+}
+
+impl Files {
+    pub(super) fn new(from: InMemory) -> Self {
+        let entries = match &from {
+            InMemory::Inline(pairs) => Some(Arc::new(read::inline(pairs))),
+            _ => None,
+        };
+        Self { from, entries: RwLock::new(entries), stamp: Mutex::default() }
+    }
+
+    /// The value under `key`, which is in its normal form.
+    pub(super) fn look_up(&self, key: &str) -> Found {
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let entries = entries.ok_or("its file can't be read")?;
+        Ok(entries.of_key(key).map(|value| Arc::new(Values::one(value))))
+    }
+
+    /// Reads the file again if it has changed, and, if `only_if_still`, isn't being written just now.
+    pub(super) fn read_again(&self, only_if_still: bool) -> Vec<Problem> {
+        let Some((path, contents)) = self.file() else { return Vec::new() };
+        let stamp = Stamp::of(path);
+        let is_fresh = only_if_still && stamp.as_ref().is_some_and(|stamp| stamp.is_fresh(clock::wall()));
+        if is_fresh || self.stamp().as_ref() == Some(&stamp) {
+            return Vec::new();
+        }
+        *self.stamp() = Some(stamp);
+        let name: Arc<str> = path.to_string_lossy().into();
+        let problems = match config::read_text(path) {
+            Ok(text) => {
+                let source = Arc::new(SourceFile { name: name.as_ref().into(), text: text.into() });
+                match read::file(&contents, source) {
+                    Ok(entries) => {
+                        *self.entries.write().unwrap_or_else(PoisonError::into_inner) =
+                            Some(Arc::new(entries));
+                        return Vec::new();
+                    }
+                    Err(problems) => problems,
+                }
+            }
+            Err(error) => {
+                let title = format!("can't read the table `{name}`: {error}");
+                let source = Arc::new(SourceFile { name: name.as_ref().into(), text: "".into() });
+                vec![Problem::error(title, Place::new(&source, 0..0), "")]
+            }
+        };
+        problems
+    }
+
+    fn file(&self) -> Option<(&PathBuf, Contents)> {
+        // The reader asks for the form alone.
+        let form = Arc::from("");
+        Some(match &self.from {
+            InMemory::Inline(_) => return None,
+            InMemory::File(path) => (path, Contents::File(form)),
+            InMemory::Cidr(path) => (path, Contents::Cidr(form)),
+            InMemory::Regex(path) => (path, Contents::Regex(form)),
+        })
+    }
+
+    fn stamp(&self) -> MutexGuard<'_, Option<Option<Stamp>>> {
+        self.stamp.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entries {
+    /// The value that stands under this very key, or under the closest network or the first pattern that holds it.
+    fn of_key(&self, text: &str) -> Option<&str> {
+        let found = match self {
+            Self::Texts(texts) => {
+                let normal: Cow<'_, str> = key::normal(text);
+                texts.find(&normal)
+            }
+            Self::Networks(_) | Self::Patterns(_) => self.of_text(text),
+        };
+        found.map(|found| found.value)
+    }
+}

@@ -1,0 +1,158 @@
+//! Tables that are searches in an LDAP directory (RFC 4511).
+//!
+//! Invariants: values in the filter are escaped (RFC 4515 §3); one connection serves all searches, each under a message id
+//! of its own, and is replaced once it has broken; nothing but success is an answer.
+
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Arc;
+
+use ldap3::{LdapConnAsync, LdapConnSettings, ResultEntry, SearchEntry, ldap_escape};
+use tokio::sync::{Mutex, Semaphore};
+
+use super::settings::{LdapSettings, Limits, Scope};
+use super::values::Values;
+
+/// A search in a directory.
+pub(super) struct Ldap {
+    settings: LdapSettings,
+    limits: Limits,
+    attributes: Vec<Arc<str>>,
+    places: Semaphore,
+    connection: Mutex<Option<ldap3::Ldap>>,
+}
+
+impl std::fmt::Debug for Ldap {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Ldap").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+/// Why a search has no answer.
+enum SearchError {
+    /// The connection has broken: another one may do.
+    Broken(String),
+    /// The server refused, or its answer can't be used.
+    Refused(String),
+}
+
+impl Ldap {
+    pub(super) fn new(settings: LdapSettings, limits: Limits) -> Self {
+        let attributes = settings.attributes.iter().map(|name| Arc::from(name.as_str())).collect();
+        let places = Semaphore::new(usize::try_from(limits.connections).unwrap_or(1));
+        Self { settings, limits, attributes, places, connection: Mutex::default() }
+    }
+
+    /// The values of the attributes of all entries that the filter finds for `key`.
+    pub(super) async fn look_up(&self, key: &str) -> Result<Option<Values>, String> {
+        let _place = self.places.acquire().await.map_err(|_| "it is closed")?;
+        let filter = self.settings.filter.filled(key, |value| ldap_escape(value));
+        let (known, mut connection) = self.connection().await?;
+        match self.search(&mut connection, &filter).await {
+            Ok(found) => return Ok(found),
+            Err(SearchError::Refused(why)) => return Err(why),
+            Err(SearchError::Broken(why)) => {
+                self.drop_connection().await;
+                if !known {
+                    return Err(why);
+                }
+            }
+        }
+        // A connection that was idle may have been closed by the server long ago.
+        let (_, mut connection) = self.connection().await?;
+        match self.search(&mut connection, &filter).await {
+            Ok(found) => Ok(found),
+            Err(SearchError::Refused(why)) => Err(why),
+            Err(SearchError::Broken(why)) => {
+                self.drop_connection().await;
+                Err(why)
+            }
+        }
+    }
+
+    /// The connection, made if there is none, and whether there was one.
+    async fn connection(&self) -> Result<(bool, ldap3::Ldap), String> {
+        let mut known = self.connection.lock().await;
+        if let Some(connection) = &mut *known
+            && !connection.is_closed()
+        {
+            return Ok((true, connection.clone()));
+        }
+        let made = self.connect().await?;
+        *known = Some(made.clone());
+        Ok((false, made))
+    }
+
+    async fn drop_connection(&self) {
+        *self.connection.lock().await = None;
+    }
+
+    async fn connect(&self) -> Result<ldap3::Ldap, String> {
+        let said = |error: ldap3::LdapError| error.to_string();
+        let settings = LdapConnSettings::new()
+            .set_conn_timeout(self.limits.timeout)
+            .set_starttls(self.settings.starttls);
+        let (driver, mut connection) =
+            LdapConnAsync::with_settings(settings, &self.settings.url).await.map_err(said)?;
+        tokio::spawn(async move {
+            if let Err(error) = driver.drive().await {
+                tracing::debug!(%error, "a connection to an LDAP server has ended");
+            }
+        });
+        if let Some((name, password)) = &self.settings.bind {
+            let password = password.read().await?;
+            if password.is_empty() {
+                // An empty password would bind as nobody and succeed (RFC 4513 §5.1.2).
+                return Err("the password for the bind is empty".into());
+            }
+            let bound = connection.simple_bind(name, &password).await.map_err(said)?;
+            bound.success().map_err(|error| format!("the bind was refused: {error}"))?;
+        }
+        Ok(connection)
+    }
+
+    async fn search(
+        &self,
+        connection: &mut ldap3::Ldap,
+        filter: &str,
+    ) -> Result<Option<Values>, SearchError> {
+        let scope = match self.settings.scope {
+            Scope::Base => ldap3::Scope::Base,
+            Scope::One => ldap3::Scope::OneLevel,
+            Scope::Subtree => ldap3::Scope::Subtree,
+        };
+        let base = &self.settings.base;
+        let searched = connection.search(base, scope, filter, &self.settings.attributes).await;
+        let found = match searched {
+            Ok(found) => found,
+            Err(ldap3::LdapError::FilterParsing) => {
+                return Err(SearchError::Refused("the filter is malformed".into()));
+            }
+            Err(error) => return Err(SearchError::Broken(error.to_string())),
+        };
+        // unavailable and busy, and every other refusal (RFC 4511 §4.1.9), leave open whether there is an entry.
+        let (entries, _) = found.success().map_err(|error| SearchError::Refused(error.to_string()))?;
+        let mut values: Option<Values> = None;
+        for entry in entries.into_iter().filter(|entry| !entry.is_ref() && !entry.is_intermediate()) {
+            let values = values.get_or_insert_default();
+            self.take(entry, values).map_err(SearchError::Refused)?;
+        }
+        Ok(values)
+    }
+
+    /// Takes over what an entry has, in the order of the attributes.
+    fn take(&self, entry: ResultEntry, values: &mut Values) -> Result<(), String> {
+        // The library panics where a server breaks the encoding.
+        let entry = panic::catch_unwind(AssertUnwindSafe(|| SearchEntry::construct(entry)))
+            .map_err(|_| "the server's answer is malformed")?;
+        for name in &self.attributes {
+            if entry.bin_attrs.keys().any(|known| known.eq_ignore_ascii_case(name)) {
+                return Err(format!("the attribute `{name}` is not in UTF-8"));
+            }
+            let found = entry.attrs.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+            for text in found.into_iter().flat_map(|(_, texts)| texts) {
+                values.push(name, text.clone())?;
+            }
+        }
+        Ok(())
+    }
+}

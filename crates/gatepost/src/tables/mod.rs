@@ -1,0 +1,233 @@
+//! Tables of a site: what stands under a key, in files, in databases, in an LDAP directory or behind a socketmap.
+//!
+//! Invariants: absence is never a failure, and a failure never absence; what a client chose only ever reaches a source as a
+//! bound parameter, an escaped value or a counted string; every wait, connection and answer has a limit.
+
+mod answers;
+pub(crate) mod entries;
+mod files;
+mod folder;
+pub(crate) mod key;
+mod ldap;
+pub(crate) mod read;
+mod routes;
+mod settings;
+mod socketmap;
+mod sql;
+mod sqlite;
+mod template;
+mod values;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+pub(crate) use key::normal as normal_key;
+pub use routes::route_for;
+pub use settings::{
+    InMemory, Keep, LdapSettings, Limits, Scope, Secret, SocketmapAddress, SqlSettings, TableKind,
+    TableSettings,
+};
+pub(crate) use sql::sqlite_path;
+pub use template::{PLACEHOLDERS, Template, TemplateError, TemplateMistake};
+pub use values::{VALUES_MAX, VALUES_OCTETS_MAX, Value, Values};
+
+use crate::clock;
+use crate::config::Problem;
+use answers::Answers;
+use files::Files;
+use folder::Folder;
+use ldap::Ldap;
+use socketmap::Socketmap;
+use sql::Sql;
+
+/// What a table has for a key: values, nothing, or that it could not be asked.
+pub type Outcome = Result<Option<Arc<Values>>, TableFailure>;
+
+/// A table that could not be asked, or whose answer can't be used: it may have an entry or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableFailure {
+    /// The table.
+    pub table: Arc<str>,
+    /// What went wrong, for the log.
+    pub why: Arc<str>,
+}
+
+impl std::fmt::Display for TableFailure {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "the table `{}` can't be asked: {}", self.table, self.why)
+    }
+}
+
+impl std::error::Error for TableFailure {}
+
+/// All tables of a site, by their names.
+#[derive(Debug, Default)]
+pub struct Tables {
+    tables: Vec<Arc<Table>>,
+    by_name: HashMap<Arc<str>, usize>,
+}
+
+/// One table.
+#[derive(Debug)]
+pub struct Table {
+    settings: TableSettings,
+    source: Source,
+    /// What was answered lately; none for what is at hand.
+    answers: Option<Answers>,
+}
+
+#[derive(Debug)]
+enum Source {
+    Files(Files),
+    Folder(Folder),
+    Sql(Sql),
+    Ldap(Ldap),
+    Socketmap(Socketmap),
+    /// A server that a rehearsal leaves alone.
+    NotAsked,
+}
+
+impl Tables {
+    /// The tables of `settings`. What is declared as it was `before` keeps its connections and, where its file can't be
+    /// read, its entries; what was answered is forgotten. Unless `asks_servers`, a table that is another program's fails.
+    /// What is wrong with files comes beside. Blocks on the disk.
+    #[must_use]
+    pub fn of(settings: &[TableSettings], before: Option<&Self>, asks_servers: bool) -> (Self, Vec<Problem>) {
+        let mut problems = Vec::new();
+        let mut tables = Self::default();
+        for settings in settings {
+            let known = before.and_then(|before| before.get(&settings.name));
+            let table = match known.filter(|known| known.settings == *settings) {
+                Some(known) => {
+                    known.forget();
+                    Arc::clone(known)
+                }
+                None => Arc::new(Table::new(settings.clone(), asks_servers)),
+            };
+            problems.extend(table.read_again(false));
+            tables.by_name.insert(Arc::clone(&settings.name), tables.tables.len());
+            tables.tables.push(table);
+        }
+        (tables, problems)
+    }
+
+    /// The table of that name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Arc<Table>> {
+        self.tables.get(*self.by_name.get(name)?)
+    }
+
+    /// All of them, in the order of the configuration.
+    #[must_use]
+    pub fn all(&self) -> &[Arc<Table>] {
+        &self.tables
+    }
+
+    /// Reads the files again that have changed and lie still. What can't be read stays as it was, and is a problem, once a
+    /// change. Blocks on the disk.
+    #[must_use]
+    pub fn reload(&self) -> Vec<Problem> {
+        self.tables.iter().flat_map(|table| table.read_again(true)).collect()
+    }
+}
+
+impl Table {
+    fn new(settings: TableSettings, asks_servers: bool) -> Self {
+        let limits = settings.limits;
+        let is_servers = match &settings.kind {
+            TableKind::Files(_) | TableKind::Folder(_) => false,
+            TableKind::Sql(sql) => !sql.is_file(),
+            TableKind::Ldap(_) | TableKind::Socketmap { .. } => true,
+        };
+        let source = match &settings.kind {
+            _ if is_servers && !asks_servers => Source::NotAsked,
+            TableKind::Files(files) => Source::Files(Files::new(files.clone())),
+            TableKind::Folder(path) => Source::Folder(Folder::new(path.clone())),
+            TableKind::Sql(sql) => Source::Sql(Sql::new(sql.clone(), limits)),
+            TableKind::Ldap(ldap) => Source::Ldap(Ldap::new(ldap.clone(), limits)),
+            TableKind::Socketmap { address, map } => {
+                Source::Socketmap(Socketmap::new(address.clone(), map.clone(), limits))
+            }
+        };
+        let at_hand = matches!(source, Source::Files(_) | Source::Folder(_));
+        let answers = (!at_hand).then(|| Answers::new(settings.keep));
+        Self { settings, source, answers }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &Arc<str> {
+        &self.settings.name
+    }
+
+    /// What it was declared as.
+    #[must_use]
+    pub fn settings(&self) -> &TableSettings {
+        &self.settings
+    }
+
+    /// The values that stand under `key`, letters' case aside, or `None` when there is no such entry. Those who ask for one
+    /// key at a time share the answer. A source that is asked answers within the table's `timeout`.
+    ///
+    /// # Errors
+    /// When it can't be known whether there is an entry.
+    pub async fn look_up(&self, key: &str) -> Outcome {
+        let key = key::normal(key);
+        let found = match (&self.source, &self.answers) {
+            (Source::Files(files), _) => files.look_up(&key),
+            (Source::Folder(folder), _) => {
+                self.in_time(folder.look_up(&key)).await.map(|values| values.map(Arc::new))
+            }
+            (source, Some(answers)) => {
+                answers.get_or_ask(&key, clock::monotonic, self.in_time(ask(source, &key))).await
+            }
+            (_, None) => Err(Arc::from("it has no source")),
+        };
+        found.map_err(|why| self.failure(why))
+    }
+
+    async fn in_time(
+        &self,
+        asked: impl Future<Output = Result<Option<Values>, String>>,
+    ) -> Result<Option<Values>, Arc<str>> {
+        let timeout = self.settings.limits.timeout;
+        match tokio::time::timeout(timeout, asked).await {
+            Ok(found) => found.map_err(Arc::from),
+            Err(_) => Err(format!("no answer within {} seconds", timeout.as_secs()).into()),
+        }
+    }
+
+    /// A failure of this table, which is said in the log.
+    fn failure(&self, why: Arc<str>) -> TableFailure {
+        let failure = TableFailure { table: Arc::clone(self.name()), why };
+        tracing::warn!(target: "gatepost::tables", "{failure}");
+        failure
+    }
+
+    /// Forgets what was answered.
+    fn forget(&self) {
+        if let Some(answers) = &self.answers {
+            answers.forget();
+        }
+    }
+
+    fn read_again(&self, only_if_still: bool) -> Vec<Problem> {
+        match &self.source {
+            Source::Files(files) => files.read_again(only_if_still),
+            _ => Vec::new(),
+        }
+    }
+}
+
+async fn ask(source: &Source, key: &str) -> Result<Option<Values>, String> {
+    match source {
+        Source::Sql(sql) => sql.look_up(key).await,
+        Source::Ldap(ldap) => ldap.look_up(key).await,
+        Source::Socketmap(socketmap) => socketmap.look_up(key).await,
+        Source::NotAsked => Err("a rehearsal asks no servers".into()),
+        Source::Files(_) | Source::Folder(_) => Err("it is at hand".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

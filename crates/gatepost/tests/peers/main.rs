@@ -1,0 +1,10 @@
+//! Gatepost beside Debian's mail servers, there and back.
+
+#![cfg(test)]
+
+#[path = "../harness/mod.rs"]
+mod harness;
+mod jail;
+mod lmtp;
+mod smtp;
+mod tls;
