@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use queue::kernel_disk::KernelDisk;
-use queue::log_spool::{Drill, LogSpool, OpenError, Options};
+use queue::log_spool::{Drill, LogSpool, Options};
 use queue::spool::Spool;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
@@ -90,6 +90,7 @@ pub async fn run(start: Start, sites: Arc<Sites>) -> anyhow::Result<()> {
         started: clock::wall(),
         reloads: Arc::clone(&reloads),
         end: Arc::clone(&end),
+        runtime: tokio::runtime::Handle::current(),
     };
     let service = Arc::new(Service::new(Arc::clone(&spool), Box::new(running)));
     let (stop_control, control_stopping) = watch::channel(false);
@@ -164,8 +165,8 @@ fn open_spool(start: &Start, site: &Site) -> anyhow::Result<LogSpool<KernelDisk>
 }
 
 /// Why the spool in `folder` can't be used, and what to do about it.
-pub(crate) fn unusable(folder: &Path, error: OpenError) -> anyhow::Error {
-    let error = std::io::Error::from(error);
+pub(crate) fn unusable(folder: &Path, error: impl Into<std::io::Error>) -> anyhow::Error {
+    let error = error.into();
     let advice = match error.kind() {
         ErrorKind::ResourceBusy => "; stop that one first, or let --state name another directory",
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {

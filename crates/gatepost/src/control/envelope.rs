@@ -61,6 +61,8 @@ pub struct Parameters {
     pub envid: Option<String>,
     /// `AUTH=`, decoded; the empty text is `<>`.
     pub auth: Option<String>,
+    /// `REQUIRETLS`.
+    pub require_tls: bool,
 }
 
 /// The client that a message came from.
@@ -71,6 +73,8 @@ pub struct Origin {
     pub client: String,
     /// The argument of its EHLO or HELO.
     pub helo: String,
+    /// Whether it is the site's own mail.
+    pub submitted: bool,
 }
 
 /// A recipient of a message and how it stands.
@@ -116,7 +120,11 @@ impl Message {
             size_octets: stored.body.size_octets(),
             reverse_path: form::bare(reverse_path),
             parameters: Parameters::of(parameters),
-            origin: Origin { client: origin.client.clone(), helo: origin.helo.clone() },
+            origin: Origin {
+                client: origin.client.clone(),
+                helo: origin.helo.clone(),
+                submitted: origin.submitted,
+            },
             hold: hold.map(|hold| hold_word(hold).to_owned()),
             recipients: states.map(|(recipient, state)| MessageRecipient::of(recipient, state)).collect(),
         }
@@ -138,6 +146,7 @@ impl Message {
             origin: queue::message::Origin {
                 client: self.origin.client.clone(),
                 helo: self.origin.helo.clone(),
+                submitted: self.origin.submitted,
             },
             hold: self.hold.as_deref().map(hold_of).transpose()?,
             recipients: pending.map(MessageRecipient::queued).collect::<Result<_, _>>()?,
@@ -167,7 +176,7 @@ fn hold_of(word: &str) -> Result<Hold, String> {
 
 impl Parameters {
     fn of(parameters: &MailParameters) -> Self {
-        let MailParameters { size_octets, body, smtputf8, ret, envid, auth } = parameters;
+        let MailParameters { size_octets, body, smtputf8, ret, envid, auth, require_tls } = parameters;
         let body = match body {
             BodyType::SevenBit => None,
             BodyType::EightBitMime => Some("8BITMIME"),
@@ -184,11 +193,12 @@ impl Parameters {
             ret: ret.map(str::to_owned),
             envid: envid.clone(),
             auth: auth.clone(),
+            require_tls: *require_tls,
         }
     }
 
     fn queued(&self) -> Result<MailParameters, String> {
-        let Self { size, body, smtputf8, ret, envid, auth } = self;
+        let Self { size, body, smtputf8, ret, envid, auth, require_tls } = self;
         let body = match body.as_deref() {
             None | Some("7BIT") => BodyType::SevenBit,
             Some("8BITMIME") => BodyType::EightBitMime,
@@ -202,7 +212,8 @@ impl Parameters {
             Some(other) => return Err(format!("ret `{other}` is unknown: FULL, HDRS")),
         };
         let (envid, auth) = (envid.clone(), auth.clone());
-        Ok(MailParameters { size_octets: *size, body, smtputf8: *smtputf8, ret, envid, auth })
+        let (size_octets, smtputf8, require_tls) = (*size, *smtputf8, *require_tls);
+        Ok(MailParameters { size_octets, body, smtputf8, ret, envid, auth, require_tls })
     }
 }
 

@@ -3,10 +3,12 @@
 //! Invariants: an order meets the recipients that match and no others; a page is carried out whole before its progress
 //! is told, so whoever goes away leaves no message half ordered.
 
+use std::collections::HashSet;
+
 use queue::delivery::RecipientState;
 use queue::message::Destination;
 use queue::postmaster::{AddressPattern, Entry, Query};
-use queue::spool::{Spool, SpoolError};
+use queue::spool::{Spool, SpoolError, Window};
 use queue::wait::block_on;
 use smtp::address::Mailbox;
 
@@ -44,6 +46,9 @@ impl<S: Spool> Service<S> {
                 }
             } else if let Some(order) = &plain {
                 page.iter().for_each(|(entry, _)| count(&mut done, entry));
+                if matches!(order, queue::postmaster::Order::Retry { .. }) {
+                    self.open_windows(&page);
+                }
                 self.order_page(&selection, &page, order)?;
             }
             asker.tell(Answer::Progress(Progress { done: done.messages, total }))?;
@@ -54,6 +59,18 @@ impl<S: Spool> Service<S> {
         let (messages, recipients) = (done.messages, done.recipients);
         tracing::info!(target: "gatepost::control", ?order, messages, recipients, "an order was carried out");
         Ok(done)
+    }
+
+    /// Lets the destinations of a page be tried at once that were let alone because nobody was there.
+    fn open_windows(&self, page: &[(Entry, bool)]) {
+        let states = page.iter().flat_map(|(entry, _)| &entry.recipients).map(|(_, state)| state);
+        let destinations: HashSet<&Destination> = states.map(|state| &state.destination).collect();
+        for destination in destinations {
+            // Those at this server have a window that says how many threads there are.
+            if !matches!(destination.as_str(), "local" | "discard") {
+                self.spool.set_window(destination, Window::default());
+            }
+        }
     }
 
     fn order_page(

@@ -7,13 +7,11 @@ use std::sync::Arc;
 
 use queue::body::{Body, StoredMessage};
 use queue::delivery::Phase;
-use queue::dsn::{self, Action, Notice, Original, Report};
 use queue::message::{Destination, QueuedMessage, QueuedRecipient};
 use queue::postmaster::{Entry, Order, Query};
 use queue::spool::{Arrival, Spool, SpoolError};
 use queue::wait::block_on;
 use smtp::address::{ForwardPath, Mailbox, ReversePath};
-use smtp::envelope::RcptParameters;
 
 use super::answer::{Done, Failure, FailureKind};
 use super::copy::copied;
@@ -25,7 +23,7 @@ use crate::site::Site;
 use crate::{clock, deliver};
 
 /// What the sender of a message that was dropped is told.
-const DIAGNOSTIC: &str = "554 5.0.0 the postmaster has removed the message from the queue";
+const REMOVED: (&str, &str) = ("5.0.0", "the postmaster has removed the message from the queue");
 
 /// What takes the place of recipients.
 #[derive(Debug)]
@@ -126,14 +124,15 @@ impl<S: Spool> Service<S> {
                 |(mailbox, state): &Ends| *mailbox == recipient.mailbox && state.destination == *destination;
             entry.recipients.iter().any(is)
         };
-        let mut recipients = Vec::new();
-        let mut places = Vec::new();
-        for (recipient, state) in stored.message.recipients.iter().zip(&stored.recipients) {
+        let (mut recipients, mut indexes, mut places) = (Vec::new(), Vec::new(), Vec::new());
+        let ends = stored.message.recipients.iter().zip(&stored.recipients);
+        for (index, (recipient, state)) in (0u32..).zip(ends) {
             if state.phase == Phase::Finished || !meant(recipient, &state.destination) {
                 continue;
             }
             if state.phase == Phase::Held {
                 recipients.push(recipient);
+                indexes.push(index);
                 places.push((recipient.mailbox.clone(), state.destination.clone()));
             } else {
                 done.missed += 1;
@@ -145,64 +144,34 @@ impl<S: Spool> Service<S> {
         }
         let bounced = match &replacement.by {
             _ if recipients.is_empty() => 0,
-            By::Bounce => self.bounce(&replacement.site, &stored, &recipients)?,
+            By::Bounce => self.bounce(&replacement.site, &stored, &indexes)?,
             By::Recipients(resolved) => {
-                self.queue_for(resolved, &stored, &recipients)?;
+                self.queue_for(&replacement.site, resolved, &stored, &recipients)?;
                 0
             }
         };
         Ok((places, bounced))
     }
 
-    /// Queues the DSNs on `recipients`, if the sender wants any; how many.
-    fn bounce(
-        &self,
-        site: &Site,
-        stored: &StoredMessage,
-        recipients: &[&QueuedRecipient],
-    ) -> Result<u64, SpoolError> {
-        let message = &stored.message;
-        let reports: Vec<Report<'_>> = recipients
-            .iter()
-            .map(|recipient| Report {
-                recipient,
-                action: Action::Failed,
-                status: "5.0.0",
-                diagnostic: Some(DIAGNOSTIC),
-                remote: None,
-            })
-            .filter(|report| dsn::wanted(message, report.recipient, report.action))
-            .collect();
-        if reports.is_empty() {
-            return Ok(0);
-        }
-        let body = if dsn::returns_whole(message, stored.body.size_octets()) {
-            Some(stored.read_body()?)
-        } else {
-            None
-        };
-        let header = if body.is_none() { deliver::header_section(stored) } else { Vec::new() };
+    /// Queues the DSNs on the recipients with these places in the message, if the sender wants any; how many.
+    fn bounce(&self, site: &Site, stored: &StoredMessage, indexes: &[u32]) -> Result<u64, SpoolError> {
         let now = clock::wall();
-        let notice = Notice {
-            reporting_mta: &site.config.hostname,
-            queue_id: stored.id,
-            message,
-            original: body.as_deref().map_or(Original::HeaderSection(&header), Original::Whole),
-            reports: &reports,
-            now,
-            random: random(),
-        };
-        let mut bounced = 0;
-        for composed in dsn::compose(&notice) {
-            let resolved = site.directory.resolve(&ForwardPath::Mailbox(composed.recipient.clone()));
-            let Some(first) = resolved.first() else { continue };
-            let mut draft = composed.into_draft(now, deliver::destination(first, &RcptParameters::default()));
-            let Some(recipient) = draft.message.recipients.pop() else { continue };
-            draft.message.recipients = resolved.iter().map(|end| addressed(&recipient, end)).collect();
-            let id = self.spool.allot(now);
-            let arrival = Arrival { id, message: draft.message, body: Body::Memory(draft.body) };
+        let notices = deliver::given_up(site, stored, indexes, REMOVED, now, random());
+        let arrivals: Vec<Arrival> = self
+            .program
+            .runtime()
+            .block_on(notices)
+            .into_iter()
+            .map(|draft| Arrival {
+                id: self.spool.allot(now),
+                message: draft.message,
+                body: Body::Memory(draft.body),
+            })
+            .collect();
+        let bounced = arrivals.len() as u64;
+        // One at a time: their bodies together may be more than is taken at once.
+        for arrival in arrivals {
             block_on(self.spool.enqueue_all(vec![arrival]))?;
-            bounced += 1;
         }
         Ok(bounced)
     }
@@ -211,6 +180,7 @@ impl<S: Spool> Service<S> {
     /// of receipt, so that its lifetime goes on.
     fn queue_for(
         &self,
+        site: &Site,
         resolved: &[Resolved],
         stored: &StoredMessage,
         replaced: &[&QueuedRecipient],
@@ -219,7 +189,11 @@ impl<S: Spool> Service<S> {
         let mut parts: Vec<(ReversePath, Vec<QueuedRecipient>)> = Vec::new();
         for end in resolved {
             let reverse_path = end.reverse_path(&stored.message.reverse_path);
-            let queued = addressed(recipient, end);
+            let queued = QueuedRecipient {
+                mailbox: end.mailbox.clone(),
+                destination: deliver::destination(&site.config, end, &recipient.parameters),
+                ..(*recipient).clone()
+            };
             match parts.iter_mut().find(|(path, _)| *path == reverse_path) {
                 Some((_, recipients)) => recipients.push(queued),
                 None => parts.push((reverse_path, vec![queued])),
@@ -242,15 +216,6 @@ impl<S: Spool> Service<S> {
 /// Queries for exactly those recipients of an entry that are wanted, one each, wherever they stand by now.
 fn exactly(entry: &Entry, wanted: &dyn Fn(&Ends) -> bool) -> Vec<Query> {
     entry.recipients.iter().filter(|ends| wanted(ends)).filter_map(|ends| exact(entry, ends)).collect()
-}
-
-/// The recipient at another end.
-fn addressed(recipient: &QueuedRecipient, end: &Resolved) -> QueuedRecipient {
-    QueuedRecipient {
-        mailbox: end.mailbox.clone(),
-        destination: deliver::destination(end, &recipient.parameters),
-        ..recipient.clone()
-    }
 }
 
 /// A number for the Message-ID and the boundary; without any chance the queue id keeps them apart.

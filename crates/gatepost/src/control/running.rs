@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use queue::spool::Spool;
 use smtp::time::WallTime;
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use super::answer::{Census, Reloaded, Status};
@@ -29,11 +30,17 @@ pub struct Running<S> {
     pub reloads: Arc<Reloads>,
     /// Rung when the server is to end.
     pub end: Arc<Notify>,
+    /// The server's runtime.
+    pub runtime: Handle,
 }
 
 impl<S: Spool + std::fmt::Debug> Program for Running<S> {
     fn site(&self) -> Result<Arc<Site>, String> {
         Ok(self.reception.sites.current())
+    }
+
+    fn runtime(&self) -> &Handle {
+        &self.runtime
     }
 
     fn status(&self) -> Option<Status> {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use queue::spool::{Spool, SpoolError};
 use queue::wait::block_on;
+use tokio::runtime::Handle;
 
 use super::answer::{Answer, Done, Failure, FailureKind, Reloaded, Status};
 use super::census;
@@ -68,6 +69,9 @@ pub trait Program: Send + Sync + fmt::Debug {
     /// # Errors
     /// A sentence on why there is none.
     fn site(&self) -> Result<Arc<Site>, String>;
+
+    /// Where tables can be asked over the network.
+    fn runtime(&self) -> &Handle;
 
     /// How the server is but for its queue; `None` when no server runs.
     fn status(&self) -> Option<Status>;

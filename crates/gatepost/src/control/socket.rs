@@ -239,12 +239,18 @@ impl<S: Spool> Connection<S> {
             input: BufReader::new(Timed { stream, deadline: None }),
             output: BufWriter::with_capacity(GATHERED_OCTETS, stream),
             stopping: &self.shared.stopping,
+            failed: false,
         };
         write_line(&mut caller.output, &Greeting::ours())?;
         caller.output.flush()?;
         while let Some(line) = caller.request()? {
             let served = match serde_json::from_slice::<Request>(&line) {
-                Ok(request) => self.shared.service.answer(request, &mut caller),
+                Ok(request) => {
+                    let is_import = matches!(request, Request::Import { .. });
+                    let heard = self.shared.service.answer(request, &mut caller);
+                    // What is left of its mail data can't be told from a request.
+                    if is_import && caller.failed { Err(Gone) } else { heard }
+                }
                 Err(error) => {
                     let why = format!("the request can't be read: {error}");
                     // What follows it can't be told from the next one.
@@ -265,6 +271,8 @@ struct Caller<'a> {
     input: BufReader<Timed<'a>>,
     output: BufWriter<&'a UnixStream>,
     stopping: &'a AtomicBool,
+    /// Whether a request has failed.
+    failed: bool,
 }
 
 impl Caller<'_> {
@@ -286,6 +294,7 @@ impl Asker for Caller<'_> {
         } else {
             answer
         };
+        self.failed |= matches!(answer, Answer::Failed(_));
         let flushed = answer.is_last() || matches!(answer, Answer::Progress(_));
         write_answer(&mut self.output, &answer).map_err(|_| Gone)?;
         if flushed {

@@ -20,4 +20,5 @@ mod timing;
 
 pub use dispatcher::spawn;
 pub(crate) use local::header_section;
+pub(crate) use notices::given_up;
 pub(crate) use route::destination;

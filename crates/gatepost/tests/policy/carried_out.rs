@@ -94,7 +94,7 @@ fn effects_are_carried_out() {
     {
         let line = queue.lines().find(|line| line.contains(reason)).unwrap_or_else(|| panic!("{queue}"));
         let id = line.split(' ').next().unwrap();
-        assert_eq!(server.queue(&[order, id]), format!("{id}: 1 recipients {done}\n"));
+        assert_eq!(server.queue(&[order, id]), format!("1 recipient of 1 message {done}\n"));
     }
     server.start_again();
     alice.wait_for(3);
