@@ -33,6 +33,13 @@ fn outbound(smart_host: SocketAddr) -> Server {
     ))
 }
 
+/// The same, and a server that takes nothing now.
+fn deferring() -> (Peer, Server) {
+    let peer = Peer::start(&["451 4.3.0 not now"]);
+    let server = outbound(peer.address());
+    (peer, server)
+}
+
 fn gatepost(server: &Server, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
     command.args(arguments).arg("--state").arg(server.folder().join("state"));
@@ -91,7 +98,7 @@ fn send(server: &Server, sender: &str, recipients: &[&str], mail_data: &[u8]) {
 
 #[test]
 fn the_same_is_answered_by_a_server_and_by_its_spool() {
-    let mut server = outbound(nobody());
+    let (_peer, mut server) = deferring();
     let body = b"Subject: a needle in the hay\r\n\r\nhello\r\n";
     send(&server, "sender@client.example", &["bob@example.org", "eve@example.net"], body);
     send(&server, "", &["carol@example.org"], b"Subject: other\r\n\r\n");
@@ -107,7 +114,7 @@ fn the_same_is_answered_by_a_server_and_by_its_spool() {
         (&["queue", "list", "--json", "--sender", "<>"], 0),
         (&["queue", "list", "--json", "--domain", "example.net"], 0),
         (&["queue", "list", "--json", "--recipient", "carol@example.org", "--destination", "relay"], 0),
-        (&["queue", "list", "--json", "--reply", "CONNECT", "--attempts", "1"], 0),
+        (&["queue", "list", "--json", "--reply", "NOT NOW", "--attempts", "1"], 0),
         (&["queue", "list", "--json", "--phase", "waiting", "--younger", "1h"], 0),
         (&["queue", "list", "--json", "--older", "1h"], 1),
         (&["queue", "list", "--json", "--attempts", "2"], 1),
@@ -190,11 +197,10 @@ fn mail_is_held_released_tried_and_dropped_as_told() {
     exits(&server, 0, &["queue", "retry", "--all"]);
     assert_eq!(list(&server, &["--phase", "held"]).len(), 1, "what is held is not tried");
     exits(&server, 0, &["queue", "release", "--phase", "held"]);
-    exits(&server, 0, &["queue", "retry", "--destination", "relay"]);
     wait_for("the second attempt", || (peer.seen().messages.len() == 2).then_some(()));
     server.wait_for_empty_queue();
 
-    let server = outbound(nobody());
+    let (_peer, server) = deferring();
     for recipients in [&["bob@example.org", "eve@example.net"][..], &["carol@example.org"]] {
         send(&server, "sender@client.example", recipients, b"Subject: b\r\n\r\n");
     }
@@ -211,8 +217,23 @@ fn mail_is_held_released_tried_and_dropped_as_told() {
 }
 
 #[test]
+fn a_server_that_was_away_is_tried_at_once_when_that_is_wanted() {
+    let address = nobody();
+    let server = outbound(address);
+    send(&server, "sender@client.example", &["bob@example.org"], b"Subject: a\r\n\r\n");
+    wait_for_recipients(&server, "the first attempt", is_tried);
+    server.wait_for_log("is_shut_off=true");
+    let peer = Peer::start_at(address, &["250 2.0.0 taken"]);
+    let asked = harness::now();
+    exits(&server, 0, &["queue", "retry", "--all"]);
+    wait_for("the second attempt", || (peer.seen().messages.len() == 1).then_some(()));
+    // It is let alone for half a minute at least, and the message for an hour.
+    assert!(asked.elapsed().as_secs() < 25);
+}
+
+#[test]
 fn a_sender_is_told_of_what_is_dropped_with_a_bounce() {
-    let server = outbound(nobody());
+    let (_peer, server) = deferring();
     send(&server, "sender@client.example", &["bob@example.org", "eve@example.net"], b"Subject: lost\r\n\r\n");
     send(&server, "", &["carol@example.org"], b"Subject: a report\r\n\r\n");
     wait_for_recipients(&server, "the first attempts", is_tried);
@@ -295,7 +316,7 @@ fn exported(folder: &Path) -> BTreeMap<Vec<u8>, Value> {
 
 #[test]
 fn what_is_exported_stands_elsewhere_as_it_stood() {
-    let old = outbound(nobody());
+    let (_peer, old) = deferring();
     let mut client = old.session();
     client.ask_for("MAIL FROM:<sender@client.example> RET=HDRS ENVID=q+2B1 BODY=8BITMIME", "250");
     client.ask_for("RCPT TO:<bob@example.org> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;b+2Bob@example.org", "250");

@@ -11,6 +11,7 @@ use super::envelope::Message;
 use super::request::{Filter, Selection};
 use super::service::{Asker, Service, Stop};
 use super::{Failure, Phase};
+use crate::clock;
 use crate::deliver::header_section;
 
 /// Messages that are read before their answers go out (ours: bounds memory, and how long a gone asker is served).
@@ -22,17 +23,21 @@ pub(super) struct Pages<'a, S> {
     spool: &'a S,
     selection: &'a Selection,
     after: Option<QueueId>,
+    /// What has this id or a later one came after the request.
+    end: QueueId,
 }
 
 impl<'a, S: Spool> Pages<'a, S> {
+    /// The messages that are there now. What is queued meanwhile, a DSN on one of them say, is not meant.
     pub(super) fn new(spool: &'a S, selection: &'a Selection) -> Self {
-        Self { spool, selection, after: None }
+        Self { spool, selection, after: None, end: spool.allot(clock::wall()) }
     }
 
     /// The next messages, each with the recipients that match and whether others of it match only in part; `None`
     /// behind the last page.
     pub(super) fn next(&mut self) -> Result<Option<Vec<(Entry, bool)>>, SpoolError> {
-        let page = block_on(self.spool.list(&self.selection.query, self.after, PAGE))?;
+        let mut page = block_on(self.spool.list(&self.selection.query, self.after, PAGE))?;
+        page.retain(|entry| entry.id < self.end);
         let Some(last) = page.last() else { return Ok(None) };
         self.after = Some(last.id);
         let narrowed = page.into_iter().map(|mut entry| {
