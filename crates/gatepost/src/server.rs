@@ -63,11 +63,7 @@ pub async fn run(start: Start, sites: Arc<Sites>) -> anyhow::Result<()> {
     let control = control::Listener::bind(&control::socket_path(&start.state))?;
     let places = descriptors::places();
     check_places(&site, places);
-    let mut listeners = Vec::new();
-    let addresses = if start.listen.is_empty() { &site.config.listen.mx } else { &start.listen };
-    for address in addresses {
-        listeners.push(bind(*address, addresses)?);
-    }
+    let listeners = bind_all(&start, &site)?;
     let (drain, draining) = watch::channel(false);
     let (stop_delivery, delivery_stopping) = watch::channel(false);
     let quota = Arc::new(QuotaUsage::default());
@@ -92,9 +88,9 @@ pub async fn run(start: Start, sites: Arc<Sites>) -> anyhow::Result<()> {
         end: Arc::clone(&end),
         runtime: tokio::runtime::Handle::current(),
     };
-    let service = Arc::new(Service::new(Arc::clone(&spool), Box::new(running)));
+    let service = Service::new(Arc::clone(&spool), Box::new(running));
     let (stop_control, control_stopping) = watch::channel(false);
-    let control = tokio::spawn(control::serve(control, service, control_stopping));
+    let control = tokio::spawn(control::serve(control, Arc::new(service), control_stopping));
     let delivery = deliver::spawn(Arc::clone(&spool), Arc::clone(&sites), quota, delivery_stopping);
     greet(&start, &site, &listeners);
     let mut tasks = JoinSet::new();
@@ -128,6 +124,12 @@ pub async fn run(start: Start, sites: Arc<Sites>) -> anyhow::Result<()> {
     tokio::task::block_in_place(|| journal.close());
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Listens wherever the start or else the configuration says.
+fn bind_all(start: &Start, site: &Site) -> anyhow::Result<Vec<Listener>> {
+    let addresses = if start.listen.is_empty() { &site.config.listen.mx } else { &start.listen };
+    addresses.iter().map(|address| bind(*address, addresses)).collect()
 }
 
 fn bind(address: SocketAddr, beside: &[SocketAddr]) -> anyhow::Result<Listener> {

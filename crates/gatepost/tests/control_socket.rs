@@ -80,7 +80,10 @@ fn the_socket_is_its_owners_and_goes_with_the_server() {
     assert_eq!(mode & 0o777, 0o600);
     server.kill();
     assert!(socket(&server).exists(), "who is killed leaves it behind");
-    assert!(output(&server, &["queue", "list"]).status.success(), "a dead server's socket is in nobody's way");
+    assert!(
+        output(&server, &["queue", "list"]).status.success(),
+        "a dead server's socket is in nobody's way"
+    );
     server.start_again();
     assert_eq!(status(&server)["hostname"], "mx.example.org");
     server.stop();
@@ -150,7 +153,10 @@ fn the_server_says_how_it_is_reloads_and_ends() {
     assert_eq!((&before["accepted"], &before["sessions"]), (&Value::from(1), &Value::from(1)));
     assert_eq!(before["fault"], Value::Null);
     let words = String::from_utf8(output(&server, &["status"]).stdout).unwrap();
-    assert!(words.contains("listening on 127.0.0.1:") && words.contains("gatepost.toml, in force since"), "{words}");
+    assert!(
+        words.contains("listening on 127.0.0.1:") && words.contains("gatepost.toml, in force since"),
+        "{words}"
+    );
 
     fs::write(server.folder().join("gatepost.toml"), site("[limits]\nrecipents = 5")).unwrap();
     let refused = output(&server, &["reload"]);
@@ -218,10 +224,18 @@ fn a_long_queue_is_listed_and_ordered_in_little_memory_and_nobody_need_wait_for_
     server.start_again();
     let pid = status(&server)["pid"].as_u64().unwrap();
     // Whatever the first requests take is taken.
-    assert_eq!(output(&server, &["queue", "list", "--limit", "300"]).stdout.iter().filter(|octet| **octet == b'\n').count(), 600);
+    assert_eq!(
+        output(&server, &["queue", "list", "--limit", "300"])
+            .stdout
+            .iter()
+            .filter(|octet| **octet == b'\n')
+            .count(),
+        600
+    );
     let before = peak_kib(pid);
     let listed = output(&server, &["queue", "list", "--json"]);
-    let lines: Vec<&[u8]> = listed.stdout.split(|octet| *octet == b'\n').filter(|line| !line.is_empty()).collect();
+    let lines: Vec<&[u8]> =
+        listed.stdout.split(|octet| *octet == b'\n').filter(|line| !line.is_empty()).collect();
     assert_eq!(lines.len(), MESSAGES);
     let last: Value = serde_json::from_slice(lines[MESSAGES - 1]).unwrap();
     assert_eq!(last["recipients"][0]["mailbox"], format!("user{}@example.org", MESSAGES - 1));
@@ -234,7 +248,8 @@ fn a_long_queue_is_listed_and_ordered_in_little_memory_and_nobody_need_wait_for_
     BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut first).unwrap();
     child.kill().unwrap();
     child.wait().unwrap();
-    let mut child = gatepost(&server, &["queue", "drop", "--older", "0s"]).stdout(Stdio::null()).spawn().unwrap();
+    let mut child =
+        gatepost(&server, &["queue", "drop", "--older", "0s"]).stdout(Stdio::null()).spawn().unwrap();
     wait_for("part of the order", || {
         let left = status(&server)["queue"]["messages"].as_u64().unwrap();
         (left < MESSAGES as u64).then_some(())

@@ -302,7 +302,10 @@ fn exported(folder: &Path) -> BTreeMap<Vec<u8>, Value> {
                 .find_map(|end| fs::read(path.with_extension(end.trim_start_matches('.'))).ok())
                 .unwrap();
             let mut envelope: Value = serde_json::from_slice(&envelope).unwrap();
-            envelope.as_object_mut().unwrap().remove("id");
+            let message = envelope.as_object_mut().unwrap();
+            message.remove("id");
+            // It was held until its recipients stood as they stood.
+            message.remove("hold");
             for recipient in envelope["recipients"].as_array_mut().unwrap() {
                 let recipient = recipient.as_object_mut().unwrap();
                 recipient.remove("attempts");

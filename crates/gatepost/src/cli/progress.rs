@@ -18,7 +18,8 @@ impl Bar {
         }
         let bar = self.0.get_or_insert_with(|| {
             let bar = ProgressBar::new(progress.total);
-            if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos} of {len} messages, {eta} left") {
+            if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos} of {len} messages, {eta} left")
+            {
                 bar.set_style(style);
             }
             bar.enable_steady_tick(Duration::from_millis(200));

@@ -13,7 +13,8 @@ use tokio::runtime::{Handle, Runtime};
 
 use super::{SiteOptions, WrongUsage};
 use crate::control::{
-    Answer, Asker, Client, Done, Failure, FailureKind, Gone, Program, Reloaded, Request, Service, Status, Unreachable,
+    Answer, Asker, Client, Done, Failure, FailureKind, Gone, Program, Reloaded, Request, Service, Status,
+    Unreachable,
 };
 use crate::server::unusable;
 use crate::site::{self, Site};
@@ -203,8 +204,7 @@ impl Program for Alone {
             String::from("the configuration is refused")
         };
         let loaded = site::read(self.options.config.as_deref(), &super::user()).map_err(refused)?;
-        let (site, _) =
-            Site::rehearsing(loaded.config, None, &self.options.state, false).map_err(refused)?;
+        let (site, _) = Site::rehearsing(loaded.config, None, &self.options.state, false).map_err(refused)?;
         Ok(Arc::new(site))
     }
 

@@ -78,7 +78,9 @@ fn in_words(status: &Status) -> String {
         totals(&status.queue, now),
     );
     if let Some(fault) = &status.fault {
-        text.push_str(&format!("NO MAIL IS TAKEN: the spool has failed: {fault}; mend the disk and restart\n"));
+        text.push_str(&format!(
+            "NO MAIL IS TAKEN: the spool has failed: {fault}; mend the disk and restart\n"
+        ));
     }
     if let Some(why) = &status.no_room {
         text.push_str(&format!("NO MAIL IS TAKEN for now: {why}\n"));

@@ -27,7 +27,11 @@ pub(super) fn size(octets: u64) -> String {
     match UNITS.iter().find(|(unit, _)| octets >= *unit) {
         Some((unit, name)) => {
             let tenths = octets / (unit / 10).max(1);
-            if tenths < 100 { format!("{}.{} {name}", tenths / 10, tenths % 10) } else { format!("{} {name}", octets / unit) }
+            if tenths < 100 {
+                format!("{}.{} {name}", tenths / 10, tenths % 10)
+            } else {
+                format!("{} {name}", octets / unit)
+            }
         }
         None => format!("{octets} B"),
     }

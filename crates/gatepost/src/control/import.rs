@@ -2,7 +2,7 @@
 //!
 //! Invariants: it is queued whole under a new id, or not at all; the old id is never used again, since outcomes that
 //! are recorded under it could end the new message. Until its recipients stand as they stood it is held, so that a
-//! crash in between delivers nothing that was to wait.
+//! crash in between delivers nothing that was to wait; that it was held on arrival is seen afterwards.
 
 use queue::message::Hold;
 use queue::postmaster::{AddressPattern, Order, Query};

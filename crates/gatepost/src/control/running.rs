@@ -55,7 +55,7 @@ impl<S: Spool + std::fmt::Debug> Program for Running<S> {
             configuration: self.configuration.as_ref().map(|file| file.display().to_string()),
             loaded: Time(self.reloads.loaded()),
             draining: *reception.draining.borrow(),
-            sessions: u64::try_from(reception.admission.connections()).unwrap_or(u64::MAX),
+            sessions: u64::from(reception.admission.connections()),
             accepted: reception.accepted.load(Ordering::Relaxed),
             refused: reception.refused.load(Ordering::Relaxed),
             fault: None,

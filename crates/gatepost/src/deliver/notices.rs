@@ -76,8 +76,7 @@ pub(crate) async fn given_up(
     let outcome = RecipientOutcome::Failed { reply: diagnostic.to_owned() };
     let attempts = vec![attempt; indexes.len()];
     let outcomes = vec![outcome; indexes.len()];
-    let results =
-        Results { stored, indexes, attempts: &attempts, outcomes: &outcomes, warned_until: None };
+    let results = Results { stored, indexes, attempts: &attempts, outcomes: &outcomes, warned_until: None };
     drafts(site, &results, now, random).await
 }
 

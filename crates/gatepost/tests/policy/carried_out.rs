@@ -90,7 +90,7 @@ fn effects_are_carried_out() {
     let queue = server.queue(&["list"]);
     assert_eq!(queue.matches("attempts, held: not tried yet").count(), 2, "{queue}");
     for (reason, order, done) in
-        [("quarantined by the policy", "release", "released"), ("held by the policy", "drop", "dropped")]
+        [("quarantined by the policy", "release", "released"), ("held on arrival", "drop", "dropped")]
     {
         let line = queue.lines().find(|line| line.contains(reason)).unwrap_or_else(|| panic!("{queue}"));
         let id = line.split(' ').next().unwrap();

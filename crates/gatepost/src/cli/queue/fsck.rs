@@ -22,7 +22,8 @@ pub(super) fn run(options: &SiteOptions) -> anyhow::Result<ExitCode> {
         );
         return Err(Unreachable::new(why).into());
     }
-    let report = fsck(&folder).map_err(|error| Unreachable::new(format!("{:#}", unusable(&folder, error))))?;
+    let report =
+        fsck(&folder).map_err(|error| Unreachable::new(format!("{:#}", unusable(&folder, error))))?;
     let mut out = std::io::stdout().lock();
     writeln!(
         out,

@@ -129,7 +129,11 @@ fn import(
 fn say(old: QueueId, new: QueueId, json: bool) -> io::Result<()> {
     let mut out = io::stdout().lock();
     if json {
-        return writeln!(out, "{}", serde_json::json!({ "exported_as": old.to_string(), "id": new.to_string() }));
+        return writeln!(
+            out,
+            "{}",
+            serde_json::json!({ "exported_as": old.to_string(), "id": new.to_string() })
+        );
     }
     writeln!(out, "{old} is queued as {new}")
 }

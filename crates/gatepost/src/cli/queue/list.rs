@@ -35,10 +35,7 @@ pub(super) struct SearchArgs {
 }
 
 /// Lists.
-pub(super) fn list(
-    args: &Args,
-    reach: impl FnOnce() -> anyhow::Result<Reach>,
-) -> anyhow::Result<ExitCode> {
+pub(super) fn list(args: &Args, reach: impl FnOnce() -> anyhow::Result<Reach>) -> anyhow::Result<ExitCode> {
     print(args, None, reach)
 }
 
@@ -89,16 +86,21 @@ fn print(
 fn lines(entry: &Entry, now: WallTime) -> Vec<String> {
     let hold = match entry.hold.as_deref() {
         None => String::new(),
-        Some(hold) => format!(", {hold} by the policy"),
+        Some("quarantined") => String::from(", quarantined by the policy"),
+        // By the policy, or because it stood so where it was exported.
+        Some(hold) => format!(", {hold} on arrival"),
     };
-    let sender = if entry.reverse_path == "<>" { String::from("<>") } else { format!("<{}>", entry.reverse_path) };
+    let sender =
+        if entry.reverse_path == "<>" { String::from("<>") } else { format!("<{}>", entry.reverse_path) };
     let first = format!(
         "{}  {:>6}  {:>8}  from {sender}{hold}",
         entry.id,
         span(now.since(entry.received.0)),
         size(entry.size_octets),
     );
-    std::iter::once(first).chain(entry.recipients.iter().map(|recipient| recipient_line(recipient, now))).collect()
+    std::iter::once(first)
+        .chain(entry.recipients.iter().map(|recipient| recipient_line(recipient, now)))
+        .collect()
 }
 
 /// One recipient: its address, where it goes, its attempts, when the next one is, and what the last one met.

@@ -127,11 +127,18 @@ fn give(
     } else if done.messages > 0 {
         writeln!(out, "{}", in_words(&done, word))?;
     } else {
-        writeln!(std::io::stderr(), "gatepost: nothing in the queue matches: `gatepost queue list` shows what is there")?;
+        writeln!(
+            std::io::stderr(),
+            "gatepost: nothing in the queue matches: `gatepost queue list` shows what is there"
+        )?;
     }
     let missing = args.selection.missing(done.messages);
     if missing > 0 && done.messages > 0 {
-        writeln!(std::io::stderr(), "gatepost: {} not in the queue, or nothing of it matches", count(missing, "id"))?;
+        writeln!(
+            std::io::stderr(),
+            "gatepost: {} not in the queue, or nothing of it matches",
+            count(missing, "id")
+        )?;
     }
     let met_all = done.messages > 0 && done.missed == 0 && missing == 0 && done.problems.is_empty();
     Ok(if met_all { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -141,7 +148,10 @@ fn in_words(done: &Done, word: &str) -> String {
     let (recipients, messages) = (count(done.recipients, "recipient"), count(done.messages, "message"));
     let mut text = format!("{recipients} of {messages} {word}");
     if done.active > 0 {
-        text.push_str(&format!(", {} of them when the attempt under way is over, unless it succeeds", done.active));
+        text.push_str(&format!(
+            ", {} of them when the attempt under way is over, unless it succeeds",
+            done.active
+        ));
     }
     if let Some(Outcome::Bounced(notices)) = done.outcome {
         text.push_str(&format!(", {} to senders queued", count(notices, "DSN")));

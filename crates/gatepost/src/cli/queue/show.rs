@@ -118,7 +118,12 @@ fn write_recipient(text: &mut String, recipient: &MessageRecipient, now: WallTim
         if goes_to == destination { String::new() } else { format!(" (redirected; it was {destination})") };
     let _ = writeln!(text, "    goes to     {goes_to}{redirected}");
     let due = recipient.due.map_or(now, |due| due.0);
-    let _ = writeln!(text, "    stands      {}, {}", next(*phase, due, now), count(u64::from(*attempts), "attempt"));
+    let _ = writeln!(
+        text,
+        "    stands      {}, {}",
+        next(*phase, due, now),
+        count(u64::from(*attempts), "attempt")
+    );
     if let Some(reply) = &recipient.last_reply {
         let _ = writeln!(text, "    last reply  {reply}");
     }

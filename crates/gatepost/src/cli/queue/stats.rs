@@ -54,9 +54,9 @@ pub(super) fn run(args: &Args, reach: &mut Reach) -> anyhow::Result<ExitCode> {
 
 /// The totals in a line.
 pub(crate) fn totals(census: &Census, now: WallTime) -> String {
-    let oldest = census.oldest.map_or_else(String::new, |oldest| {
-        format!(", the oldest {} old", span(now.since(oldest.0)))
-    });
+    let oldest = census
+        .oldest
+        .map_or_else(String::new, |oldest| format!(", the oldest {} old", span(now.since(oldest.0))));
     format!(
         "{}, {} ({} tried before, {} held, {} under way), {}{oldest}",
         count(census.messages, "message"),
