@@ -10,6 +10,7 @@ mod domain;
 mod form;
 mod key;
 mod keys;
+mod keys_out;
 mod load;
 mod loops;
 mod network;
@@ -35,6 +36,7 @@ pub use network::{Network, NetworkError, any_contains};
 pub use problem::{Place, Problem, Severity, SourceFile};
 pub use read::{Parsed, parse};
 pub use reference::reference;
+pub(crate) use route::hop;
 pub use route::{Access, DomainPattern, Hop, Login, Relaying, Route, TlsChoice, key_of, route_for};
 pub use signing::{ArcSettings, DkimSettings, KeyFile, SigningSettings, SrsSettings};
 
@@ -308,7 +310,10 @@ impl Config {
     #[must_use]
     pub fn has_way_out(&self) -> bool {
         let leads_out = |route: &Route| !route.domains.is_empty();
-        !self.relaying.smart_hosts.is_empty() || self.relaying.mx || self.routes.iter().any(leads_out)
+        !self.relaying.smart_hosts.is_empty()
+            || self.relaying.mx
+            || !self.relaying.routes_from.is_empty()
+            || self.routes.iter().any(leads_out)
     }
 
     /// The route of this name.

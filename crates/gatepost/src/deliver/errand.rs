@@ -12,7 +12,7 @@ use queue::body::StoredMessage;
 use queue::delivery::{Delivery, RecipientOutcome};
 use queue::message::{Destination, Draft};
 use queue::pace::Met;
-use queue::schedule::{Next, Schedule};
+use queue::schedule::{Class, Next, Schedule};
 use queue::spool::Spool;
 use smtp::time::WallTime;
 
@@ -201,7 +201,8 @@ impl<S: Spool> Outside<S> {
         reroute::queue_anew(&*self.spool, &site, stored, &delivery.recipients, &mut attempts).await;
         let now = clock::wall();
         let Delivery { received, due, .. } = delivery;
-        let tried = Tried { received, due, attempts: delivery.attempts.saturating_add(1) };
+        let tried =
+            Tried { received, due, attempts: delivery.attempts.saturating_add(1), class: class(&attempts) };
         let timing = Timing::after(&schedule(&site), site.config.queue.delay_warning, tried, now, jitter());
         let outcomes: Vec<RecipientOutcome> =
             attempts.iter().map(|attempt| outcome(attempt, timing.next)).collect();
@@ -243,6 +244,21 @@ fn random() -> u64 {
         return 0;
     }
     u64::from_le_bytes(octets)
+}
+
+/// What the next attempt goes by, for all recipients that were deferred: a greylist is come back to for the sake of one.
+fn class(attempts: &[Attempt]) -> Class {
+    let mut all = attempts.iter().filter_map(|attempt| match attempt {
+        Attempt::Deferred(failure) => Some(failure.class),
+        _ => None,
+    });
+    let first = all.next().unwrap_or_default();
+    all.fold(first, |class, other| match (class, other) {
+        (Class::Greylisted, _) | (_, Class::Greylisted) => Class::Greylisted,
+        // What has to be mended by people is waited for longer only when nothing else waits.
+        (Class::MailboxFull | Class::Tls, other) => other,
+        (class, _) => class,
+    })
 }
 
 fn outcome(attempt: &Attempt, next: Next) -> RecipientOutcome {

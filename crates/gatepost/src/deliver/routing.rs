@@ -14,9 +14,10 @@ use super::mx::{self, MxHosts, NoWay, Own};
 use super::next_hop::{Endpoint, NextHop, NextHost, Sources, TlsLevel, TlsPlan};
 use super::protection::{self, Dane};
 use super::route::Way;
-use crate::config::{Access, Hop, SmartHost, TlsChoice};
+use crate::config::{Access, Hop, SmartHost, TlsChoice, hop};
 use crate::net::mta_sts::InForce;
 use crate::site::Site;
+use crate::tables;
 
 /// Longest wait for the addresses of a host (ours; a resolver gives up earlier by itself).
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -31,19 +32,7 @@ const ADDRESSES_MAX: usize = 5;
 pub(super) async fn next_hop(site: &Site, way: Way<'_>, random: u64) -> Result<NextHop, NoWay> {
     let relaying = &site.config.relaying;
     match way {
-        Way::Relay if relaying.smart_hosts.is_empty() => {
-            let text = "no route: the configuration names neither relay.smart_host nor relay.mx";
-            Err(NoWay::Now(Failure::local("4.4.4", text)))
-        }
-        Way::Relay => {
-            let hop = |host: &SmartHost| Hop::Host {
-                protocol: Protocol::Smtp,
-                implicit_tls: false,
-                host: host.clone(),
-            };
-            let hops: Vec<Hop> = relaying.smart_hosts.iter().map(hop).collect();
-            by_hops(site, &hops, &relaying.access, None, random).await
-        }
+        Way::Relay => by_smart_host(site, random).await,
         Way::Mx(domain) => by_hops(site, &[Hop::Mx], &relaying.access, Some(domain), random).await,
         Way::Route { name, domain } => match site.config.route(name) {
             Some(route) => by_hops(site, &route.hops, &route.access, domain, random).await,
@@ -52,10 +41,52 @@ pub(super) async fn next_hop(site: &Site, way: Way<'_>, random: u64) -> Result<N
                 Err(NoWay::Now(Failure::local("4.3.5", text)))
             }
         },
+        Way::Table(domain) => by_table(site, domain, random).await,
         Way::Local | Way::Discard => {
             Err(NoWay::Now(Failure::local("4.3.0", "mail for this server was to be relayed")))
         }
     }
+}
+
+/// The next hop that a table has for `domain`; the way of all other mail when none has one.
+async fn by_table(site: &Site, domain: &str, random: u64) -> Result<NextHop, NoWay> {
+    let relaying = &site.config.relaying;
+    let misconfigured = |why: String| {
+        tracing::error!(target: "gatepost::tables", domain, why, "a table has a route that can't be used");
+        NoWay::Now(Failure::local("4.3.5", "a table has a route that can't be used"))
+    };
+    let route = match tables::route_for(&site.services.tables, &relaying.routes_from, domain).await {
+        Ok(route) => route,
+        // What a table's server said is for the log alone: a DSN may go anywhere.
+        Err(_) => return Err(NoWay::Now(Failure::local("4.4.3", "the route can't be looked up now"))),
+    };
+    match route.as_deref().map(|route| route.strip_prefix("route:").ok_or(route)) {
+        Some(Ok(name)) => match site.config.route(name) {
+            Some(route) => by_hops(site, &route.hops, &route.access, Some(domain), random).await,
+            None => Err(misconfigured(format!("there is no route `{name}`"))),
+        },
+        Some(Err(text)) => match hop(text) {
+            Ok(hop) => by_hops(site, &[hop], &relaying.access, Some(domain), random).await,
+            Err(why) => Err(misconfigured(format!("`{}` leads nowhere: {why}", text.escape_debug()))),
+        },
+        None if relaying.mx && relaying.smart_hosts.is_empty() => {
+            by_hops(site, &[Hop::Mx], &relaying.access, Some(domain), random).await
+        }
+        None => by_smart_host(site, random).await,
+    }
+}
+
+/// The smart hosts.
+async fn by_smart_host(site: &Site, random: u64) -> Result<NextHop, NoWay> {
+    let relaying = &site.config.relaying;
+    if relaying.smart_hosts.is_empty() {
+        let text = "no route: the configuration names neither relay.smart_host nor relay.mx";
+        return Err(NoWay::Now(Failure::local("4.4.4", text)));
+    }
+    let hop =
+        |host: &SmartHost| Hop::Host { protocol: Protocol::Smtp, implicit_tls: false, host: host.clone() };
+    let hops: Vec<Hop> = relaying.smart_hosts.iter().map(hop).collect();
+    by_hops(site, &hops, &relaying.access, None, random).await
 }
 
 /// The hosts of all hops, in order. One that can't be found out is passed over while another can be tried.

@@ -61,7 +61,7 @@ impl Files {
                     Ok(entries) => {
                         *self.entries.write().unwrap_or_else(PoisonError::into_inner) =
                             Some(Arc::new(entries));
-                        return Vec::new();
+                        Vec::new()
                     }
                     Err(problems) => problems,
                 }

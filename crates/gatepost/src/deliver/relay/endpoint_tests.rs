@@ -1,5 +1,6 @@
 //! Where connections go and come from: Unix sockets, LMTP, source addresses.
 
+use queue::schedule::Class;
 use smtp::client::Protocol;
 use smtp::envelope::BodyType;
 use tokio::net::{TcpListener, UnixListener};
@@ -36,8 +37,8 @@ async fn lmtp_over_a_unix_socket_answers_for_each_recipient() {
         ..remote_failure(status, diagnostic)
     };
     assert_eq!(attempts[0], relayed_by("localhost", "250 2.0.0 saved"));
-    assert_eq!(attempts[1], Attempt::Failed(said("5.1.1", "550 5.1.1 nobody")));
-    assert_eq!(attempts[2], Attempt::Deferred(said("4.2.2", "452 4.2.2 full")));
+    assert_eq!(attempts[1], Attempt::Failed(said("5.1.1", "550 5.1.1 nobody").class(Class::Recipient)));
+    assert_eq!(attempts[2], Attempt::Deferred(said("4.2.2", "452 4.2.2 full").class(Class::MailboxFull)));
     server.await.unwrap();
 }
 

@@ -38,6 +38,19 @@ const FOUND_HERE: &str = "
 | SMTPUTF8 is not offered, and an address or the header section needs it | 5.6.7 | failed | next host first |
 | too many recipients for LIMITS (RFC 9422) or for 100 in a transaction | | | at once, in another transaction |
 | the mail data can't be read or are damaged | 4.3.0, 4.6.0 | deferred | by schedule |
+
+## When the schedule tries again
+
+The waits are those of `queue.retry_first` and its neighbours, each longer than the one before, but for these:
+
+| what stood in the way | wait |
+|---|---|
+| a greylist: 450 or 451 with X.7.1, or with that word in its text | 5 minutes at most, for the first four attempts |
+| a full mailbox: X.2.2 | 1 hour at least |
+| TLS, where it is needed | 15 minutes at least |
+
+No wait is longer for it than `queue.retry_max`. Where recipients of one message met different things, a greylist goes
+first, and a full mailbox or TLS counts only when nothing else stood in the way.
 ";
 
 /// The page.

@@ -10,6 +10,7 @@ use queue::log_spool::{LogSpool, Options};
 use queue::memory_spool::MemorySpool;
 use queue::message::{Destination, Origin, QueuedMessage, QueuedRecipient};
 use queue::pace::Met;
+use queue::schedule::Class;
 use queue::simulated_disk::SimulatedDisk;
 use queue::spool::Spool;
 use smtp::address::{ForwardPath, ReversePath};
@@ -178,7 +179,9 @@ async fn a_new_connection_that_is_closed_at_mail_is_not_tried_again() {
     let (attempts, _) = send_once(&format!("{HELLO}C MAIL\nS 421 4.3.2 closing\nX"), &for_bob().await).await;
     assert_eq!(
         attempts,
-        [Attempt::Deferred(remote_failure("4.3.2", "421 4.3.2 closing").met(Met::Reluctance))]
+        [Attempt::Deferred(
+            remote_failure("4.3.2", "421 4.3.2 closing").met(Met::Reluctance).class(Class::Session)
+        )]
     );
 }
 
@@ -194,18 +197,24 @@ async fn recipients_are_refused_one_by_one() {
     let server = Scripted::start(&[&script]).await;
     let attempts = relay().send(&server.next_hop(), "gatepost.example", &stored, &[2, 1, 0, 3]).await;
     server.finish().await;
-    assert_eq!(attempts[0], Attempt::Failed(remote_failure("5.1.1", "550 5.1.1 no such user")));
+    assert_eq!(
+        attempts[0],
+        Attempt::Failed(remote_failure("5.1.1", "550 5.1.1 no such user").class(Class::Recipient))
+    );
     assert_eq!(attempts[1], relayed("250 kept"));
-    assert_eq!(attempts[2], Attempt::Deferred(remote_failure("4.2.1", "451 4.2.1 greylisted")));
+    assert_eq!(
+        attempts[2],
+        Attempt::Deferred(remote_failure("4.2.1", "451 4.2.1 greylisted").class(Class::Greylisted))
+    );
     assert_eq!(local_status(&attempts[3]), ("deferred", "4.3.0"), "the envelope has no such recipient");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn refusals_of_the_message_count_for_all_that_were_accepted() {
     for (reply, attempt) in [
-        ("550 5.7.1 no", Attempt::Failed(remote_failure("5.7.1", "550 5.7.1 no"))),
-        ("554 no", Attempt::Failed(remote_failure("5.0.0", "554 no"))),
-        ("452 4.3.1 full", Attempt::Deferred(remote_failure("4.3.1", "452 4.3.1 full"))),
+        ("550 5.7.1 no", Attempt::Failed(remote_failure("5.7.1", "550 5.7.1 no").class(Class::Data))),
+        ("554 no", Attempt::Failed(remote_failure("5.0.0", "554 no").class(Class::Data))),
+        ("452 4.3.1 full", Attempt::Deferred(remote_failure("4.3.1", "452 4.3.1 full").class(Class::Data))),
         ("299 odd", relayed("299 odd")),
     ] {
         let script = format!(
@@ -235,13 +244,20 @@ async fn greetings_that_refuse_defer_unless_the_host_never_takes_mail() {
     for (script, attempt) in [
         (
             "S 421 4.3.2 busy\nE",
-            Attempt::Deferred(remote_failure("4.3.2", "421 4.3.2 busy").met(Met::Absence)),
+            Attempt::Deferred(
+                remote_failure("4.3.2", "421 4.3.2 busy").met(Met::Absence).class(Class::Session),
+            ),
         ),
         (
             "S 554 5.7.1 go away\nC QUIT\nE",
-            Attempt::Deferred(remote_failure("4.7.1", "554 5.7.1 go away").met(Met::Absence)),
+            Attempt::Deferred(
+                remote_failure("4.7.1", "554 5.7.1 go away").met(Met::Absence).class(Class::Session),
+            ),
         ),
-        ("S 521 no mail here\nE", Attempt::Failed(remote_failure("5.3.2", "521 no mail here"))),
+        (
+            "S 521 no mail here\nE",
+            Attempt::Failed(remote_failure("5.3.2", "521 no mail here").class(Class::Session)),
+        ),
     ] {
         assert_eq!(send_once(script, &for_bob().await).await.0, [attempt]);
     }
@@ -403,7 +419,10 @@ async fn recipients_that_were_too_many_go_into_another_transaction() {
 async fn a_server_that_has_room_for_nobody_is_not_asked_twice() {
     let script = format!("{HELLO}C MAIL\nS 250 ok\nC RCPT\nS 452 4.5.3 too many\nC QUIT\nE");
     let (attempts, _) = send_once(&script, &for_bob().await).await;
-    assert_eq!(attempts, [Attempt::Deferred(remote_failure("4.5.3", "452 4.5.3 too many"))]);
+    assert_eq!(
+        attempts,
+        [Attempt::Deferred(remote_failure("4.5.3", "452 4.5.3 too many").class(Class::Recipient))]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -461,7 +480,7 @@ async fn a_refusal_while_mail_data_are_sent_is_heard() {
         connection
     };
     let (attempts, _open) = tokio::join!(send(&relay, &target, &stored), server);
-    assert_eq!(attempts, [Attempt::Failed(remote_failure("5.3.4", "552 5.3.4 too much"))]);
+    assert_eq!(attempts, [Attempt::Failed(remote_failure("5.3.4", "552 5.3.4 too much").class(Class::Data))]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
