@@ -14,7 +14,7 @@ use super::mx::{self, MxHosts, NoWay, Own};
 use super::next_hop::{Endpoint, NextHop, NextHost, Sources, TlsLevel, TlsPlan};
 use super::protection::{self, Dane};
 use super::route::Way;
-use crate::config::{Access, Hop, SmartHost, TlsChoice};
+use crate::config::{Access, Agent, Hop, SmartHost, TlsChoice};
 use crate::site::Site;
 
 /// Longest wait for the addresses of a host (ours; a resolver gives up earlier by itself).
@@ -22,6 +22,14 @@ const RESOLVE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Addresses of a host that are tried (ours; RFC 5321 §5.1 wants at least two).
 const ADDRESSES_MAX: usize = 5;
+
+/// The command that delivers what goes this way, when one does.
+pub(super) fn agent<'s>(site: &'s Site, way: Way<'_>) -> Option<&'s Agent> {
+    match way {
+        Way::Route { name, .. } => site.config.route(name)?.agent.as_ref(),
+        Way::Local | Way::Relay | Way::Mx(_) | Way::Discard => None,
+    }
+}
 
 /// The next hop of a way that leads to another server; `random` decides between equals.
 ///
