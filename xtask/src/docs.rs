@@ -17,8 +17,9 @@ pub(crate) struct Args {
 }
 
 /// The documents: what `gatepost reference` calls them, and where they stand.
-const DOCUMENTS: [(&str, &str); 5] = [
+const DOCUMENTS: [(&str, &str); 6] = [
     ("replies", "docs/reference/replies.md"),
+    ("remote-replies", "docs/reference/remote-replies.md"),
     ("configuration", "docs/reference/configuration.md"),
     ("policy-grammar", "docs/reference/policy-grammar.md"),
     ("policy-facts", "docs/reference/policy-facts.md"),

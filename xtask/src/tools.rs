@@ -12,7 +12,7 @@ use crate::process;
 use crate::workspace::Workspace;
 
 /// Programs that the end-to-end tests run, with the Debian package that has each.
-const PROGRAMS: [(&str, &str); 7] = [
+const PROGRAMS: [(&str, &str); 10] = [
     ("swaks", "swaks"),
     ("curl", "curl"),
     ("msmtp", "msmtp"),
@@ -20,6 +20,10 @@ const PROGRAMS: [(&str, &str); 7] = [
     ("pip3", "python3-pip"),
     ("node", "nodejs"),
     ("npm", "npm"),
+    // Servers whose tables are asked; they are started by the tests alone. Their programs stand outside of PATH.
+    ("pg_createcluster", "postgresql"),
+    ("/usr/sbin/mariadbd", "mariadb-server"),
+    ("/usr/sbin/slapd", "slapd"),
 ];
 
 /// The package from npm that the end-to-end tests use, and its version.

@@ -8,8 +8,10 @@ use std::sync::Arc;
 
 use policy::diagnostic::{Diagnostic, Severity};
 use policy::facts::{Group, Scope};
+use policy::nearest::did_you_mean;
 use policy::policy::{Loaded, Policy, Refused};
 use policy::slot::{Slot, SlotInfo};
+use policy::source::{Contents, SourceKind};
 use policy::span::{SourceFile, Span};
 use policy::stage::Stage;
 use policy::value::Type;
@@ -123,12 +125,35 @@ pub fn load(config: &Config) -> Result<Checked, Vec<Problem>> {
     match &config.policy.file {
         None => Ok(Checked { policy: Policy::builtin(), warnings: Vec::new() }),
         Some((path, place)) => match policy_files::read(path) {
-            Ok(text) => check(path, &text),
+            Ok(text) => {
+                let mut checked = check(path, &text)?;
+                let undeclared = undeclared(config, &checked.policy);
+                if undeclared.is_empty() {
+                    return Ok(checked);
+                }
+                checked.warnings.extend(undeclared);
+                Err(checked.warnings)
+            }
             Err(why) => {
                 Err(vec![Problem::error(format!("the policy: {why:#}"), place.clone(), "named here")])
             }
         },
     }
+}
+
+/// Problems of tables that the policy names and the configuration hasn't.
+fn undeclared(config: &Config, policy: &Policy) -> Vec<Problem> {
+    let declared = || config.tables.iter().map(|table| &*table.name);
+    let findings = policy.sources().iter().filter_map(|source| {
+        let SourceKind::Table { contents: Contents::External(name), .. } = &source.kind else { return None };
+        if declared().any(|known| known == &**name) {
+            return None;
+        }
+        let title = format!("the configuration has no table \"{name}\"");
+        let label = format!("expected the name of a `[table.\"{name}\"]`");
+        Some(Diagnostic::error(title, source.span, label).help(did_you_mean(name, declared())))
+    });
+    problems(policy.all_files(), findings.collect())
 }
 
 /// Checks the policy `text` of the file `path`.

@@ -17,6 +17,7 @@ use crate::mailboxes::{Directory, Known, LookedUp, Resolved};
 use crate::policies::{self, Checked, InForce};
 use crate::sign::{self, Signing};
 use crate::srs::{Bounce, Srs};
+use crate::tables;
 
 /// How often a reload reads tables that are being written (ours).
 const READ_AGAIN_MAX: u32 = 5;
@@ -95,7 +96,8 @@ impl Site {
     ) -> (Self, Vec<Problem>) {
         let services = Services::of(&config, &policy, state, before.map(|before| &*before.services));
         let file = config.policy.file.as_ref().map(|(path, _)| path.as_path());
-        let (policy, problems) = InForce::new(policy, file, before.map(|before| &*before.policy));
+        let (policy, mut problems) = InForce::new(policy, file, before.map(|before| &*before.policy));
+        problems.extend(services.table_problems.iter().cloned());
         let site = Self::under(config, (Arc::new(policy), Arc::new(services), leaving), state);
         (site, problems)
     }
@@ -120,6 +122,7 @@ impl Site {
         let (policy, problems) = InForce::new(policy, file, None);
         warnings.extend(problems);
         let services = Services::rehearsing(&config, asks_dns);
+        warnings.extend(services.table_problems.iter().cloned());
         let (leaving, problems) = Leaving::rehearsing(&config);
         warnings.extend(problems);
         Ok((Self::under(config, (Arc::new(policy), Arc::new(services), leaving), state), warnings))
@@ -287,6 +290,8 @@ impl Sites {
 /// All problems, warnings among them.
 pub fn check(file: Option<&Path>, user: &str) -> Result<Vec<Problem>, Vec<Problem>> {
     let Loaded { config, mut warnings, .. } = read(file, user)?;
+    // Servers are not asked: a check touches nothing but files.
+    warnings.extend(tables::Tables::of(&config.tables, None, false).1);
     let checked = policies::load(&config).map(|checked| checked.warnings);
     let leaving = Leaving::of(&config).map(|(_, problems)| problems);
     let is_good = checked.is_ok() && leaving.is_ok();

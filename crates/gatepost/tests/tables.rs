@@ -23,7 +23,7 @@ mod sqlite;
 
 use std::process::{Command, Output};
 
-use harness::{Server, Setup};
+use harness::{Peer, Server, Setup};
 use rustix::process::Signal;
 
 /// What a source does while a site asks it.
@@ -145,4 +145,50 @@ fn the_tables_of_a_configuration_are_listed() {
     std::fs::write(server.folder().join("none/sales@example.org"), "bob\n").unwrap();
     server.session().deliver("sales@example.org", b"Subject: by a file\r\n\r\n");
     server.maildir("example.org", "bob").wait_for_one();
+}
+
+#[test]
+fn a_table_says_where_the_mail_for_a_domain_goes() {
+    const TAKEN: &[&str] = &["250 2.0.0 taken"];
+    let (one, below, rest) = (Peer::start(TAKEN), Peer::start(TAKEN), Peer::start(TAKEN));
+    let site = |routes: &str| {
+        format!(
+            "hostname = \"mx.example.org\"\nqueue.retry_first = \"1s\"\n[relay]\nsmart_host = \"{}\"\n\
+             routes_from = [\"routes\"]\n[domain.\"example.org\".mailbox]\npostmaster = {{}}\n\
+             [route.named]\nto = \"smtp://{}\"\n[table.routes]\n{routes}",
+            rest.address(),
+            below.address()
+        )
+    };
+    let entries = format!(
+        "\"one.example\" = \"smtp://{}\"\n\".below.example\" = \"route:named\"\n\"broken.example\" = \"smtp:nowhere\"\n\
+         \"gone.example\" = \"route:none\"\n",
+        one.address()
+    );
+    let server = Server::with_config(&site(&format!("type = \"inline\"\n[table.routes.entries]\n{entries}")));
+    for recipient in ["a@One.example", "b@deep.below.example", "c@else.example"] {
+        server.session().deliver(recipient, b"Subject: routed\r\n\r\n");
+    }
+    for (peer, recipient) in
+        [(&one, "a@One.example"), (&below, "b@deep.below.example"), (&rest, "c@else.example")]
+    {
+        harness::wait_for(recipient, || (!peer.seen().messages.is_empty()).then_some(()));
+        let seen = peer.seen();
+        assert_eq!(seen.messages.len(), 1);
+        assert!(seen.commands.iter().any(|command| command.contains(recipient)), "{:?}", seen.commands);
+    }
+    for recipient in ["d@broken.example", "e@gone.example"] {
+        server.session().deliver(recipient, b"Subject: it waits\r\n\r\n");
+        harness::wait_for("the deferral", || {
+            let log = server.log();
+            let lines = log.lines().filter(|line| line.contains(recipient));
+            lines.into_iter().any(|line| line.contains("outcome=\"deferred\"")).then_some(())
+        });
+    }
+    let failing = Server::with_config(&site("type = \"directory\"\npath = \"routes\""));
+    failing.session().deliver("f@else.example", b"Subject: it waits, too\r\n\r\n");
+    failing.wait_for_log("the route can't be looked up now");
+    assert_eq!(rest.seen().messages.len(), 1, "a table that fails is not one without the route");
+    std::fs::create_dir(failing.folder().join("routes")).unwrap();
+    harness::wait_for("the mail", || (rest.seen().messages.len() == 2).then_some(()));
 }

@@ -51,7 +51,7 @@ pub enum SourceKind {
     Table {
         /// Where its entries are.
         contents: Contents,
-        /// What is looked up: a text, or an address for [`Contents::Cidr`].
+        /// What is looked up: a text, or an address for [`Contents::Cidr`]; either for [`Contents::External`].
         key: Slot,
     },
     /// A count over time.
@@ -78,6 +78,8 @@ pub enum Contents {
     Cidr(Arc<str>),
     /// A file of `/expression/ value` lines; the first that matches counts.
     Regex(Arc<str>),
+    /// A table of the configuration, by its name. It is asked for the key as it is, and nothing else.
+    External(Arc<str>),
 }
 
 /// What a rate counts.

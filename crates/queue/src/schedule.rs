@@ -13,6 +13,42 @@ pub const WAIT_MIN: Duration = Duration::from_secs(1);
 /// The jitter's reach to either side, in thousandths of the wait (ours: spreads what one outage has lined up).
 const JITTER_THOUSANDTHS: u64 = 100;
 
+/// Wait after an attempt that met a greylist: most let a client in after five minutes (RFC 6647 §2.4, and ours).
+pub const GREYLIST_WAIT: Duration = Duration::from_secs(5 * 60);
+
+/// Attempts after which a server that still says so is no greylist (ours).
+const GREYLIST_ATTEMPTS_MAX: u32 = 4;
+
+/// Shortest wait for what people have to mend: a full mailbox is emptied at its owner's next look (ours).
+const MAILBOX_FULL_WAIT_MIN: Duration = Duration::from_secs(3600);
+
+/// Shortest wait for TLS that failed: a certificate is renewed by people or once a day (ours).
+const TLS_WAIT_MIN: Duration = Duration::from_secs(15 * 60);
+
+/// What an attempt was deferred for, as far as it may change when the next one is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Class {
+    /// Something at this end, or the DNS.
+    #[default]
+    Here,
+    /// No connection, or one that was lost.
+    Connection,
+    /// TLS failed, and clear text is not allowed.
+    Tls,
+    /// No session: 421 anywhere, or a refusal before MAIL.
+    Session,
+    /// 4yz at MAIL.
+    Mail,
+    /// 4yz at RCPT.
+    Recipient,
+    /// 4yz at the mail data.
+    Data,
+    /// 4yz that says, or looks as if, the client is to come back soon.
+    Greylisted,
+    /// 4yz for a mailbox that is full.
+    MailboxFull,
+}
+
 /// How often and how long a delivery is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Schedule {
@@ -52,13 +88,45 @@ impl Schedule {
     /// What follows attempt number `attempts` (1 for the first) that ended at `now`; `jitter` is any random number.
     #[must_use]
     pub fn next(&self, received: WallTime, attempts: u32, now: WallTime, jitter: u32) -> Next {
+        self.next_after(Class::Here, received, attempts, now, jitter)
+    }
+
+    /// The same, after an attempt that was deferred for something of this class.
+    #[must_use]
+    pub fn next_after(
+        &self,
+        class: Class,
+        received: WallTime,
+        attempts: u32,
+        now: WallTime,
+        jitter: u32,
+    ) -> Next {
         // A clock that stepped back before the receipt counts as no time passed: waits go from `now`, so that they
         // are as long as ever.
         if now.since(received) >= self.lifetime {
             return Next::Expired;
         }
-        let wait = jittered(self.wait(attempts), jitter).max(WAIT_MIN);
+        let wait = jittered(self.wait_after(class, attempts), jitter).max(WAIT_MIN);
         Next::At((now + wait).min(received + self.lifetime))
+    }
+
+    /// The wait after attempt number `attempts` that was deferred for something of this class, before jitter. No class
+    /// makes it longer than the longest wait.
+    #[must_use]
+    pub fn wait_after(&self, class: Class, attempts: u32) -> Duration {
+        let usual = self.wait(attempts);
+        match class {
+            Class::Greylisted if attempts <= GREYLIST_ATTEMPTS_MAX => usual.min(GREYLIST_WAIT),
+            Class::MailboxFull => usual.max(MAILBOX_FULL_WAIT_MIN.min(self.max)),
+            Class::Tls => usual.max(TLS_WAIT_MIN.min(self.max)),
+            Class::Here
+            | Class::Connection
+            | Class::Session
+            | Class::Mail
+            | Class::Recipient
+            | Class::Data
+            | Class::Greylisted => usual,
+        }
     }
 
     /// The wait after attempt number `attempts`, before jitter.
@@ -94,6 +162,19 @@ mod tests {
 
     fn at(seconds: u64) -> WallTime {
         WallTime::from_unix_millis(seconds * 1000)
+    }
+
+    #[test]
+    fn a_greylist_is_come_back_to_soon_and_a_full_mailbox_late() {
+        let schedule = Schedule::default();
+        let minutes =
+            |class| [1, 2, 3, 4, 5, 20].map(|attempts| schedule.wait_after(class, attempts).as_secs() / 60);
+        assert_eq!(minutes(Class::Recipient), [5, 10, 20, 40, 80, 240]);
+        assert_eq!(minutes(Class::Greylisted), [5, 5, 5, 5, 80, 240]);
+        assert_eq!(minutes(Class::MailboxFull), [60, 60, 60, 60, 80, 240]);
+        assert_eq!(minutes(Class::Tls), [15, 15, 20, 40, 80, 240]);
+        let short = Schedule { max: Duration::from_secs(2), ..schedule };
+        assert_eq!(short.wait_after(Class::MailboxFull, 1), Duration::from_secs(2));
     }
 
     #[test]

@@ -16,6 +16,7 @@ use queue::spool::{NoRoom, Spool, SpoolError};
 use support::{at, body, enqueue, message, open, put, run, small};
 
 fn end_all(spool: &impl support::Driven) -> Vec<Result<Vec<QueueId>, SpoolError>> {
+    support::open_wide(spool, "a");
     let due = run(spool, spool.due(at(0), 1_000)).unwrap();
     let end = |delivery: queue::delivery::Delivery| {
         let outcomes = vec![RecipientOutcome::Delivered; delivery.recipients.len()];

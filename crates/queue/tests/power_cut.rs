@@ -19,7 +19,7 @@ use queue::postmaster::Query;
 use queue::queue_id::QueueId;
 use queue::simulated_disk::SimulatedDisk;
 use queue::spool::{Arrival, Spool, SpoolError};
-use support::{at, body, message, open, run};
+use support::{at, body, message, open, open_wide, run};
 
 /// Small enough that a commit of a few messages is torn.
 const SECTOR_OCTETS: usize = 160;
@@ -101,6 +101,9 @@ impl Ledger {
     }
 
     fn due(spool: &Log) -> BTreeMap<(QueueId, String), Delivery> {
+        for destination in ["a", "b", "back"] {
+            open_wide(spool, destination);
+        }
         let found = run(spool, spool.due(at(0), 100)).unwrap();
         found.into_iter().map(|d| ((d.id, d.destination.as_str().to_owned()), d)).collect()
     }

@@ -20,7 +20,7 @@ syntax keyword policyOperator when and or not any every is in contains starts en
 syntax keyword policyValue yes no present missing
 
 " What goes into declarations.
-syntax keyword policyParticle to of codes weight timeout file cidr regex keyed by over as window bucket from
+syntax keyword policyParticle to of codes weight timeout file cidr regex external keyed by over as window bucket from
 syntax keyword policyParticle connections messages recipients refusals failures
 syntax keyword policyParticle wait keep retry-within ipv4 ipv6 auto-allow
 

@@ -16,6 +16,8 @@ pub struct Args {
 enum Page {
     /// The replies of the server.
     Replies,
+    /// What replies of other servers mean.
+    RemoteReplies,
     /// The keys of the configuration.
     Configuration,
     /// The grammar of policies.
@@ -33,6 +35,7 @@ enum Page {
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let text = match args.page {
         Page::Replies => crate::codes::reference_replies(),
+        Page::RemoteReplies => crate::deliver::remote_replies(),
         Page::Configuration => crate::config::reference(),
         Page::PolicyGrammar => policy::syntax::reference(),
         Page::PolicyFacts => policy::reference::facts(),

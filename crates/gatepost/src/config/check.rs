@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use policy::nearest::did_you_mean;
 use smtp::address::{Domain, DomainName, ForwardPath, Mailbox};
@@ -230,7 +231,13 @@ fn check_tables(site: &Site<'_>, problems: &mut Vec<Problem>) {
     let declared = site.top.table("table", &mut Vec::new());
     let declared: Vec<&str> =
         declared.into_iter().flat_map(|tables| tables.keys().map(|key| key.get_ref().as_ref())).collect();
-    for (name, place) in site.domains.iter().flat_map(|draft| &draft.tables) {
+    let relay = site.top.section("relay", &super::keys::RELAYING, &mut Vec::new());
+    let routes = relay.read(&super::keys::ROUTES_FROM, &mut Vec::new());
+    let routes: Vec<_> = routes
+        .iter()
+        .map(|name| (Arc::from(name.get_ref().as_str()), relay.frame.place(name.span())))
+        .collect();
+    for (name, place) in site.domains.iter().flat_map(|draft| &draft.tables).chain(&routes) {
         if !declared.contains(&&**name) {
             let title = format!("no table `{name}`");
             let label = format!("expected the name of a `[table.\"{name}\"]`");

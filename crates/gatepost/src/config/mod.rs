@@ -11,6 +11,7 @@ mod domain;
 mod form;
 mod key;
 mod keys;
+mod keys_out;
 mod load;
 mod loops;
 mod network;
@@ -37,6 +38,7 @@ pub use network::{Network, NetworkError, any_contains};
 pub use problem::{Place, Problem, Severity, SourceFile};
 pub use read::{Parsed, parse};
 pub use reference::reference;
+pub(crate) use route::hop;
 pub use route::{Access, DomainPattern, Hop, Login, Relaying, Route, TlsChoice, key_of, route_for};
 pub use signing::{ArcSettings, DkimSettings, KeyFile, SigningSettings, SrsSettings};
 
@@ -67,8 +69,8 @@ pub struct Config {
     pub relaying: Relaying,
     /// Ways for some domains.
     pub routes: Vec<Route>,
-    /// The file of authorities that are trusted beside the system's.
-    pub ca_file: Option<PathBuf>,
+    /// How connections to other servers are protected.
+    pub tls: TlsSettings,
     /// Who signs mail that leaves, and rewrites the reverse-paths of what is forwarded.
     pub signing: SigningSettings,
     /// How names are looked up.
@@ -223,6 +225,17 @@ pub struct SmartHost {
     pub port: u16,
 }
 
+/// How connections to other servers are protected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsSettings {
+    /// The file of authorities that are trusted beside the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Whether the policies of domains hold (RFC 8461).
+    pub mta_sts: bool,
+    /// The port at which they are fetched.
+    pub mta_sts_port: u16,
+}
+
 /// Files that say where addresses are; relative paths are resolved.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Geo {
@@ -299,7 +312,10 @@ impl Config {
     #[must_use]
     pub fn has_way_out(&self) -> bool {
         let leads_out = |route: &Route| !route.domains.is_empty();
-        !self.relaying.smart_hosts.is_empty() || self.relaying.mx || self.routes.iter().any(leads_out)
+        !self.relaying.smart_hosts.is_empty()
+            || self.relaying.mx
+            || !self.relaying.routes_from.is_empty()
+            || self.routes.iter().any(leads_out)
     }
 
     /// The route of this name.

@@ -20,7 +20,7 @@ use super::problem::{Place, Problem, Severity, SourceFile, in_order};
 use super::signing::read_signing;
 use super::{
     Clients, Config, DnsSettings, Geo, Limits, Listen, Network, PolicyChoice, RefusedClient, RetrySchedule,
-    Verify, Watermarks, check, keys, route,
+    TlsSettings, Verify, Watermarks, check, keys, route,
 };
 use crate::journal;
 use crate::mailboxes::PathTemplate;
@@ -122,7 +122,7 @@ fn read_site<'t>(
         queue: read_queue(top, problems),
         relaying: route::read_relaying(top, files, problems),
         routes: route::read_routes(top, files, problems),
-        ca_file: read_ca_file(top, files, problems),
+        tls: read_tls(top, files, problems),
         signing: read_signing(top, files.base, problems),
         geo: read_geo(top, files.base, problems),
         dns: read_dns(top, files.base, problems),
@@ -207,9 +207,21 @@ fn read_queue(top: &Table<'_>, problems: &mut Vec<Problem>) -> RetrySchedule {
     }
 }
 
-/// The path of the file, whose certificates are looked at once.
-fn read_ca_file(top: &Table<'_>, files: &mut TableFiles<'_>, problems: &mut Vec<Problem>) -> Option<PathBuf> {
+fn read_tls(top: &Table<'_>, files: &mut TableFiles<'_>, problems: &mut Vec<Problem>) -> TlsSettings {
     let table = top.section("tls", &keys::TLS, problems);
+    TlsSettings {
+        ca_file: read_ca_file(&table, files, problems),
+        mta_sts: table.read(&keys::MTA_STS, problems),
+        mta_sts_port: u16::try_from(table.read(&keys::MTA_STS_PORT, problems)).unwrap_or(443),
+    }
+}
+
+/// The path of the file, whose certificates are looked at once.
+fn read_ca_file(
+    table: &Table<'_>,
+    files: &mut TableFiles<'_>,
+    problems: &mut Vec<Problem>,
+) -> Option<PathBuf> {
     let file = table.read(&keys::CA_FILE, problems)?;
     let place = table.frame.place(file.span());
     let path = files.base.map_or_else(|| PathBuf::from(file.get_ref()), |base| base.join(file.get_ref()));

@@ -5,6 +5,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use smtp::address::Domain;
 use smtp::client::Protocol;
@@ -35,6 +36,8 @@ const SUBMISSIONS_PORT: u16 = 465;
 pub struct Relaying {
     /// The servers that take all mail without a route, in the order in which they are tried.
     pub smart_hosts: Vec<SmartHost>,
+    /// Tables of routes for domains without one, in the order in which they are asked.
+    pub routes_from: Vec<Arc<str>>,
     /// Whether mail goes to the MX hosts of its domain when there is neither a route nor a smart host for it.
     pub mx: bool,
     /// The port of MX hosts.
@@ -239,7 +242,8 @@ impl Form for HopForm {
     }
 }
 
-fn hop(text: &str) -> Result<Hop, String> {
+/// Where a route's text leads, or why nowhere.
+pub(crate) fn hop(text: &str) -> Result<Hop, String> {
     if text == "mx" {
         return Ok(Hop::Mx);
     }
@@ -290,6 +294,7 @@ pub(super) fn read_relaying(
     let table = top.section("relay", &keys::RELAYING, problems);
     Relaying {
         smart_hosts: plain(table.read(&keys::SMART_HOST, problems)),
+        routes_from: plain(table.read(&keys::ROUTES_FROM, problems)).into_iter().map(Arc::from).collect(),
         mx: table.read(&keys::MX, problems),
         mx_port: u16::try_from(table.read(&keys::MX_PORT, problems)).unwrap_or(SMTP_PORT),
         mx_loopback: table.read(&keys::MX_LOOPBACK, problems),

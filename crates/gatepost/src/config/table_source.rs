@@ -265,7 +265,7 @@ impl Reader<'_, '_> {
 
     fn kind(&self, word: TypeWord, problems: &mut Vec<Problem>) -> Option<TableKind> {
         Some(match word {
-            TypeWord::Inline => TableKind::Files(InMemory::Inline(self.entries(problems)?)),
+            TypeWord::Inline => TableKind::Files(self.entries(problems)?),
             TypeWord::File => TableKind::Files(InMemory::File(self.path(problems)?)),
             TypeWord::Cidr => TableKind::Files(InMemory::Cidr(self.path(problems)?)),
             TypeWord::Regex => TableKind::Files(InMemory::Regex(self.path(problems)?)),
@@ -307,7 +307,7 @@ impl Reader<'_, '_> {
         path.map(|path| self.resolved(&path))
     }
 
-    fn entries(&self, problems: &mut Vec<Problem>) -> Option<Arc<[(Arc<str>, Arc<str>)]>> {
+    fn entries(&self, problems: &mut Vec<Problem>) -> Option<InMemory> {
         let Some(entries) = self.table.table("entries", problems) else {
             self.lacks("entries", problems);
             return None;
@@ -327,7 +327,7 @@ impl Reader<'_, '_> {
             }
             pairs.push((Arc::from(key.get_ref().as_ref()), Arc::from(text.as_ref())));
         }
-        Some(pairs.into())
+        Some(InMemory::Inline(pairs.into()))
     }
 
     fn sql(&self, problems: &mut Vec<Problem>) -> Option<SqlSettings> {

@@ -1,6 +1,7 @@
 //! What came of one attempt for one recipient.
 
 use queue::pace::Met;
+use queue::schedule::Class;
 
 use crate::mailboxes::Resolved;
 
@@ -37,17 +38,24 @@ pub(crate) struct Failure {
     pub(crate) remote: Option<String>,
     /// What it says of the destination.
     pub(crate) met: Met,
+    /// What it says of the next attempt.
+    pub(crate) class: Class,
 }
 
 impl Failure {
     /// A failure found here.
     pub(crate) fn local(status: &str, diagnostic: impl Into<String>) -> Self {
         let (status, diagnostic) = (status.to_owned(), diagnostic.into());
-        Self { status, diagnostic, remote: None, met: Met::Indifference }
+        Self { status, diagnostic, remote: None, met: Met::Indifference, class: Class::Here }
     }
 
     /// The same, which says so much of the destination.
     pub(crate) fn met(self, met: Met) -> Self {
         Self { met, ..self }
+    }
+
+    /// The same, which says so much of the next attempt.
+    pub(crate) fn class(self, class: Class) -> Self {
+        Self { class, ..self }
     }
 }

@@ -246,7 +246,7 @@ impl<S: Spool> Dispatcher<S> {
             match Way::of(&delivery.destination) {
                 Way::Local => local.push(delivery),
                 Way::Discard => discards.push(delivery),
-                Way::Relay | Way::Mx(_) | Way::Route { .. } => {
+                Way::Relay | Way::Mx(_) | Way::Route { .. } | Way::Table(_) => {
                     let places = Places { relays: 1, ..Places::default() };
                     self.start(relay(Arc::clone(&self.outside), delivery), places);
                 }

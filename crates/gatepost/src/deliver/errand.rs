@@ -12,7 +12,7 @@ use queue::body::StoredMessage;
 use queue::delivery::{Delivery, RecipientOutcome};
 use queue::message::{Destination, Draft};
 use queue::pace::Met;
-use queue::schedule::{Next, Schedule};
+use queue::schedule::{Class, Next, Schedule};
 use queue::spool::Spool;
 use smtp::time::WallTime;
 
@@ -21,10 +21,10 @@ use super::command;
 use super::local::{self, Task};
 use super::mx::NoWay;
 use super::notices::{self, Results};
-use super::relay::Relay;
+use super::relay::{Departure, Relay};
 use super::reroute;
 use super::route::Way;
-use super::routing;
+use super::routing::{self, End};
 use super::timing::{Timing, Tried};
 use crate::clock;
 use crate::mailboxes::QuotaUsage;
@@ -152,12 +152,12 @@ async fn hand_over<S: Spool>(
     delivery: &Delivery,
     (stored, indexes): (&StoredMessage, &[u32]),
 ) -> (Vec<Attempt>, Option<Attempt>) {
-    let way = Way::of(&delivery.destination);
-    if let Some(agent) = routing::agent(site, way) {
-        return (command::deliver(site, agent, stored, indexes).await, None);
-    }
-    match routing::next_hop(site, way, random()).await {
-        Ok(next_hop) => (outside.relay.send(&next_hop, &site.settings.hostname, stored, indexes).await, None),
+    match routing::end(site, Way::of(&delivery.destination), random()).await {
+        Ok(End::Servers(next_hop)) => {
+            let site_as_sender = (site.settings.hostname.as_str(), site as &dyn Departure);
+            (outside.relay.send_from(&next_hop, site_as_sender, stored, indexes).await, None)
+        }
+        Ok(End::Command(agent)) => (command::deliver(site, agent, stored, indexes).await, None),
         Err(NoWay::Now(failure)) => (Vec::new(), Some(Attempt::Deferred(failure))),
         Err(NoWay::Ever(failure)) => (Vec::new(), Some(Attempt::Failed(failure))),
     }
@@ -194,6 +194,7 @@ impl Finding {
         (met != Met::Indifference).then(|| Self { destination: delivery.destination.clone(), met, failure })
     }
 }
+
 impl<S: Spool> Outside<S> {
     /// Opens the message of a delivery; one that can't be opened is put back for later.
     async fn open(&self, delivery: Delivery) -> Option<(Delivery, StoredMessage)> {
@@ -213,7 +214,8 @@ impl<S: Spool> Outside<S> {
         reroute::queue_anew(&*self.spool, &site, stored, &delivery.recipients, &mut attempts).await;
         let now = clock::wall();
         let Delivery { received, due, .. } = delivery;
-        let tried = Tried { received, due, attempts: delivery.attempts.saturating_add(1) };
+        let tried =
+            Tried { received, due, attempts: delivery.attempts.saturating_add(1), class: class(&attempts) };
         let timing = Timing::after(&schedule(&site), site.config.queue.delay_warning, tried, now, jitter());
         let outcomes: Vec<RecipientOutcome> =
             attempts.iter().map(|attempt| outcome(attempt, timing.next)).collect();
@@ -255,6 +257,21 @@ fn random() -> u64 {
         return 0;
     }
     u64::from_le_bytes(octets)
+}
+
+/// What the next attempt goes by, for all recipients that were deferred: a greylist is come back to for the sake of one.
+fn class(attempts: &[Attempt]) -> Class {
+    let mut all = attempts.iter().filter_map(|attempt| match attempt {
+        Attempt::Deferred(failure) => Some(failure.class),
+        _ => None,
+    });
+    let first = all.next().unwrap_or_default();
+    all.fold(first, |class, other| match (class, other) {
+        (Class::Greylisted, _) | (_, Class::Greylisted) => Class::Greylisted,
+        // What has to be mended by people is waited for longer only when nothing else waits.
+        (Class::MailboxFull | Class::Tls, other) => other,
+        (class, _) => class,
+    })
 }
 
 fn outcome(attempt: &Attempt, next: Next) -> RecipientOutcome {

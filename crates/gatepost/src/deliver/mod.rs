@@ -20,4 +20,5 @@ mod tests;
 mod timing;
 
 pub use dispatcher::spawn;
+pub use relay::remote_replies;
 pub(crate) use route::destination;

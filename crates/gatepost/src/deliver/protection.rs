@@ -15,6 +15,7 @@ use super::attempt::Failure;
 use super::next_hop::{TlsLevel, TlsPlan};
 use super::relay::{Handshake, HandshakeFault, Shaking, Socket};
 use crate::net::dns::Dns;
+use crate::net::mta_sts::{InForce, Mode};
 use crate::net::tls::{self, Asked};
 use crate::net::tls_result::{PolicyKind, ReportedPolicy, TlsFailure};
 use crate::site::Sites;
@@ -128,4 +129,28 @@ pub(super) fn dane_plan(records: Arc<[TLSA]>, host: &str, domain: &str) -> TlsPl
         implicit: false,
         reported: Some(Arc::new(policy)),
     }
+}
+
+/// The plan for a host under what its domain asks by MTA-STS; `None` when that asks nothing.
+///
+/// # Errors
+/// The domain does not have this host: no mail may go to it (RFC 8461 §5.1).
+pub(super) fn sts_plan(asked: &InForce, host: &str, domain: &str) -> Option<Result<TlsPlan, Failure>> {
+    let InForce::Policy(policy) = asked else { return None };
+    let is_named = policy.has(host);
+    if policy.mode == Mode::Enforce && !is_named {
+        let text = format!("{host} is left out: the MTA-STS policy of {domain} does not name it");
+        return Some(Err(Failure::local("4.7.5", text)));
+    }
+    let level = match policy.mode {
+        Mode::Enforce => TlsLevel::Verified(Arc::new([host.to_owned()])),
+        Mode::Testing | Mode::None => TlsLevel::Opportunistic,
+    };
+    let reported = ReportedPolicy {
+        domain: domain.to_owned(),
+        kind: PolicyKind::Sts,
+        lines: policy.lines(),
+        mx: policy.mx.clone(),
+    };
+    Some(Ok(TlsPlan { level, implicit: false, reported: Some(Arc::new(reported)) }))
 }

@@ -5,10 +5,14 @@
 //! when the connection to it before has decided some recipient, or was an idle one that the server had given up.
 
 mod connection;
+mod content;
 mod convert;
+mod departure;
+mod form;
 mod handover;
 mod idle;
 mod peer;
+mod reference;
 mod security;
 mod stream;
 mod verdict;
@@ -16,6 +20,7 @@ mod verdict;
 use std::sync::Arc;
 
 use queue::body::StoredMessage;
+use smtp::client::RecipientOutcome;
 use smtp::client::timeouts::Timeouts;
 use smtp::command::ClientName;
 
@@ -23,12 +28,12 @@ use super::attempt::{Attempt, Failure};
 use super::next_hop::NextHop;
 use crate::clock;
 use connection::Connection;
-use handover::Handover;
+pub(crate) use departure::Departure;
+use handover::{Handover, Next};
 use idle::IdlePool;
-use peer::Peer;
-#[allow(unused_imports, reason = "handshakes and reports are being plugged in")]
-pub(crate) use security::{Handshake, HandshakeFault, Security, Shaking, TlsResults};
-#[allow(unused_imports, reason = "handshakes and reports are being plugged in")]
+use peer::{Peer, is_found};
+pub use reference::remote_replies;
+pub(crate) use security::{Handshake, HandshakeFault, Security, Shaking};
 pub(crate) use stream::Socket;
 use verdict::{Verdict, is_stale};
 
@@ -46,16 +51,29 @@ impl Relay {
         Self { idle: Arc::default(), timeouts: Timeouts::default(), security }
     }
 
-    /// Sends one message for the recipients `indexes` of its envelope: one attempt each, in order. `hostname` is the
-    /// argument of EHLO. Needs a runtime with several threads, as a large body is read from the disk in this one.
-    pub(crate) async fn send(
+    /// Sends one message as it is stored.
+    #[cfg(test)]
+    async fn send(
         &self,
         next_hop: &NextHop,
         hostname: &str,
         stored: &StoredMessage,
         indexes: &[u32],
     ) -> Vec<Attempt> {
-        let mut handover = Handover::new(stored, indexes, hostname);
+        self.send_from(next_hop, (hostname, &departure::Unchanged), stored, indexes).await
+    }
+
+    /// Sends one message for the recipients `indexes` of its envelope: one attempt each, in order. `hostname` is the
+    /// argument of EHLO, and `departure` says what the site does with what leaves. Needs a runtime with several threads,
+    /// as a large body is read from the disk in this one.
+    pub(crate) async fn send_from(
+        &self,
+        next_hop: &NextHop,
+        (hostname, departure): (&str, &dyn Departure),
+        stored: &StoredMessage,
+        indexes: &[u32],
+    ) -> Vec<Attempt> {
+        let mut handover = Handover::new(stored, indexes, (hostname, departure));
         if handover.is_over() {
             return handover.finish();
         }
@@ -64,8 +82,12 @@ impl Relay {
             handover.decide_open(&Verdict::deferred(failure));
             return handover.finish();
         };
-        let peers: Vec<Arc<Peer>> =
-            next_hop.hosts.iter().map(|host| Arc::new(Peer::new(next_hop, host, &client_name))).collect();
+        let is_relaxed = next_hop.hosts.iter().any(|host| is_found(&host.tls)) && handover.waives_tls();
+        let peer = |host| {
+            let peer = Peer::new(next_hop, host, &client_name);
+            Arc::new(if is_relaxed { peer.relaxed() } else { peer })
+        };
+        let peers: Vec<Arc<Peer>> = next_hop.hosts.iter().map(peer).collect();
         let spent = self.use_idle(&peers, &mut handover).await;
         for (place, peer) in peers.iter().enumerate() {
             if handover.is_over() {
@@ -82,7 +104,8 @@ impl Relay {
     /// need not be asked again.
     async fn use_idle(&self, peers: &[Arc<Peer>], handover: &mut Handover<'_>) -> Option<usize> {
         let now = clock::monotonic();
-        let mut places = peers.iter().enumerate();
+        let requires_tls = handover.requires_tls();
+        let mut places = peers.iter().enumerate().filter(|(_, peer)| !requires_tls || peer.is_trusted());
         let (place, connection) =
             places.find_map(|(place, peer)| Some((place, self.idle.take(peer, now)?)))?;
         self.run(connection, handover).await;
@@ -94,6 +117,9 @@ impl Relay {
     /// Sends over new connections to a host, until every recipient is decided for it.
     async fn use_peer(&self, next_hop: &NextHop, peer: &Arc<Peer>, handover: &mut Handover<'_>) {
         handover.next_host();
+        if handover.requires_tls() && !peer.is_trusted() {
+            return handover.decide_open(&Verdict::untrusted(peer));
+        }
         let mut in_clear = false;
         while handover.open() > 0 {
             let before = handover.open();
@@ -119,8 +145,15 @@ impl Relay {
         loop {
             let before = handover.open();
             let is_reused = connection.transactions() > 0;
-            let (places, transaction) = handover.transaction(connection.extensions());
-            let outcome = connection.transact(transaction, handover.body()).await;
+            let next = match handover.transaction(connection.peer(), connection.extensions()) {
+                Ok(next) => next,
+                Err(failure) => {
+                    handover.decide_open(&Verdict::deferred(failure).by_schedule());
+                    return self.idle.put(connection, clock::monotonic());
+                }
+            };
+            let Next { places, transaction, fields, content, obstacle } = next;
+            let outcome = connection.transact(transaction, (fields, &content)).await;
             let peer = connection.peer();
             let Some(outcome) = outcome.filter(|outcome| outcome.recipients.len() == places.len()) else {
                 handover.decide_open(&Verdict::unexpected(peer));
@@ -130,7 +163,9 @@ impl Relay {
                 tracing::debug!(%peer, "the connection was given up meanwhile; another one is made");
                 return;
             }
-            let verdict = |recipient| Verdict::of(peer, recipient, outcome.dsn_offered);
+            let verdict = |recipient: &RecipientOutcome| {
+                Verdict::of(peer, recipient, outcome.dsn_offered).explained(&recipient.cause, obstacle)
+            };
             handover.decide(places.into_iter().zip(outcome.recipients.iter().map(verdict)).collect());
             if !connection.is_ready() {
                 return;
@@ -145,6 +180,12 @@ impl Relay {
 
 #[cfg(test)]
 mod certificates;
+#[cfg(test)]
+mod endpoint_tests;
+#[cfg(test)]
+mod form_tests;
+#[cfg(test)]
+mod hostile_tests;
 #[cfg(test)]
 mod scripted;
 #[cfg(test)]

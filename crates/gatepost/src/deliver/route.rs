@@ -10,9 +10,10 @@ use smtp::envelope::RcptParameters;
 use crate::config::{Config, Hop, key_of, route_for};
 use crate::mailboxes::{self, Resolved};
 
-/// What the keys of MX delivery and of routes begin with.
+/// What the keys of MX delivery, of routes and of routes in tables begin with.
 const MX: &str = "mx:";
 const ROUTE: &str = "route:";
+const TABLE: &str = "table:";
 
 /// The way of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub(crate) enum Way<'a> {
         /// The domain, in its normal form.
         domain: Option<&'a str>,
     },
+    /// Where a table says that the mail for this domain goes, which is in its normal form.
+    Table(&'a str),
     /// Nowhere.
     Discard,
 }
@@ -45,6 +48,7 @@ impl<'a> Way<'a> {
             Self::Route { name, domain: Some(domain) } => {
                 Destination::new(&format!("{ROUTE}{name}@{domain}"))
             }
+            Self::Table(domain) => Destination::new(&format!("{TABLE}{domain}")),
             Self::Discard => Destination::new("discard"),
         }
     }
@@ -60,7 +64,7 @@ impl<'a> Way<'a> {
                     Some((name, domain)) => Self::Route { name, domain: Some(domain) },
                     None => Self::Route { name: route, domain: None },
                 },
-                _ => Self::Local,
+                _ => key.strip_prefix(TABLE).map_or(Self::Local, Self::Table),
             },
         }
     }
@@ -76,6 +80,7 @@ pub(crate) fn destination(config: &Config, resolved: &Resolved, parameters: &Rcp
             let domain = &resolved.mailbox.domain;
             match route_for(&config.routes, domain) {
                 Some(route) => by_route(config, &route.name, domain),
+                None if !config.relaying.routes_from.is_empty() => Way::Table(&key_of(domain)).key(),
                 None if config.relaying.mx && config.relaying.smart_hosts.is_empty() => {
                     Way::Mx(&key_of(domain)).key()
                 }

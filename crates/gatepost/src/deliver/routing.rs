@@ -1,4 +1,4 @@
-//! From the way of a delivery to the hosts that it is handed to.
+//! From the way of a delivery to the hosts, or the command, that it is handed to.
 //!
 //! Invariants: a way that can't be found out now defers; only what the DNS proves, or the site says, fails.
 
@@ -14,8 +14,10 @@ use super::mx::{self, MxHosts, NoWay, Own};
 use super::next_hop::{Endpoint, NextHop, NextHost, Sources, TlsLevel, TlsPlan};
 use super::protection::{self, Dane};
 use super::route::Way;
-use crate::config::{Access, Agent, Hop, SmartHost, TlsChoice};
+use crate::config::{Access, Agent, Hop, Route, SmartHost, TlsChoice, hop};
+use crate::net::mta_sts::InForce;
 use crate::site::Site;
+use crate::tables;
 
 /// Longest wait for the addresses of a host (ours; a resolver gives up earlier by itself).
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -23,46 +25,91 @@ const RESOLVE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Addresses of a host that are tried (ours; RFC 5321 §5.1 wants at least two).
 const ADDRESSES_MAX: usize = 5;
 
-/// The command that delivers what goes this way, when one does.
-pub(super) fn agent<'s>(site: &'s Site, way: Way<'_>) -> Option<&'s Agent> {
-    match way {
-        Way::Route { name, .. } => site.config.route(name)?.agent.as_ref(),
-        Way::Local | Way::Relay | Way::Mx(_) | Way::Discard => None,
-    }
+/// Where a way leads.
+pub(super) enum End<'s> {
+    /// To servers.
+    Servers(NextHop),
+    /// To a command.
+    Command(&'s Agent),
 }
 
-/// The next hop of a way that leads to another server; `random` decides between equals.
+/// The end of a way that leads out; `random` decides between equals.
 ///
 /// # Errors
 /// There is none, for now or for good.
-pub(super) async fn next_hop(site: &Site, way: Way<'_>, random: u64) -> Result<NextHop, NoWay> {
+pub(super) async fn end<'s>(site: &'s Site, way: Way<'_>, random: u64) -> Result<End<'s>, NoWay> {
     let relaying = &site.config.relaying;
     match way {
-        Way::Relay if relaying.smart_hosts.is_empty() => {
-            let text = "no route: the configuration names neither relay.smart_host nor relay.mx";
-            Err(NoWay::Now(Failure::local("4.4.4", text)))
-        }
-        Way::Relay => {
-            let hop = |host: &SmartHost| Hop::Host {
-                protocol: Protocol::Smtp,
-                implicit_tls: false,
-                host: host.clone(),
-            };
-            let hops: Vec<Hop> = relaying.smart_hosts.iter().map(hop).collect();
-            by_hops(site, &hops, &relaying.access, None, random).await
-        }
+        Way::Relay => by_smart_host(site, random).await,
         Way::Mx(domain) => by_hops(site, &[Hop::Mx], &relaying.access, Some(domain), random).await,
         Way::Route { name, domain } => match site.config.route(name) {
-            Some(route) => by_hops(site, &route.hops, &route.access, domain, random).await,
+            Some(route) => return by_route(site, route, domain, random).await,
             None => {
                 let text = format!("no route: the configuration has no route `{name}` any more");
                 Err(NoWay::Now(Failure::local("4.3.5", text)))
             }
         },
+        Way::Table(domain) => return by_table(site, domain, random).await,
         Way::Local | Way::Discard => {
             Err(NoWay::Now(Failure::local("4.3.0", "mail for this server was to be relayed")))
         }
     }
+    .map(End::Servers)
+}
+
+/// The end of a route.
+async fn by_route<'s>(
+    site: &'s Site,
+    route: &'s Route,
+    domain: Option<&str>,
+    random: u64,
+) -> Result<End<'s>, NoWay> {
+    match &route.agent {
+        Some(agent) => Ok(End::Command(agent)),
+        None => by_hops(site, &route.hops, &route.access, domain, random).await.map(End::Servers),
+    }
+}
+
+/// The end that a table has for `domain`; the way of all other mail when none has one.
+async fn by_table<'s>(site: &'s Site, domain: &str, random: u64) -> Result<End<'s>, NoWay> {
+    let relaying = &site.config.relaying;
+    let misconfigured = |why: String| {
+        tracing::error!(target: "gatepost::tables", domain, why, "a table has a route that can't be used");
+        NoWay::Now(Failure::local("4.3.5", "a table has a route that can't be used"))
+    };
+    let route = match tables::route_for(&site.services.tables, &relaying.routes_from, domain).await {
+        Ok(route) => route,
+        // What a table's server said is for the log alone: a DSN may go anywhere.
+        Err(_) => return Err(NoWay::Now(Failure::local("4.4.3", "the route can't be looked up now"))),
+    };
+    match route.as_deref().map(|route| route.strip_prefix("route:").ok_or(route)) {
+        Some(Ok(name)) => match site.config.route(name) {
+            Some(route) => return by_route(site, route, Some(domain), random).await,
+            None => Err(misconfigured(format!("there is no route `{name}`"))),
+        },
+        Some(Err(text)) => match hop(text) {
+            Ok(hop) => by_hops(site, &[hop], &relaying.access, Some(domain), random).await,
+            Err(why) => Err(misconfigured(format!("`{}` leads nowhere: {why}", text.escape_debug()))),
+        },
+        None if relaying.mx && relaying.smart_hosts.is_empty() => {
+            by_hops(site, &[Hop::Mx], &relaying.access, Some(domain), random).await
+        }
+        None => by_smart_host(site, random).await,
+    }
+    .map(End::Servers)
+}
+
+/// The smart hosts.
+async fn by_smart_host(site: &Site, random: u64) -> Result<NextHop, NoWay> {
+    let relaying = &site.config.relaying;
+    if relaying.smart_hosts.is_empty() {
+        let text = "no route: the configuration names neither relay.smart_host nor relay.mx";
+        return Err(NoWay::Now(Failure::local("4.4.4", text)));
+    }
+    let hop =
+        |host: &SmartHost| Hop::Host { protocol: Protocol::Smtp, implicit_tls: false, host: host.clone() };
+    let hops: Vec<Hop> = relaying.smart_hosts.iter().map(hop).collect();
+    by_hops(site, &hops, &relaying.access, None, random).await
 }
 
 /// The hosts of all hops, in order. One that can't be found out is passed over while another can be tried.
@@ -129,6 +176,7 @@ async fn of_mx(
         loopback: relaying.mx_loopback,
     };
     let MxHosts { hosts, is_secure } = mx::hosts(dns, domain, &own, random).await?;
+    let asked = if access.tls.is_some() { InForce::Nothing } else { site.services.mta_sts(domain).await };
     let (mut next, mut left_out) = (Vec::with_capacity(hosts.len()), None);
     let mut known: Option<(String, Result<Dane, Failure>)> = None;
     for host in hosts {
@@ -142,7 +190,14 @@ async fn of_mx(
             }
         };
         let tls = match dane {
-            Ok(Dane::Nothing) => plan(level(access, TlsLevel::Opportunistic, &host.name), false),
+            Ok(Dane::Nothing) => match protection::sts_plan(&asked, &host.name, domain) {
+                None => plan(level(access, TlsLevel::Opportunistic, &host.name), false),
+                Some(Ok(plan)) => plan,
+                Some(Err(failure)) => {
+                    left_out.get_or_insert(NoWay::Now(failure));
+                    continue;
+                }
+            },
             Ok(Dane::Encrypted) => plan(TlsLevel::Encrypted, false),
             Ok(Dane::Records(records)) => protection::dane_plan(records, &host.name, domain),
             Err(failure) => {

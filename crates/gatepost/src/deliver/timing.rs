@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use queue::schedule::{Next, Schedule, delay_notice_due};
+use queue::schedule::{Class, Next, Schedule, delay_notice_due};
 use smtp::time::{Timestamp, WallTime};
 
 /// How far the clock is set back before it matters (ours: smaller corrections only shorten or lengthen a wait).
@@ -21,6 +21,8 @@ pub(super) struct Tried {
     pub(super) due: WallTime,
     /// Attempts that were made, this one included.
     pub(super) attempts: u32,
+    /// What it was deferred for.
+    pub(super) class: Class,
 }
 
 /// What follows for the recipients that were deferred.
@@ -43,7 +45,7 @@ impl Timing {
         jitter: u32,
     ) -> Self {
         let end = tried.received + schedule.lifetime;
-        let next = match schedule.next(tried.received, tried.attempts, now, jitter) {
+        let next = match schedule.next_after(tried.class, tried.received, tried.attempts, now, jitter) {
             Next::Expired if tried.due < end => Next::At(now + schedule.wait(1).max(Duration::from_secs(1))),
             next => next,
         };
@@ -102,7 +104,7 @@ mod tests {
     }
 
     fn tried(due: Duration, attempts: u32) -> Tried {
-        Tried { received: RECEIVED, due: RECEIVED + due, attempts }
+        Tried { received: RECEIVED, due: RECEIVED + due, attempts, class: Class::Here }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use policy::facts::Group;
 use policy::policy::Policy;
 use policy::slot::{Facts, Origin, Slot, SlotInfo};
-use policy::source::{DnsListKind, Field, Source, SourceKind};
+use policy::source::{Contents, DnsListKind, Field, Source, SourceKind};
 use policy::value::{State, Value};
 use tokio::sync::OnceCell;
 
@@ -208,6 +208,9 @@ async fn of_source(
                 (Field::Codes, listing.codes),
             ]
         }
+        SourceKind::Table { contents: Contents::External(name), key } => {
+            external(services, name, facts.get(*key)).await.into()
+        }
         SourceKind::Table { key, .. } => in_force.tables.look_up(place, facts.get(*key)).into(),
         SourceKind::Rate { .. } => {
             vec![(Field::Count, in_force.rates.look(place, source, facts, clock::monotonic()))]
@@ -222,6 +225,30 @@ async fn of_source(
             _ => None,
         })
         .collect()
+}
+
+/// Looks a key up in a table of the configuration, as it is. The first value counts; an entry without one is there, and
+/// its value empty.
+async fn external(services: &Services, name: &str, key: &State) -> [(Field, State); 2] {
+    let both = |state: State| [(Field::Value, state.clone()), (Field::Key, state)];
+    let key = match key {
+        State::Known(Value::Address(address)) => address.to_canonical().to_string(),
+        State::Known(value) => value.to_string(),
+        State::Missing => return both(State::Missing),
+        State::Unsure(why) => return both(State::Unsure(Arc::clone(why))),
+        State::NotAsked => return both(State::unsure("the table's key isn't known")),
+    };
+    let Some(table) = services.tables.get(name) else {
+        return both(State::unsure("the configuration has no such table"));
+    };
+    match table.look_up(&key).await {
+        Ok(Some(values)) => {
+            let value = values.texts().next().unwrap_or_default();
+            [(Field::Value, State::text(value)), (Field::Key, State::text(&key))]
+        }
+        Ok(None) => both(State::Missing),
+        Err(failure) => both(State::unsure(&failure.to_string())),
+    }
 }
 
 /// Looks a key up in a list of the DNS. What has no key is on no list.

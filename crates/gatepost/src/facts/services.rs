@@ -12,10 +12,15 @@ use policy::policy::Policy;
 use super::greylist::Greylist;
 use super::list_health::ListHealth;
 use super::place::Places;
-use crate::config::{Config, DnsSettings, Geo, Problem};
+use crate::clock;
+use crate::config::{Config, DnsSettings, Geo, Problem, TlsSettings};
 use crate::net::dns::Dns;
+use crate::net::mta_sts::{Fetcher, InForce, MtaSts};
 use crate::net::tls::Authorities;
 use crate::tables::Tables;
+
+/// The directory of policies that domains ask for, in the state directory.
+const MTA_STS_DIRECTORY: &str = "mta-sts";
 
 /// What facts are asked of.
 #[derive(Debug)]
@@ -27,10 +32,16 @@ pub struct Services {
     greylist: Option<Arc<Greylist>>,
     /// Tables that stand elsewhere.
     pub tables: Arc<Tables>,
+    /// What is wrong with their files.
+    pub table_problems: Vec<Problem>,
     /// What is known of the lists in the DNS.
     pub lists: Arc<ListHealth>,
-    ca_file: Option<PathBuf>,
+    tls: TlsSettings,
+    /// Whether servers may have addresses of the loopback network.
+    loopback: bool,
     authorities: OnceLock<Result<Authorities, String>>,
+    mta_sts: Arc<MtaSts>,
+    fetcher: OnceLock<Result<Fetcher, String>>,
 }
 
 impl Services {
@@ -50,16 +61,24 @@ impl Services {
         };
         let known = before.and_then(|before| before.greylist.clone());
         let greylist = if known.is_none() && asks(Group::Greylist) { open_greylist(state) } else { known };
+        let (tables, table_problems) = Tables::of(&config.tables, before.map(|before| &*before.tables), true);
         Self {
             dns,
             dns_settings: config.dns.clone(),
             places,
             geo: config.geo.clone(),
             greylist,
-            tables: open_tables(config, before.map(|before| &*before.tables), true),
+            tables: Arc::new(tables),
+            table_problems,
             lists: before.map(|before| Arc::clone(&before.lists)).unwrap_or_default(),
-            ca_file: config.ca_file.clone(),
+            tls: config.tls.clone(),
+            loopback: config.relaying.mx_loopback,
             authorities: OnceLock::new(),
+            mta_sts: before.map_or_else(
+                || Arc::new(MtaSts::new(state.join(MTA_STS_DIRECTORY))),
+                |before| Arc::clone(&before.mta_sts),
+            ),
+            fetcher: OnceLock::new(),
         }
     }
 
@@ -68,16 +87,22 @@ impl Services {
     #[must_use]
     pub fn rehearsing(config: &Config, asks_dns: bool) -> Self {
         let dns = if asks_dns { Dns::new(&config.dns) } else { Ok(Dns::silent(&config.dns)) };
+        let (tables, table_problems) = Tables::of(&config.tables, None, asks_dns);
         Self {
             dns: dns.map(Arc::new),
             dns_settings: config.dns.clone(),
             places: open_places(&config.geo),
             geo: config.geo.clone(),
             greylist: Some(Arc::new(Greylist::in_memory())),
-            tables: open_tables(config, None, asks_dns),
+            tables: Arc::new(tables),
+            table_problems,
             lists: Arc::default(),
-            ca_file: None,
+            tls: config.tls.clone(),
+            loopback: config.relaying.mx_loopback,
             authorities: OnceLock::new(),
+            // No mail leaves in a rehearsal.
+            mta_sts: Arc::new(MtaSts::new(PathBuf::new())),
+            fetcher: OnceLock::new(),
         }
     }
 
@@ -96,10 +121,24 @@ impl Services {
     /// Why there are none.
     pub(crate) fn authorities(&self) -> Result<&Authorities, String> {
         let load = || {
-            Authorities::load(self.ca_file.as_deref())
+            Authorities::load(self.tls.ca_file.as_deref())
                 .map_err(|error| format!("no authority is known: {error}"))
         };
         self.authorities.get_or_init(load).as_ref().map_err(Clone::clone)
+    }
+
+    /// What a domain, in its normal form, asks of those who send to it (RFC 8461).
+    pub(crate) async fn mta_sts(&self, domain: &str) -> InForce {
+        let fetcher = self.fetcher.get_or_init(|| {
+            let authorities = self.authorities()?.clone();
+            Ok(Fetcher::new(authorities, self.tls.mta_sts_port, self.loopback))
+        });
+        match (&self.dns, fetcher) {
+            (Ok(dns), Ok(fetcher)) if self.tls.mta_sts => {
+                self.mta_sts.find(dns, fetcher, domain, clock::wall()).await
+            }
+            _ => InForce::Nothing,
+        }
     }
 
     /// Where addresses are.
@@ -117,19 +156,9 @@ impl Services {
     /// Reads the files again that have changed, and says in the log what can't be read. Blocks on the disk.
     pub fn reload(&self) {
         complain(&self.places.reload());
-        complain_of_tables(&self.tables.reload());
-    }
-}
-
-fn open_tables(config: &Config, before: Option<&Tables>, asks_servers: bool) -> Arc<Tables> {
-    let (tables, problems) = Tables::of(&config.tables, before, asks_servers);
-    complain_of_tables(&problems);
-    Arc::new(tables)
-}
-
-fn complain_of_tables(problems: &[Problem]) {
-    for problem in problems {
-        tracing::error!("a table keeps its last good entries, and fails if it never had any: {problem}");
+        for problem in self.tables.reload() {
+            tracing::error!("a table keeps its last good entries: {problem}");
+        }
     }
 }
 

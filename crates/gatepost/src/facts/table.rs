@@ -58,6 +58,10 @@ impl Tables {
         let (mut tables, mut problems) = (Vec::new(), Vec::new());
         for (place, source) in (0..).zip(sources) {
             let SourceKind::Table { contents, .. } = &source.kind else { continue };
+            // A table of the configuration is kept there.
+            if matches!(contents, Contents::External(_)) {
+                continue;
+            }
             let table = Table::new(place, contents.clone(), base);
             let known = before.same(&table);
             let is_known = known.is_some_and(|known| table.take_over(known));
@@ -117,7 +121,7 @@ fn find<'e>(entries: &'e Entries, value: &Value) -> Option<entries::Found<'e>> {
 impl Table {
     fn new(source: u16, contents: Contents, base: &Path) -> Self {
         let path = match &contents {
-            Contents::Inline(_) => None,
+            Contents::Inline(_) | Contents::External(_) => None,
             Contents::File(path) | Contents::Cidr(path) | Contents::Regex(path) => Some(base.join(&**path)),
         };
         let file = path.map(|path| File { path, last_read: Mutex::default() });

@@ -202,7 +202,7 @@ fn declaration(policy: &Policy, source: &Source) -> String {
                 file.map_or("", |file| &*file.text)
             };
             let read = match contents {
-                policy::source::Contents::Inline(_) => "",
+                policy::source::Contents::Inline(_) | policy::source::Contents::External(_) => "",
                 policy::source::Contents::File(path)
                 | policy::source::Contents::Cidr(path)
                 | policy::source::Contents::Regex(path) => material(path),

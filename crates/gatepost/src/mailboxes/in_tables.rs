@@ -20,8 +20,8 @@ use crate::tables::{TableFailure, Tables, Value, Values};
 /// Addresses that are looked up at a time (ours: a list of thousands must not take all connections of a table).
 const LOOK_UPS_MAX: usize = 16;
 
-/// Longest time for all that one question looks up (ours: a client waits five minutes for a reply, RFC 5321 §4.5.3.2;
-/// what isn't known then is unsure).
+/// Longest time for all that one question looks up (ours: a client waits two minutes for the reply to DATA, RFC 5321
+/// §4.5.3.2.4; what isn't known then is unsure).
 const LOOK_UP_TIME_MAX: Duration = Duration::from_secs(60);
 
 impl Directory {

@@ -24,7 +24,7 @@ use tokio::time::Sleep;
 use super::Reception;
 use super::admission::Place;
 use super::decide::{self, Client};
-use super::incoming::Incoming;
+use super::incoming::{self, Incoming};
 use super::inspection::Inspection;
 use super::output::Output;
 use super::ruling::Ruling;
@@ -282,15 +282,16 @@ impl<S: Spool> Connection<S> {
         let Some(envelope) = self.session.envelope() else { return };
         let site = self.reception.sites.current();
         let inspection = Inspection::new(self.ruling.policy(), &site);
+        let looked_up = incoming::look_up(&site, (envelope, self.ruling.effects())).await;
         let incoming = Incoming::begin(
             &*self.reception.spool,
-            &site,
+            (&site, &looked_up),
             &self.client,
             &self.session,
             (envelope, self.ruling.effects()),
             (inspection, clock::wall()),
         );
-        self.incoming = Some(Box::new(incoming.await));
+        self.incoming = Some(Box::new(incoming));
     }
 
     async fn commit(&mut self, envelope: &Envelope) -> CommitOutcome {

@@ -57,16 +57,15 @@ struct Part {
 
 impl Incoming {
     /// Begins the message of `envelope`: resolves its recipients and writes the trace field (RFC 5321 §4.4).
-    pub(super) async fn begin<S: Spool>(
+    pub(super) fn begin<S: Spool>(
         spool: &S,
-        site: &Arc<Site>,
+        (site, looked_up): (&Arc<Site>, &LookedUp),
         client: &Client,
         session: &Session,
         (envelope, effects): (&Envelope, &Effects),
         (inspection, received): (Inspection, WallTime),
     ) -> Self {
-        let looked_up = look_up(site, (envelope, effects)).await;
-        let known = site.directory.with(&looked_up);
+        let known = site.directory.with(looked_up);
         let mut parts: Vec<Part> = Vec::with_capacity(1);
         for (place, recipient) in envelope.recipients.iter().enumerate() {
             match effects.fate(place) {
@@ -265,7 +264,7 @@ impl Incoming {
 }
 
 /// What tables say of the addresses that the message of `envelope` goes to.
-async fn look_up(site: &Site, (envelope, effects): (&Envelope, &Effects)) -> LookedUp {
+pub(super) async fn look_up(site: &Site, (envelope, effects): (&Envelope, &Effects)) -> LookedUp {
     let resolve = |known: Known<'_>| {
         for (place, recipient) in envelope.recipients.iter().enumerate() {
             let path = &recipient.forward_path;

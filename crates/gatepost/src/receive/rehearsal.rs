@@ -28,7 +28,7 @@ use super::admission::{Admission, Place, Verdict};
 use super::decide::{self, Client};
 use super::deliberation::{Decided, Deliberation};
 use super::effects::{Effects, Fate};
-use super::incoming::Incoming;
+use super::incoming::{self, Incoming};
 use super::inspection::Inspection;
 use super::judge::Judge;
 use super::session_facts::Around;
@@ -308,15 +308,16 @@ impl Rehearsal {
     async fn open(&mut self) {
         let Some(envelope) = self.session.envelope() else { return };
         let inspection = Inspection::new(self.deliberation.judge.policy(), &self.site);
+        let looked_up = incoming::look_up(&self.site, (envelope, &self.deliberation.effects)).await;
         let incoming = Incoming::begin(
             &self.spool,
-            &self.site,
+            (&self.site, &looked_up),
             &self.client,
             &self.session,
             (envelope, &self.deliberation.effects),
             (inspection, clock::wall()),
         );
-        self.incoming = Some(Box::new(incoming.await));
+        self.incoming = Some(Box::new(incoming));
     }
 
     /// Notes the mail data since they were last noted, if there are any.

@@ -42,24 +42,26 @@ impl Files {
         Ok(entries.of_key(key).map(|value| Arc::new(Values::one(value))))
     }
 
-    /// Reads the file again if it has changed, and, if `only_if_still`, isn't being written just now.
-    pub(super) fn read_again(&self, only_if_still: bool) -> Vec<Problem> {
+    /// Reads the file again if it has changed and, once it was read, isn't being written just now: many programs empty a
+    /// file first and fill it then, and an entry that is missing for a moment would be refused for good.
+    pub(super) fn read_again(&self) -> Vec<Problem> {
         let Some((path, contents)) = self.file() else { return Vec::new() };
         let stamp = Stamp::of(path);
-        let is_fresh = only_if_still && stamp.as_ref().is_some_and(|stamp| stamp.is_fresh(clock::wall()));
+        let is_read = self.entries.read().unwrap_or_else(PoisonError::into_inner).is_some();
+        let is_fresh = is_read && stamp.as_ref().is_some_and(|stamp| stamp.is_fresh(clock::wall()));
         if is_fresh || self.stamp().as_ref() == Some(&stamp) {
             return Vec::new();
         }
         *self.stamp() = Some(stamp);
         let name: Arc<str> = path.to_string_lossy().into();
-        let problems = match config::read_text(path) {
+        match config::read_text(path) {
             Ok(text) => {
                 let source = Arc::new(SourceFile { name: name.as_ref().into(), text: text.into() });
                 match read::file(&contents, source) {
                     Ok(entries) => {
                         *self.entries.write().unwrap_or_else(PoisonError::into_inner) =
                             Some(Arc::new(entries));
-                        return Vec::new();
+                        Vec::new()
                     }
                     Err(problems) => problems,
                 }
@@ -69,8 +71,7 @@ impl Files {
                 let source = Arc::new(SourceFile { name: name.as_ref().into(), text: "".into() });
                 vec![Problem::error(title, Place::new(&source, 0..0), "")]
             }
-        };
-        problems
+        }
     }
 
     fn file(&self) -> Option<(&PathBuf, Contents)> {

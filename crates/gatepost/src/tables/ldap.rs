@@ -4,10 +4,10 @@
 //! of its own, and is replaced once it has broken; nothing but success is an answer.
 
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ldap3::{LdapConnAsync, LdapConnSettings, ResultEntry, SearchEntry, ldap_escape};
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Semaphore;
 
 use super::settings::{LdapSettings, Limits, Scope};
 use super::values::Values;
@@ -19,6 +19,8 @@ pub(super) struct Ldap {
     attributes: Vec<Arc<str>>,
     places: Semaphore,
     connection: Mutex<Option<ldap3::Ldap>>,
+    /// Held by the one who connects, so that the others get that connection.
+    connecting: tokio::sync::Mutex<()>,
 }
 
 impl std::fmt::Debug for Ldap {
@@ -35,55 +37,74 @@ enum SearchError {
     Refused(String),
 }
 
+impl SearchError {
+    fn into_why(self) -> String {
+        match self {
+            Self::Broken(why) | Self::Refused(why) => why,
+        }
+    }
+}
+
+/// A connection that is given up unless it has answered: one whose other end is gone without a word would hold up every
+/// search to come.
+struct Suspect<'a> {
+    of: &'a Ldap,
+    is_sound: bool,
+}
+
+impl Drop for Suspect<'_> {
+    fn drop(&mut self) {
+        if !self.is_sound {
+            *self.of.known() = None;
+        }
+    }
+}
+
 impl Ldap {
     pub(super) fn new(settings: LdapSettings, limits: Limits) -> Self {
         let attributes = settings.attributes.iter().map(|name| Arc::from(name.as_str())).collect();
         let places = Semaphore::new(usize::try_from(limits.connections).unwrap_or(1));
-        Self { settings, limits, attributes, places, connection: Mutex::default() }
+        Self {
+            settings,
+            limits,
+            attributes,
+            places,
+            connection: Mutex::default(),
+            connecting: tokio::sync::Mutex::default(),
+        }
     }
 
     /// The values of the attributes of all entries that the filter finds for `key`.
     pub(super) async fn look_up(&self, key: &str) -> Result<Option<Values>, String> {
         let _place = self.places.acquire().await.map_err(|_| "it is closed")?;
         let filter = self.settings.filter.filled(key, |value| ldap_escape(value));
-        let (known, mut connection) = self.connection().await?;
-        match self.search(&mut connection, &filter).await {
-            Ok(found) => return Ok(found),
-            Err(SearchError::Refused(why)) => return Err(why),
-            Err(SearchError::Broken(why)) => {
-                self.drop_connection().await;
-                if !known {
-                    return Err(why);
-                }
-            }
+        let (known, connection) = self.connection().await?;
+        match self.search(connection, &filter).await {
+            Err(SearchError::Broken(_)) if known => {}
+            outcome => return outcome.map_err(SearchError::into_why),
         }
         // A connection that was idle may have been closed by the server long ago.
-        let (_, mut connection) = self.connection().await?;
-        match self.search(&mut connection, &filter).await {
-            Ok(found) => Ok(found),
-            Err(SearchError::Refused(why)) => Err(why),
-            Err(SearchError::Broken(why)) => {
-                self.drop_connection().await;
-                Err(why)
-            }
-        }
+        let (_, connection) = self.connection().await?;
+        self.search(connection, &filter).await.map_err(SearchError::into_why)
     }
 
     /// The connection, made if there is none, and whether there was one.
     async fn connection(&self) -> Result<(bool, ldap3::Ldap), String> {
-        let mut known = self.connection.lock().await;
-        if let Some(connection) = &mut *known
-            && !connection.is_closed()
-        {
-            return Ok((true, connection.clone()));
+        let known = || self.known().clone().filter(|connection| !connection.clone().is_closed());
+        if let Some(connection) = known() {
+            return Ok((true, connection));
+        }
+        let _connecting = self.connecting.lock().await;
+        if let Some(connection) = known() {
+            return Ok((true, connection));
         }
         let made = self.connect().await?;
-        *known = Some(made.clone());
+        *self.known() = Some(made.clone());
         Ok((false, made))
     }
 
-    async fn drop_connection(&self) {
-        *self.connection.lock().await = None;
+    fn known(&self) -> MutexGuard<'_, Option<ldap3::Ldap>> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn connect(&self) -> Result<ldap3::Ldap, String> {
@@ -110,11 +131,8 @@ impl Ldap {
         Ok(connection)
     }
 
-    async fn search(
-        &self,
-        connection: &mut ldap3::Ldap,
-        filter: &str,
-    ) -> Result<Option<Values>, SearchError> {
+    async fn search(&self, mut connection: ldap3::Ldap, filter: &str) -> Result<Option<Values>, SearchError> {
+        let mut suspect = Suspect { of: self, is_sound: false };
         let scope = match self.settings.scope {
             Scope::Base => ldap3::Scope::Base,
             Scope::One => ldap3::Scope::OneLevel,
@@ -129,6 +147,7 @@ impl Ldap {
             }
             Err(error) => return Err(SearchError::Broken(error.to_string())),
         };
+        suspect.is_sound = true;
         // unavailable and busy, and every other refusal (RFC 4511 §4.1.9), leave open whether there is an entry.
         let (entries, _) = found.success().map_err(|error| SearchError::Refused(error.to_string()))?;
         let mut values: Option<Values> = None;

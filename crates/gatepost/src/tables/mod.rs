@@ -81,7 +81,7 @@ enum Source {
     Files(Files),
     Folder(Folder),
     Sql(Sql),
-    Ldap(Ldap),
+    Ldap(Box<Ldap>),
     Socketmap(Socketmap),
     /// A server that a rehearsal leaves alone.
     NotAsked,
@@ -104,7 +104,7 @@ impl Tables {
                 }
                 None => Arc::new(Table::new(settings.clone(), asks_servers)),
             };
-            problems.extend(table.read_again(false));
+            problems.extend(table.read_again());
             tables.by_name.insert(Arc::clone(&settings.name), tables.tables.len());
             tables.tables.push(table);
         }
@@ -127,7 +127,7 @@ impl Tables {
     /// change. Blocks on the disk.
     #[must_use]
     pub fn reload(&self) -> Vec<Problem> {
-        self.tables.iter().flat_map(|table| table.read_again(true)).collect()
+        self.tables.iter().flat_map(|table| table.read_again()).collect()
     }
 }
 
@@ -144,7 +144,7 @@ impl Table {
             TableKind::Files(files) => Source::Files(Files::new(files.clone())),
             TableKind::Folder(path) => Source::Folder(Folder::new(path.clone())),
             TableKind::Sql(sql) => Source::Sql(Sql::new(sql.clone(), limits)),
-            TableKind::Ldap(ldap) => Source::Ldap(Ldap::new(ldap.clone(), limits)),
+            TableKind::Ldap(ldap) => Source::Ldap(Box::new(Ldap::new(ldap.clone(), limits))),
             TableKind::Socketmap { address, map } => {
                 Source::Socketmap(Socketmap::new(address.clone(), map.clone(), limits))
             }
@@ -211,9 +211,9 @@ impl Table {
         }
     }
 
-    fn read_again(&self, only_if_still: bool) -> Vec<Problem> {
+    fn read_again(&self) -> Vec<Problem> {
         match &self.source {
-            Source::Files(files) => files.read_again(only_if_still),
+            Source::Files(files) => files.read_again(),
             _ => Vec::new(),
         }
     }

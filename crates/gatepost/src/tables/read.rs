@@ -56,7 +56,7 @@ pub(crate) fn file(contents: &Contents, source: Arc<SourceFile>) -> Result<Entri
     let entries = match contents {
         Contents::Cidr(_) => reader.networks(),
         Contents::Regex(_) => reader.patterns(),
-        Contents::File(_) | Contents::Inline(_) => reader.texts(),
+        Contents::File(_) | Contents::Inline(_) | Contents::External(_) => reader.texts(),
     };
     match entries {
         Some(entries) if reader.problems.is_empty() => Ok(entries),

@@ -65,6 +65,10 @@ fn a_file_that_was_never_read_fails_and_one_that_is_broken_keeps_its_entries() {
     assert_eq!(texts(&tables, "t", "b"), Ok(None));
     fs::write(&path, "a\nnew two\n").unwrap();
     let (tables, problems) = Tables::of(&declared, Some(&tables), true);
+    assert!(problems.is_empty(), "it may be half written");
+    let still = std::time::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    fs::File::open(&path).unwrap().set_modified(still).unwrap();
+    let (tables, problems) = Tables::of(&declared, Some(&tables), true);
     assert_eq!(problems.len(), 1);
     assert_eq!(texts(&tables, "t", "a"), Ok(Some(vec!["one".into()])), "the old entries stay");
     assert!(tables.reload().is_empty(), "said once");
@@ -105,4 +109,47 @@ fn a_route_stands_under_the_domain_or_one_above_it() {
     assert!(ask(&["broken", "one"], "example.org").is_err(), "another route may stand in it");
     assert!(ask(&["one", "broken"], "example.org").is_ok());
     assert!(ask(&["none"], "example.org").is_err());
+}
+
+#[test]
+fn the_configurations_of_the_guide_load_and_show_every_type() {
+    let guide = include_str!("../../../../docs/guide/tables.md");
+    let mut shown = std::collections::BTreeSet::new();
+    for block in guide.split("```toml\n").skip(1) {
+        let mut text = block.split("```").next().unwrap().to_owned();
+        if !text.contains("[domain.") {
+            text.push_str("\n[domain.\"example.org\".mailbox]\npostmaster = {}\n");
+        }
+        let parsed = crate::config::parse(&text, "/etc/gatepost/gatepost.toml", &mut |_| Ok(String::new()));
+        let parsed = parsed.unwrap_or_else(|problems| panic!("{}", problems[0]));
+        assert!(parsed.warnings.is_empty(), "{}", parsed.warnings[0]);
+        shown.extend(parsed.config.tables.iter().map(|table| table.kind.as_str()));
+    }
+    let all = ["cidr", "directory", "file", "inline", "ldap", "regex", "socketmap", "sql"];
+    assert_eq!(shown.into_iter().collect::<Vec<_>>(), all);
+    let policy = guide.split("```policy\n").nth(1).unwrap().split("```").next().unwrap();
+    let checked = crate::policies::check(Path::new("guide.policy"), policy);
+    assert!(checked.is_ok_and(|checked| checked.warnings.is_empty()));
+}
+
+#[test]
+fn the_files_of_the_guide_are_read() {
+    let guide = include_str!("../../../../docs/guide/tables.md");
+    let files = guide.split("```text\n").nth(1).unwrap().split("```").next().unwrap();
+    let mut parts = files.split("# ").skip(1);
+    let folder = tempfile::tempdir().unwrap();
+    let kinds: [fn(std::path::PathBuf) -> InMemory; 3] = [InMemory::File, InMemory::Cidr, InMemory::Regex];
+    let mut declared = Vec::new();
+    for (name, kind) in ["virtual", "office", "generated"].into_iter().zip(kinds) {
+        let path = folder.path().join(name);
+        fs::write(&path, format!("# {}", parts.next().unwrap())).unwrap();
+        declared.push(settings(name, TableKind::Files(kind(path))));
+    }
+    let (tables, problems) = Tables::of(&declared, None, true);
+    assert!(problems.is_empty(), "{}", problems[0]);
+    let one = |text: &str| Ok(Some(vec![text.to_owned()]));
+    assert_eq!(texts(&tables, "virtual", "info@example.org"), one("alice, bob@example.net"));
+    assert_eq!(texts(&tables, "office", "192.0.2.77"), one("headquarters"));
+    assert_eq!(texts(&tables, "generated", "User-12@example.org"), one("archive@example.org"));
+    assert_eq!(texts(&tables, "generated", "user-x@example.org"), Ok(None));
 }

@@ -7,6 +7,7 @@
 mod dialogue;
 mod dns;
 mod dnssec;
+mod https;
 mod maildir;
 mod peer;
 mod programs;
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use dialogue::{Dialogue, Reply};
 pub(crate) use dns::{DnsServer, Fault};
+pub(crate) use https::HttpsServer;
 pub(crate) use maildir::{Letter, Maildir};
 pub(crate) use peer::{Manner, Peer};
 pub(crate) use programs::{finish, program, script};

@@ -11,4 +11,5 @@
 mod harness;
 
 mod command;
+mod program;
 mod verified;

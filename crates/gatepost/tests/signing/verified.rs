@@ -19,11 +19,11 @@ use smtp::time::WallTime;
 
 use crate::harness::{DnsServer, finish, program, script};
 
-const RSA: &str = include_str!("../../src/sign/testdata/rsa-pkcs8.pem");
-const ED25519: &str = include_str!("../../src/sign/testdata/rfc8463-ed25519.pem");
+pub(crate) const RSA: &str = include_str!("../../src/sign/testdata/rsa-pkcs8.pem");
+pub(crate) const ED25519: &str = include_str!("../../src/sign/testdata/rfc8463-ed25519.pem");
 const HOSTNAME: &str = "mx.example.org";
 
-fn key(pem: &str) -> SigningKey {
+pub(crate) fn key(pem: &str) -> SigningKey {
     SigningKey::from_pem(pem).unwrap()
 }
 
@@ -66,7 +66,7 @@ fn made(wanted: Wanted, message: &[u8]) -> Vec<u8> {
 }
 
 /// What dkimpy says of each message.
-fn dkimpy(messages: &[Vec<u8>], others: &[(String, String)]) -> Vec<String> {
+pub(crate) fn dkimpy(messages: &[Vec<u8>], others: &[(String, String)]) -> Vec<String> {
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/python");
     let modules = env::var_os("PYTHONPATH").map_or(own, Into::into);
     assert!(

@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 use super::private::{self, Running};
-use super::{Source, exercise, get, site, table};
+use super::{Source, exercise, get, rcpt, site, table};
 
 struct Slapd {
     folder: TempDir,
@@ -127,4 +127,19 @@ fn mailboxes_and_aliases_stand_in_an_ldap_directory() {
         assert!(output.status.code() == Some(75) && said.contains(why), "{name}: {said}");
     }
     exercise(&server, &mut slapd);
+}
+
+#[test]
+fn a_server_that_never_answers_is_not_waited_for_on_the_same_connection_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ldap://{}", listener.local_addr().unwrap());
+    let search =
+        "base = \"dc=example\"\nfilter = \"(mail={address})\"\nattributes = [\"uid\"]\ntimeout = \"1s\"";
+    let table = |name: &str| format!("[table.{name}]\ntype = \"ldap\"\nurl = \"{url}\"\n{search}\n");
+    let server = site(&(table("users") + &table("aliases")), Vec::new());
+    rcpt(&server, "bob", "451 4.3.0");
+    rcpt(&server, "bob", "451 4.3.0");
+    listener.set_nonblocking(true).unwrap();
+    let connections: Vec<_> = std::iter::from_fn(|| listener.accept().ok()).collect();
+    assert_eq!(connections.len(), 2, "one a question, for the aliases come first");
 }

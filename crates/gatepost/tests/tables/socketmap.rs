@@ -163,3 +163,59 @@ fn mail_waits_for_a_table_that_fails_behind_the_reply() {
     }
     server.wait_for_empty_queue();
 }
+
+const POLICY: &str = r#"
+table blocked = external "blocked" keyed by sender.address
+table office = external "office" keyed by client.ip
+
+at mail {
+    rule not-asked-for when blocked.key == "free@client.example"
+        accept
+
+    rule blocked-sender when blocked is present
+        reject 550 5.7.1 "<{sender.address}> may not send here: {blocked}"
+        unsure defer 451 4.7.0 "cannot look up <{sender.address}>"
+
+    rule in-the-office when office is present
+        tag "office"
+}
+"#;
+
+#[test]
+fn a_policy_asks_a_table_of_the_configuration() {
+    let map = Map::start(&[
+        ("blocked spam@client.example", "spam from there"),
+        ("blocked free@client.example", "x"),
+    ]);
+    let tables = tables(&map, "")
+        + &format!(
+            "[table.blocked]\ntype = \"socketmap\"\naddress = \"unix:{}\"\nmap = \"blocked\"\ncache = \"0s\"\n\
+         negative_cache = \"0s\"\n[table.office]\ntype = \"cidr\"\npath = \"office\"\n",
+            map.socket().display()
+        );
+    let files = vec![("site.policy", POLICY.to_owned()), ("office", "127.0.0.0/24 here\n".to_owned())];
+    let mut server = site(&format!("{tables}[policy]\nfile = \"site.policy\""), files);
+    let mail = |sender: &str, code: &str| server.session().ask_for(&format!("MAIL FROM:<{sender}>"), code);
+    mail("SPAM@client.example", "550 5.7.1");
+    assert!(mail("spam@client.example", "550 5.7.1").says("spam from there"));
+    mail("free@client.example", "250 2.1.0");
+    mail("other@client.example", "250 2.1.0");
+    server.session().deliver("alice@example.org", b"Subject: tagged\r\n\r\n");
+    server.wait_for_log("tags=\"office\"");
+    map.fail_with(Some("TEMP x"));
+    mail("spam@client.example", "451 4.7.0");
+    mail("other@client.example", "451 4.7.0");
+    map.fail_with(None);
+    mail("other@client.example", "250 2.1.0");
+    server.stop();
+    let config = server.folder().join("gatepost.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replace("[table.office]", "[table.offices]")).unwrap();
+    let mut check = std::process::Command::new(env!("CARGO_BIN_EXE_gatepost"));
+    let output = check.arg("check").arg("--config").arg(&config).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        !output.status.success() && said.contains("no table \"office\"") && said.contains("`offices`"),
+        "{said}"
+    );
+}

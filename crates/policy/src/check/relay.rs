@@ -160,6 +160,8 @@ impl Checker<'_> {
             }
             (Some(State::Known(_)), Contents::Cidr(path)) if !self.cidr_table_is_wide(path) => State::Missing,
             (Some(State::Known(_)), Contents::Inline(_) | Contents::File(_)) => State::Missing,
+            // Which addresses it has can't be seen from here; a name is one that somebody wrote into it.
+            (Some(State::Known(Value::Text(_))), Contents::External(_)) => State::Missing,
             _ => State::NotAsked,
         }
     }

@@ -190,6 +190,10 @@ impl Checker<'_> {
             let advice = "texts are looked up in `file` or `regex` tables";
             return self.key(key, |found| found == Type::Address, "an address", Some(advice));
         }
+        if matches!(contents, TableContents::External(_)) {
+            let takes = |found| matches!(found, Type::Text | Type::Address);
+            return self.key(key, takes, "a text or an address", None);
+        }
         let advice = "addresses are looked up in `cidr` tables";
         self.key(key, |found| found == Type::Text, "a text", Some(advice))
     }

@@ -57,6 +57,12 @@ impl Checker<'_> {
                 let sound = self.table_file(path, Form::Expressions, source);
                 sound.then(|| Contents::Regex(Arc::from(path.node.as_str())))
             }
+            TableContents::External(name) if name.node.is_empty() => {
+                let label = "expected the name of a table of the configuration";
+                self.report(Diagnostic::error("a table has a name", name.span, label));
+                None
+            }
+            TableContents::External(name) => Some(Contents::External(Arc::from(name.node.as_str()))),
         }
     }
 

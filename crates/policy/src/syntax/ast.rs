@@ -164,6 +164,8 @@ pub enum TableContents {
     Cidr(Spanned<String>),
     /// `regex "path"`: `/expression/ value` a line; the first that matches counts.
     Regex(Spanned<String>),
+    /// `external "name"`: a table of the configuration.
+    External(Spanned<String>),
 }
 
 /// `greylist { wait 5min  keep 36d  ipv4 24  ipv6 64  auto-allow 5 }`: how the greylist works.

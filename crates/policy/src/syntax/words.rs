@@ -40,9 +40,9 @@ pub const CONDITIONS: [&str; 16] = [
 ];
 
 /// What goes into declarations, actions and tests besides.
-pub const PARTICLES: [&str; 21] = [
-    "unsure", "relay", "header", "to", "of", "codes", "weight", "timeout", "file", "cidr", "regex", "keyed",
-    "by", "over", "as", "window", "bucket", "from", "expect", "yes", "no",
+pub const PARTICLES: [&str; 22] = [
+    "unsure", "relay", "header", "to", "of", "codes", "weight", "timeout", "file", "cidr", "regex",
+    "external", "keyed", "by", "over", "as", "window", "bucket", "from", "expect", "yes", "no",
 ];
 
 /// What a rate can count.

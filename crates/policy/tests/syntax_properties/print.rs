@@ -186,6 +186,7 @@ fn source(source: &SourceItem) -> String {
                 TableContents::File(path) => format!("file {}", quoted(&path.node)),
                 TableContents::Cidr(path) => format!("cidr {}", quoted(&path.node)),
                 TableContents::Regex(path) => format!("regex {}", quoted(&path.node)),
+                TableContents::External(name) => format!("external {}", quoted(&name.node)),
             };
             format!("table {name} = {contents} keyed by {}", fact(key))
         }

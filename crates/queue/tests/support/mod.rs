@@ -11,7 +11,7 @@ use queue::log_spool::{Commits, LogSpool, Options};
 use queue::message::{Destination, Origin, QueuedMessage, QueuedRecipient};
 use queue::queue_id::QueueId;
 use queue::simulated_disk::SimulatedDisk;
-use queue::spool::{Spool, SpoolError};
+use queue::spool::{Spool, SpoolError, Window};
 use smtp::envelope::{MailParameters, RcptParameters};
 use smtp::time::WallTime;
 
@@ -106,4 +106,9 @@ pub(crate) fn put(spool: &impl Driven, received: u64, destinations: &[&str], oct
     let id = spool.allot(at(received));
     enqueue(spool, id, message(received, destinations), body(id, octets)).unwrap();
     id
+}
+
+/// Lets all deliveries of a destination be claimed at once.
+pub(crate) fn open_wide(spool: &impl Spool, destination: &str) {
+    spool.set_window(&Destination::new(destination), Window { claims_max: u32::MAX, ..Window::default() });
 }

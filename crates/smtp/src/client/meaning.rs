@@ -274,7 +274,7 @@ mod tests {
     }
 
     fn replies() -> Vec<RemoteReply> {
-        let enhanced = [None, Some((1, 1)), Some((5, 3)), Some((2, 2))];
+        let enhanced = [None, Some((1, 1)), Some((5, 3)), Some((2, 2)), Some((7, 1))];
         (200..600).flat_map(|code| enhanced.map(|enhanced| reply(code, enhanced))).collect()
     }
 
@@ -330,6 +330,10 @@ mod tests {
         assert_eq!(means(Stage::Greeting, 554).fate, Fate::Deferred);
         assert_eq!(means(Stage::Greeting, 521).fate, Fate::Failed);
         assert_eq!(means(Stage::Mail, 550), means(Stage::Mail, 571));
+        assert_eq!(means(Stage::Mail, 530).fate, Fate::Deferred);
+        assert_eq!(means(Stage::Rcpt, 530).fate, Fate::Deferred);
+        assert_eq!(means(Stage::Rcpt, 556).fate, Fate::Failed);
+        assert_eq!(classify(Stage::Rcpt, &reply(451, Some((7, 1)))).retry, Retry::Later);
         assert_eq!(classify_fault(Stage::EndOfData, Fault::Lost).fate, Fate::Unknown);
         assert_eq!(classify_fault(Stage::MailData, Fault::Lost).fate, Fate::Deferred);
     }

@@ -100,6 +100,12 @@ pub static TABLE: &[Row] = &[
         "our credentials are refused: our fault, so no message fails for it (RFC 4954 §6)",
     ),
     row(&[Mail], When::Any(Completed), NEXT, "the transaction begins (RFC 5321 §3.3)"),
+    row(
+        &[Mail, Rcpt],
+        When::Codes(&[530]),
+        ELSEWHERE,
+        "TLS or a login is wanted first: a matter of the connection or of our settings, so no message fails for it (RFC 3207 §4, RFC 4954 §6)",
+    ),
     row(&[Mail], When::Any(Transient), ELSEWHERE, "not now at this host (RFC 5321 §4.2.1)"),
     row(
         &[Mail],
@@ -114,6 +120,12 @@ pub static TABLE: &[Row] = &[
         "accepted: the server forwards, the new address is only told (RFC 5321 §3.4)",
     ),
     row(&[Rcpt], When::Any(Completed), ACCEPTED, "accepted; 252 too (RFC 5321 §3.3)"),
+    row(
+        &[Rcpt],
+        When::Codes(&[556]),
+        REFUSED_ONE,
+        "the domain takes no mail at all (RFC 7504 §4, RFC 7505 §4.2)",
+    ),
     row(
         &[Rcpt],
         When::Codes(&[551]),
@@ -143,6 +155,24 @@ pub static TABLE: &[Row] = &[
         When::About(552, (5, 3)),
         AGAIN_ONE,
         "too many recipients, in the words of RFC 821 (RFC 3463 §3.6)",
+    ),
+    row(
+        &[Rcpt],
+        When::About(452, (2, 2)),
+        LATER_ONE,
+        "the mailbox is full: tried again, more rarely (RFC 3463 §3.3)",
+    ),
+    row(
+        &[Rcpt],
+        When::About(450, (7, 1)),
+        LATER_ONE,
+        "greylisted, most likely: tried again soon (RFC 6647 §2)",
+    ),
+    row(
+        &[Rcpt],
+        When::About(451, (7, 1)),
+        LATER_ONE,
+        "greylisted, most likely: tried again soon (RFC 6647 §2)",
     ),
     row(&[Rcpt], When::Any(Transient), LATER_ONE, "this mailbox not now (RFC 5321 §4.2.1)"),
     row(

@@ -11,15 +11,16 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
-use queue::body::{BodyReader, StoredBody};
 use queue::spool::SpoolError;
 use smtp::client::meaning::Stage;
-use smtp::client::{Action, Cause, Content, End, Event, Fault, Outcome, Session, Settings, Tls, Transaction};
+use smtp::client::{
+    Action, Cause, Content as Sent, End, Event, Fault, Outcome, Session, Settings, Tls, Transaction,
+};
 use smtp::extension::Extensions;
 use smtp::time::Timestamp;
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 
-use super::handover::is_large;
+use super::content::{Content, Reader};
 use super::peer::Peer;
 use super::security::Security;
 use super::stream::{Socket, Stream};
@@ -194,11 +195,11 @@ impl Connection {
     pub(super) async fn transact(
         &mut self,
         transaction: Box<Transaction>,
-        body: &StoredBody,
+        (fields, content): (Arc<str>, &Content<'_>),
     ) -> Option<Outcome> {
         self.transactions = self.transactions.saturating_add(1);
         self.event(Event::Transact(transaction));
-        let mut supply = Supply::new(body);
+        let mut supply = Supply::new(fields, content);
         loop {
             match self.step().await {
                 Step::WantBody => self.supply(&mut supply),
@@ -320,7 +321,7 @@ impl Connection {
     }
 
     /// Writes octets, and reads meanwhile. When that can't be finished, the session has heard why.
-    async fn send(&mut self, octets: &[u8], content: Content) {
+    async fn send(&mut self, octets: &[u8], content: Sent) {
         self.trace(octets, content);
         if self.session.stage().is_none() {
             return self.say_last(octets, content);
@@ -339,8 +340,8 @@ impl Connection {
     }
 
     /// Says QUIT on a connection that is closed next, when it can be said without waiting and nothing is cut.
-    fn say_last(&mut self, octets: &[u8], content: Content) {
-        if content == Content::Commands && !self.is_cut {
+    fn say_last(&mut self, octets: &[u8], content: Sent) {
+        if content == Sent::Commands && !self.is_cut {
             // Whether it arrives matters to nobody.
             let mut context = Context::from_waker(Waker::noop());
             let mut stream = Pin::new(&mut self.stream);
@@ -354,15 +355,15 @@ impl Connection {
         }
     }
 
-    fn trace(&self, octets: &[u8], content: Content) {
+    fn trace(&self, octets: &[u8], content: Sent) {
         let peer = &self.peer;
         match content {
-            Content::Commands => {
+            Sent::Commands => {
                 let commands = octets.escape_ascii();
                 tracing::trace!(%peer, %commands, "sends");
             }
-            Content::MailData => tracing::trace!(%peer, octets = octets.len(), "sends mail data"),
-            Content::Secret => tracing::trace!(%peer, "sends credentials"),
+            Sent::MailData => tracing::trace!(%peer, octets = octets.len(), "sends mail data"),
+            Sent::Secret => tracing::trace!(%peer, "sends credentials"),
         }
     }
 
@@ -394,31 +395,21 @@ impl Drop for Connection {
 
 /// The mail data of one transaction, portion by portion.
 struct Supply {
-    reader: BodyReader,
+    reader: Reader,
     size_octets: u64,
     supplied_octets: u64,
-    is_large: bool,
 }
 
 impl Supply {
-    fn new(body: &StoredBody) -> Self {
-        Self {
-            reader: body.reader(),
-            size_octets: body.size_octets(),
-            supplied_octets: 0,
-            is_large: is_large(body),
-        }
+    fn new(fields: Arc<str>, content: &Content<'_>) -> Self {
+        let size_octets = content.size_octets().saturating_add(fields.len() as u64);
+        Self { reader: content.reader(fields), size_octets, supplied_octets: 0 }
     }
 
     /// The next portion. Blocks on the disk for a large body.
     fn portion(&mut self) -> Result<Event<'_>, SpoolError> {
-        let Self { reader, size_octets, supplied_octets, is_large } = self;
-        let chunk = if *is_large {
-            tokio::task::block_in_place(|| reader.next_chunk())?
-        } else {
-            reader.next_chunk()?
-        };
-        let octets = chunk.unwrap_or_default();
+        let Self { reader, size_octets, supplied_octets } = self;
+        let octets = reader.next_chunk()?.unwrap_or_default();
         *supplied_octets = supplied_octets.saturating_add(octets.len() as u64);
         let last = *supplied_octets == *size_octets;
         if *supplied_octets > *size_octets || (octets.is_empty() && !last) {

@@ -23,6 +23,7 @@ use queue::spool::SpoolError;
 use smtp::envelope::BodyType;
 use smtp::extension::Extensions;
 
+use super::content::is_large;
 use rewrite::Rewrite;
 use survey::Survey;
 use walk::Walk;
@@ -122,6 +123,11 @@ impl Plan {
         if self.keeps_eight_bit { BodyType::EightBitMime } else { BodyType::SevenBit }
     }
 
+    /// Tells the plans for one message apart, never 0.
+    pub(super) const fn form(&self) -> u8 {
+        if self.keeps_eight_bit { 2 } else { 1 }
+    }
+
     /// A converter at the message's start.
     pub(super) fn converter(&self) -> Converter {
         Converter { walk: Some(Walk::new(Rewrite::new(self.clone()))), converted: Vec::new() }
@@ -159,8 +165,11 @@ impl Converter {
 
 fn feed(body: &StoredBody, mut read: impl FnMut(&[u8])) -> Result<(), SpoolError> {
     let mut reader = body.reader();
-    while let Some(chunk) = reader.next_chunk()? {
-        read(chunk);
-    }
-    Ok(())
+    let mut feed = || {
+        while let Some(chunk) = reader.next_chunk()? {
+            read(chunk);
+        }
+        Ok(())
+    };
+    if is_large(body) { tokio::task::block_in_place(feed) } else { feed() }
 }

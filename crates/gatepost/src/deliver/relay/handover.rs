@@ -3,36 +3,55 @@
 //! Invariants: a recipient that is decided stays so; one that nobody decided is deferred; what only another host might
 //! take has failed only when every host that was asked said so.
 
-use std::cell::OnceCell;
+use std::sync::Arc;
 
-use queue::body::{StoredBody, StoredMessage};
+use queue::body::StoredMessage;
 use queue::message::QueuedRecipient;
-use queue::spool::LARGE_BODY_OCTETS;
-use smtp::address::ForwardPath;
+use smtp::address::{ForwardPath, ReversePath};
 use smtp::client::Transaction;
 use smtp::client::meaning::{Host, Retry};
-use smtp::envelope::{BodyType, Envelope, OriginalRecipient, RcptParameters, Recipient};
+use smtp::envelope::{Envelope, MailParameters, OriginalRecipient, RcptParameters, Recipient};
 use smtp::extension::Extensions;
 use smtp::limits::RECIPIENTS_MIN;
 
+use super::content::{Content, is_large};
+use super::convert::Obstacle;
+use super::departure::{Departure, Outgoing};
+use super::form::{Form, Forms};
+use super::peer::Peer;
 use super::verdict::Verdict;
 use crate::deliver::attempt::{Attempt, Failure};
+use crate::deliver::local::header_section;
 
 /// A message that is handed over.
-#[derive(Debug)]
 pub(super) struct Handover<'message> {
     stored: &'message StoredMessage,
     hostname: &'message str,
+    departure: &'message dyn Departure,
     slots: Vec<Slot<'message>>,
     open: usize,
-    /// Whether all of the body is ASCII; looked at when a server makes it matter.
-    ascii: OnceCell<bool>,
+    forms: Forms,
 }
 
 #[derive(Debug)]
 struct Slot<'message> {
     recipient: Option<&'message QueuedRecipient>,
+    /// The reverse-path with which the message leaves for the recipient.
+    reverse_path: ReversePath,
     state: State,
+}
+
+/// What is sent next.
+pub(super) struct Next<'message> {
+    /// The places of the recipients.
+    pub(super) places: Vec<usize>,
+    pub(super) transaction: Box<Transaction>,
+    /// The header fields in front of the mail data.
+    pub(super) fields: Arc<str>,
+    /// The mail data.
+    pub(super) content: Content<'message>,
+    /// Why they could not be made what the server takes.
+    pub(super) obstacle: Option<Obstacle>,
 }
 
 /// Where a recipient stands; an attempt is what it is should nobody change it.
@@ -47,7 +66,11 @@ enum State {
 
 impl<'message> Handover<'message> {
     /// All `indexes` are to be asked for; one that the envelope doesn't have is deferred.
-    pub(super) fn new(stored: &'message StoredMessage, indexes: &[u32], hostname: &'message str) -> Self {
+    pub(super) fn new(
+        stored: &'message StoredMessage,
+        indexes: &[u32],
+        (hostname, departure): (&'message str, &'message dyn Departure),
+    ) -> Self {
         let recipients = &stored.message.recipients;
         let slot = |&index: &u32| {
             let recipient = usize::try_from(index).ok().and_then(|index| recipients.get(index));
@@ -55,11 +78,13 @@ impl<'message> Handover<'message> {
                 Some(_) => State::Open(None),
                 None => State::Decided(Attempt::Deferred(not_attempted())),
             };
-            Slot { recipient, state }
+            let rewritten = |recipient| departure.reverse_path(&stored.message, recipient);
+            let reverse_path = recipient.map_or(ReversePath::Null, rewritten);
+            Slot { recipient, reverse_path, state }
         };
         let slots: Vec<Slot<'_>> = indexes.iter().map(slot).collect();
         let open = slots.iter().filter(|slot| slot.is_open()).count();
-        Self { stored, hostname, slots, open, ascii: OnceCell::new() }
+        Self { stored, hostname, departure, slots, open, forms: Forms::default() }
     }
 
     /// Recipients that are to be asked for at this host.
@@ -82,51 +107,56 @@ impl<'message> Handover<'message> {
         }
     }
 
-    /// The mail data.
-    pub(super) const fn body(&self) -> &'message StoredBody {
-        &self.stored.body
+    /// Whether the message may go to verified servers under TLS only (RFC 8689).
+    pub(super) const fn requires_tls(&self) -> bool {
+        self.stored.message.parameters.require_tls
     }
 
-    /// The next transaction at this host, with the places of its recipients.
-    pub(super) fn transaction(&self, extensions: &Extensions) -> (Vec<usize>, Box<Transaction>) {
-        let open = self.slots.iter().enumerate().filter(|(_, slot)| slot.is_open());
+    /// Whether the message's author would rather have it arrive than protected: what the recipients' domain says of TLS
+    /// is not asked for then (RFC 8689 §4.3). Blocks on the disk for a large body.
+    pub(super) fn waives_tls(&self) -> bool {
+        !self.requires_tls() && {
+            let read = || says_tls_is_not_required(&header_section(self.stored));
+            if is_large(&self.stored.body) { tokio::task::block_in_place(read) } else { read() }
+        }
+    }
+
+    /// The next transaction with this peer: for recipients for whom the message leaves with the same reverse-path.
+    ///
+    /// # Errors
+    /// Why the message can't leave now, for any recipient.
+    pub(super) fn transaction(
+        &self,
+        peer: &Peer,
+        extensions: &Extensions,
+    ) -> Result<Next<'message>, Failure> {
+        let mut open = self.slots.iter().enumerate().filter(|(_, slot)| slot.is_open()).peekable();
+        let reverse_path = open.peek().map_or(&ReversePath::Null, |(_, slot)| &slot.reverse_path);
+        let open = open.filter(|(_, slot)| slot.reverse_path == *reverse_path);
         let chosen = open.filter_map(|(place, slot)| Some((place, slot.recipient?))).take(RECIPIENTS_MIN);
         let (places, recipients) =
             chosen.map(|(place, recipient)| (place, envelope_recipient(recipient, self.hostname))).unzip();
-        let message = &self.stored.message;
-        let parameters = &message.parameters;
-        let lacking = parameters.body == BodyType::EightBitMime && !extensions.eight_bit_mime
-            || parameters.smtputf8 && !extensions.smtputf8;
-        // What all servers can take goes to all, whatever the client declared (RFC 6152 §3, RFC 6531 §3.2).
-        let is_plain = lacking && parameters.body != BodyType::BinaryMime && self.is_ascii();
-        let transaction = Transaction {
-            envelope: Envelope {
-                reverse_path: message.reverse_path.clone(),
-                parameters: parameters.clone(),
-                recipients,
-            },
-            size_octets: self.stored.body.size_octets(),
-            body: if is_plain { BodyType::SevenBit } else { parameters.body },
-            smtputf8: parameters.smtputf8 && !is_plain,
+        let Form { plan, kind, smtputf8, obstacle } = self.forms.for_server(self.stored, extensions)?;
+        let content = Content::new(&self.stored.body, plan);
+        let fields = self.fields(&content)?;
+        let parameters = MailParameters {
+            require_tls: self.requires_tls() && !peer.is_store(),
+            ..self.stored.message.parameters.clone()
         };
-        (places, Box::new(transaction))
+        let transaction = Transaction {
+            envelope: Envelope { reverse_path: reverse_path.clone(), parameters, recipients },
+            size_octets: content.size_octets().saturating_add(fields.len() as u64),
+            body: kind,
+            smtputf8,
+        };
+        Ok(Next { places, transaction: Box::new(transaction), fields, content, obstacle })
     }
 
-    /// Whether all of the body is ASCII; one that can't be read isn't.
-    fn is_ascii(&self) -> bool {
-        *self.ascii.get_or_init(|| {
-            let mut reader = self.stored.body.reader();
-            let mut read = || {
-                loop {
-                    match reader.next_chunk() {
-                        Ok(Some(chunk)) if chunk.is_ascii() => {}
-                        Ok(None) => return true,
-                        Ok(Some(_)) | Err(_) => return false,
-                    }
-                }
-            };
-            if is_large(&self.stored.body) { tokio::task::block_in_place(read) } else { read() }
-        })
+    /// The header fields in front of the mail data, the same for all recipients.
+    fn fields(&self, content: &Content<'_>) -> Result<Arc<str>, Failure> {
+        let mut feed = |read: &mut dyn FnMut(&[u8])| content.feed(read);
+        let outgoing = Outgoing { stored: self.stored, form: content.form(), feed: &mut feed };
+        self.departure.fields(outgoing, &mut self.slots.iter().filter_map(|slot| slot.recipient))
     }
 
     /// Records what came of a transaction, by the places of its recipients. When the host's turn is over, that goes for
@@ -195,9 +225,14 @@ impl Slot<'_> {
     }
 }
 
-/// Whether reading a body may take a while.
-pub(super) fn is_large(body: &StoredBody) -> bool {
-    body.size_octets() > LARGE_BODY_OCTETS
+/// Whether a `TLS-Required: No` stands in a header section (RFC 8689 §5).
+fn says_tls_is_not_required(header: &[u8]) -> bool {
+    const NAME: &[u8] = b"tls-required:";
+    header.split(|octet| *octet == b'\n').any(|line| {
+        line.split_at_checked(NAME.len()).is_some_and(|(name, value)| {
+            name.eq_ignore_ascii_case(NAME) && value.trim_ascii().eq_ignore_ascii_case(b"no")
+        })
+    })
 }
 
 /// What nobody decided.

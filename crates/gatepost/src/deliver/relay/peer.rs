@@ -10,6 +10,7 @@ use smtp::client::{Credentials, Protocol, Settings, Tls};
 use smtp::command::ClientName;
 
 use crate::deliver::next_hop::{Endpoint, NextHop, NextHost, Sources, TlsLevel, TlsPlan};
+use crate::net::tls_result::PolicyKind;
 
 /// A server as a connection to it is made: connections with equal peers serve the same mail.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -44,6 +45,15 @@ impl Peer {
         }
     }
 
+    /// The peer for a message whose author would rather have it arrive than protected: without what the recipients'
+    /// domain asks for, not without what the site does (RFC 8689 §4.3).
+    pub(super) fn relaxed(mut self) -> Self {
+        if is_found(&self.tls) {
+            self.tls.level = TlsLevel::Opportunistic;
+        }
+        self
+    }
+
     /// What the client's session goes by. `in_clear` leaves out STARTTLS, after a handshake that failed.
     pub(super) fn settings(
         &self,
@@ -68,9 +78,19 @@ impl Peer {
         })
     }
 
+    /// Whether it takes what demands REQUIRETLS, should it offer that: TLS with it is with nobody else (RFC 8689 §4.2.1).
+    pub(super) fn is_trusted(&self) -> bool {
+        self.is_store() || matches!(self.tls.level, TlsLevel::Verified(_) | TlsLevel::Dane { .. })
+    }
+
     /// Whether mail may go to it in clear text when TLS fails.
     pub(super) fn may_fall_to_clear_text(&self) -> bool {
         self.tls.level == TlsLevel::Opportunistic && !self.tls.implicit
+    }
+
+    /// Whether it is this machine's own message store: what goes there is delivered, and not relayed (RFC 2033 §1).
+    pub(super) fn is_store(&self) -> bool {
+        self.protocol == Protocol::Lmtp && self.is_local()
     }
 
     /// Whether what is sent to it never leaves this machine.
@@ -110,6 +130,13 @@ impl fmt::Display for Peer {
             Endpoint::Unix(path) => write!(formatter, "{}", path.display()),
         }
     }
+}
+
+/// Whether it is the recipients' domain that asks for the plan's level.
+pub(super) fn is_found(plan: &TlsPlan) -> bool {
+    let found = plan.reported.as_ref().map(|policy| policy.kind);
+    let is_strict = !matches!(plan.level, TlsLevel::Off | TlsLevel::Opportunistic);
+    is_strict && matches!(found, Some(PolicyKind::Sts | PolicyKind::Tlsa))
 }
 
 #[cfg(test)]

@@ -136,8 +136,3 @@ impl Security {
         }
     }
 }
-
-/// Whether TLS with this host is known to be with that host and nobody else.
-pub(super) const fn is_verified(plan: &TlsPlan) -> bool {
-    matches!(plan.level, TlsLevel::Verified(_) | TlsLevel::Dane { .. })
-}

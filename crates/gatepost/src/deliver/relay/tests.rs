@@ -10,18 +10,17 @@ use queue::log_spool::{LogSpool, Options};
 use queue::memory_spool::MemorySpool;
 use queue::message::{Destination, Origin, QueuedMessage, QueuedRecipient};
 use queue::pace::Met;
+use queue::schedule::Class;
 use queue::simulated_disk::SimulatedDisk;
 use queue::spool::Spool;
 use smtp::address::{ForwardPath, ReversePath};
-use smtp::client::Protocol;
 use smtp::envelope::{BodyType, MailParameters, Notify, RcptParameters};
 use smtp::time::WallTime;
-use tokio::net::{TcpListener, TcpSocket, UnixListener};
+use tokio::net::{TcpListener, TcpSocket};
 
 use super::idle::IDLE_MAX;
-use super::scripted::{Scripted, accept, next_hop, run_script, serve_unix};
+use super::scripted::{Scripted, accept, next_hop, run_script};
 use super::*;
-use crate::deliver::next_hop::{Endpoint, NextHost, Sources, TlsLevel, TlsPlan};
 
 pub(super) const HELLO: &str = "S 220 mx ready\nC EHLO gatepost.example\nS 250 mx\n";
 pub(super) const MESSAGE: &str = "C MAIL FROM:<alice@example.org>\nS 250 ok\nC RCPT TO:<bob@example.net>\nS 250 ok\n\
@@ -48,7 +47,7 @@ pub(super) fn queued(mailboxes: &[&str], body: BodyType) -> QueuedMessage {
     }
 }
 
-fn relay() -> Relay {
+pub(super) fn relay() -> Relay {
     Relay::new(Security::off())
 }
 
@@ -59,11 +58,11 @@ pub(super) async fn store(message: QueuedMessage, body: &[u8]) -> StoredMessage 
     spool.open(id).await.unwrap()
 }
 
-async fn for_bob() -> StoredMessage {
+pub(super) async fn for_bob() -> StoredMessage {
     store(queued(&["bob@example.net"], BodyType::SevenBit), BODY).await
 }
 
-async fn send(relay: &Relay, next_hop: &NextHop, stored: &StoredMessage) -> Vec<Attempt> {
+pub(super) async fn send(relay: &Relay, next_hop: &NextHop, stored: &StoredMessage) -> Vec<Attempt> {
     let indexes: Vec<u32> = (0..).take(stored.message.recipients.len()).collect();
     relay.send(next_hop, "gatepost.example", stored, &indexes).await
 }
@@ -84,7 +83,7 @@ pub(super) fn relayed_by(remote: &str, reply: &str) -> Attempt {
     Attempt::Relayed { remote: remote.to_owned(), reply: reply.to_owned(), dsn_offered: false }
 }
 
-fn remote_failure(status: &str, diagnostic: &str) -> Failure {
+pub(super) fn remote_failure(status: &str, diagnostic: &str) -> Failure {
     Failure {
         remote: Some(String::from("[127.0.0.1]")),
         ..Failure::local(status, diagnostic).met(Met::Welcome)
@@ -180,7 +179,9 @@ async fn a_new_connection_that_is_closed_at_mail_is_not_tried_again() {
     let (attempts, _) = send_once(&format!("{HELLO}C MAIL\nS 421 4.3.2 closing\nX"), &for_bob().await).await;
     assert_eq!(
         attempts,
-        [Attempt::Deferred(remote_failure("4.3.2", "421 4.3.2 closing").met(Met::Reluctance))]
+        [Attempt::Deferred(
+            remote_failure("4.3.2", "421 4.3.2 closing").met(Met::Reluctance).class(Class::Session)
+        )]
     );
 }
 
@@ -196,18 +197,24 @@ async fn recipients_are_refused_one_by_one() {
     let server = Scripted::start(&[&script]).await;
     let attempts = relay().send(&server.next_hop(), "gatepost.example", &stored, &[2, 1, 0, 3]).await;
     server.finish().await;
-    assert_eq!(attempts[0], Attempt::Failed(remote_failure("5.1.1", "550 5.1.1 no such user")));
+    assert_eq!(
+        attempts[0],
+        Attempt::Failed(remote_failure("5.1.1", "550 5.1.1 no such user").class(Class::Recipient))
+    );
     assert_eq!(attempts[1], relayed("250 kept"));
-    assert_eq!(attempts[2], Attempt::Deferred(remote_failure("4.2.1", "451 4.2.1 greylisted")));
+    assert_eq!(
+        attempts[2],
+        Attempt::Deferred(remote_failure("4.2.1", "451 4.2.1 greylisted").class(Class::Greylisted))
+    );
     assert_eq!(local_status(&attempts[3]), ("deferred", "4.3.0"), "the envelope has no such recipient");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn refusals_of_the_message_count_for_all_that_were_accepted() {
     for (reply, attempt) in [
-        ("550 5.7.1 no", Attempt::Failed(remote_failure("5.7.1", "550 5.7.1 no"))),
-        ("554 no", Attempt::Failed(remote_failure("5.0.0", "554 no"))),
-        ("452 4.3.1 full", Attempt::Deferred(remote_failure("4.3.1", "452 4.3.1 full"))),
+        ("550 5.7.1 no", Attempt::Failed(remote_failure("5.7.1", "550 5.7.1 no").class(Class::Data))),
+        ("554 no", Attempt::Failed(remote_failure("5.0.0", "554 no").class(Class::Data))),
+        ("452 4.3.1 full", Attempt::Deferred(remote_failure("4.3.1", "452 4.3.1 full").class(Class::Data))),
         ("299 odd", relayed("299 odd")),
     ] {
         let script = format!(
@@ -237,13 +244,20 @@ async fn greetings_that_refuse_defer_unless_the_host_never_takes_mail() {
     for (script, attempt) in [
         (
             "S 421 4.3.2 busy\nE",
-            Attempt::Deferred(remote_failure("4.3.2", "421 4.3.2 busy").met(Met::Absence)),
+            Attempt::Deferred(
+                remote_failure("4.3.2", "421 4.3.2 busy").met(Met::Absence).class(Class::Session),
+            ),
         ),
         (
             "S 554 5.7.1 go away\nC QUIT\nE",
-            Attempt::Deferred(remote_failure("4.7.1", "554 5.7.1 go away").met(Met::Absence)),
+            Attempt::Deferred(
+                remote_failure("4.7.1", "554 5.7.1 go away").met(Met::Absence).class(Class::Session),
+            ),
         ),
-        ("S 521 no mail here\nE", Attempt::Failed(remote_failure("5.0.0", "521 no mail here"))),
+        (
+            "S 521 no mail here\nE",
+            Attempt::Failed(remote_failure("5.3.2", "521 no mail here").class(Class::Session)),
+        ),
     ] {
         assert_eq!(send_once(script, &for_bob().await).await.0, [attempt]);
     }
@@ -315,9 +329,14 @@ async fn what_one_address_cannot_take_is_not_failed_while_another_is_out_of_reac
 async fn eight_bit_mail_waits_for_no_server_that_lacks_8bitmime() {
     let nothing_sent = format!("{HELLO}C QUIT\nE");
     let eight_bit = queued(&["bob@example.net"], BodyType::EightBitMime);
-    let stored = store(eight_bit.clone(), "\r\nzoë\r\n".as_bytes()).await;
+    let stored = store(eight_bit.clone(), "Subject: zoë\r\n\r\nx\r\n".as_bytes()).await;
     let (attempts, _) = send_once(&nothing_sent, &stored).await;
     assert_eq!(local_status(&attempts[0]), ("failed", "5.6.3"));
+    let Attempt::Failed(failure) = &attempts[0] else { unreachable!() };
+    assert!(
+        failure.diagnostic.ends_with("cannot be converted: its header section is not ASCII"),
+        "{failure:?}"
+    );
 
     let stored = store(eight_bit, b"\r\nzoe\r\n").await;
     let (attempts, read) = send_once(&format!("{HELLO}{MESSAGE}C QUIT\nE"), &stored).await;
@@ -328,7 +347,8 @@ async fn eight_bit_mail_waits_for_no_server_that_lacks_8bitmime() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_needs_binarymime_or_smtputf8_fails_without_it() {
     let nothing_sent = format!("{HELLO}C QUIT\nE");
-    let stored = store(queued(&["bob@example.net"], BodyType::BinaryMime), b"\r\n\0\n").await;
+    let signed = b"Content-Type: multipart/signed; boundary=s\r\n\r\n--s\r\n\r\n\0\n\r\n--s--\r\n";
+    let stored = store(queued(&["bob@example.net"], BodyType::BinaryMime), signed).await;
     assert_eq!(local_status(&send_once(&nothing_sent, &stored).await.0[0]), ("failed", "5.6.3"));
     let stored = store(queued(&["zoë@example.net"], BodyType::SevenBit), BODY).await;
     assert_eq!(local_status(&send_once(&nothing_sent, &stored).await.0[0]), ("failed", "5.6.7"));
@@ -399,7 +419,10 @@ async fn recipients_that_were_too_many_go_into_another_transaction() {
 async fn a_server_that_has_room_for_nobody_is_not_asked_twice() {
     let script = format!("{HELLO}C MAIL\nS 250 ok\nC RCPT\nS 452 4.5.3 too many\nC QUIT\nE");
     let (attempts, _) = send_once(&script, &for_bob().await).await;
-    assert_eq!(attempts, [Attempt::Deferred(remote_failure("4.5.3", "452 4.5.3 too many"))]);
+    assert_eq!(
+        attempts,
+        [Attempt::Deferred(remote_failure("4.5.3", "452 4.5.3 too many").class(Class::Recipient))]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -457,7 +480,7 @@ async fn a_refusal_while_mail_data_are_sent_is_heard() {
         connection
     };
     let (attempts, _open) = tokio::join!(send(&relay, &target, &stored), server);
-    assert_eq!(attempts, [Attempt::Failed(remote_failure("5.3.4", "552 5.3.4 too much"))]);
+    assert_eq!(attempts, [Attempt::Failed(remote_failure("5.3.4", "552 5.3.4 too much").class(Class::Data))]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -472,55 +495,4 @@ async fn mail_data_that_cannot_be_read_are_not_finished() {
     let (attempts, read) = send_once(&script, &stored).await;
     assert_eq!(local_status(&attempts[0]), ("deferred", "4.3.0"));
     assert!(read.len() > 500_000 && !read.ends_with("\r\n.\r\n"), "{} octets were read", read.len());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn lmtp_over_a_unix_socket_answers_for_each_recipient() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("lmtp");
-    let listener = UnixListener::bind(&path).unwrap();
-    let script = "S 220 store\nC LHLO gatepost.example\nS 250 store\nC MAIL\nS 250 ok\nC RCPT\nS 250 ok\nC RCPT\n\
-                  S 550 5.1.1 nobody\nC RCPT\nS 250 ok\nC DATA\nS 354 go on\nD\nS 250 2.0.0 saved\n\
-                  S 452 4.2.2 full\nC QUIT\nE";
-    let server = tokio::spawn(serve_unix(listener, script));
-    let hop = NextHop {
-        protocol: Protocol::Lmtp,
-        hosts: vec![NextHost {
-            name: path.display().to_string(),
-            endpoint: Endpoint::Unix(path),
-            tls: TlsPlan { level: TlsLevel::Off, implicit: false, reported: None },
-        }],
-        credentials: None,
-        sources: Sources::default(),
-    };
-    let mailboxes = ["a@example.net", "b@example.net", "c@example.net"];
-    let stored = store(queued(&mailboxes, BodyType::SevenBit), BODY).await;
-    let attempts = send(&relay(), &hop, &stored).await;
-    let said = |status: &str, diagnostic: &str| Failure {
-        remote: Some(String::from("localhost")),
-        ..remote_failure(status, diagnostic)
-    };
-    assert_eq!(attempts[0], relayed_by("localhost", "250 2.0.0 saved"));
-    assert_eq!(attempts[1], Attempt::Failed(said("5.1.1", "550 5.1.1 nobody")));
-    assert_eq!(attempts[2], Attempt::Deferred(said("4.2.2", "452 4.2.2 full")));
-    server.await.unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_connection_comes_from_the_address_that_the_next_hop_names() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let mut hop = next_hop(&[listener.local_addr().unwrap()]);
-    hop.sources.v4 = Some("127.0.0.2".parse().unwrap());
-    let (stored, relay) = (for_bob().await, relay());
-    let server = async {
-        let (stream, from) = listener.accept().await.unwrap();
-        drop(stream);
-        from.ip()
-    };
-    let (_, from) = tokio::join!(send(&relay, &hop, &stored), server);
-    assert_eq!(from, std::net::IpAddr::from([127, 0, 0, 2]));
-
-    hop.sources.v4 = Some("192.0.2.1".parse().unwrap());
-    let attempts = send(&relay, &hop, &stored).await;
-    assert_eq!(local_status(&attempts[0]), ("deferred", "4.4.1"));
 }

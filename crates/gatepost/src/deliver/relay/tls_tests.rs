@@ -7,6 +7,7 @@ use smtp::envelope::BodyType;
 
 use super::certificates::{Client, NAME};
 use super::scripted::{Scripted, next_hop};
+use super::security::TlsResults;
 use super::tests::{BODY, HELLO, MESSAGE, local_status, queued, relayed_by, store};
 use super::*;
 use crate::deliver::next_hop::{TlsLevel, TlsPlan};
@@ -158,4 +159,23 @@ async fn a_host_whose_tls_fails_leaves_the_mail_to_the_next_one() {
     drop(relay);
     broken.finish().await;
     good.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_in_clear_text_is_not_used_again_for_what_needs_protection() {
+    let clear = format!("{HELLO}{MESSAGE}C QUIT\nE");
+    let server = Scripted::start(&[&clear, &format!("{HELLO}C QUIT\nE")]).await;
+    let (relay, _) = secured();
+    let stored = store(queued(&["bob@example.net"], BodyType::SevenBit), BODY).await;
+    let opportunistic = hop(&[server.address], &TlsLevel::Opportunistic, false);
+    let attempts = relay.send(&opportunistic, "gatepost.example", &stored, &[0]).await;
+    assert_eq!(attempts, [relayed_by(NAME, "250 2.0.0 kept as 1")]);
+    let encrypted = hop(&[server.address], &TlsLevel::Encrypted, false);
+    // The server takes the second connection when the first one has ended.
+    let sending = relay.send(&encrypted, "gatepost.example", &stored, &[0]);
+    let later = clock::monotonic() + 2 * idle::IDLE_MAX;
+    let (attempts, _) = tokio::join!(sending, async { relay.idle.expire(later) });
+    assert_eq!(local_status(&attempts[0]), ("deferred", "4.7.10"));
+    drop(relay);
+    assert!(!server.finish().await[1].contains("MAIL"));
 }

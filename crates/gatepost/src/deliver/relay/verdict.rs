@@ -6,10 +6,12 @@
 use std::io;
 
 use queue::pace::Met;
+use queue::schedule::Class;
 use smtp::client::meaning::{Fate, Host, Retry, Stage};
 use smtp::client::{Cause, Fault, LocalCause, Needed, Outcome, RecipientOutcome, RemoteReply};
 use smtp::reply::Severity;
 
+use super::convert::Obstacle;
 use super::peer::Peer;
 use crate::deliver::attempt::{Attempt, Failure};
 
@@ -57,19 +59,46 @@ impl Verdict {
 
     /// No connection came about.
     pub(super) fn unreachable(peer: &Peer, error: &io::Error) -> Self {
-        Self::deferred(Failure::local("4.4.1", shorten(format!("{peer}: {error}"))).met(Met::Absence))
+        let diagnostic = shorten(format!("{peer}: {error}"));
+        Self::deferred(Failure::local("4.4.1", diagnostic).met(Met::Absence).class(Class::Connection))
+    }
+
+    /// The message demands more protection than this host is known to give.
+    pub(super) fn untrusted(peer: &Peer) -> Self {
+        let diagnostic =
+            format!("{peer}: the message demands REQUIRETLS, and nothing vouches for this server's identity");
+        Self {
+            attempt: Attempt::Failed(Failure::local("5.7.30", shorten(diagnostic))),
+            ..Self::deferred(Failure::local("", ""))
+        }
+    }
+
+    /// The same, with the reason why the message wasn't made what the server takes.
+    pub(super) fn explained(mut self, cause: &Cause, obstacle: Option<Obstacle>) -> Self {
+        let is_of_body =
+            matches!(cause, Cause::Local(LocalCause::NotOffered(Needed::EightBitMime | Needed::BinaryMime)));
+        if let (Attempt::Failed(failure), Some(obstacle), true) = (&mut self.attempt, obstacle, is_of_body) {
+            failure.diagnostic =
+                shorten(format!("{}, and the message cannot be converted: {obstacle}", failure.diagnostic));
+        }
+        self
     }
 
     /// TLS didn't come about.
     pub(super) fn unsecured(peer: &Peer, text: &str) -> Self {
         let diagnostic = shorten(one_line(&format!("{peer}: TLS handshake failed: {text}")));
-        Self::deferred(Failure::local("4.7.5", diagnostic))
+        Self::deferred(Failure::local("4.7.5", diagnostic).met(Met::Absence).class(Class::Tls))
     }
 
     /// The session did what it never should.
     pub(super) fn unexpected(peer: &Peer) -> Self {
         tracing::error!(%peer, "a client session ended without an outcome");
         Self::deferred(Failure::local("4.3.0", format!("{peer}: the session ended without an outcome")))
+    }
+
+    /// The same, for no other host but by the schedule.
+    pub(super) fn by_schedule(self) -> Self {
+        Self { retry: Retry::Later, ..self }
     }
 
     /// Not at this host; the next one may.
@@ -91,16 +120,20 @@ pub(super) fn is_stale(outcome: &Outcome) -> bool {
 
 fn failure(peer: &Peer, cause: &Cause, class: char) -> Failure {
     let status = format!("{class}.{}", subject_and_detail(cause));
-    let met = met(cause);
+    let (met, class_of) = (met(cause), class_of(cause));
     match cause {
-        Cause::Reply { reply, .. } => {
-            Failure { status, diagnostic: shorten(reply.to_string()), remote: Some(peer.mta_name()), met }
-        }
+        Cause::Reply { reply, .. } => Failure {
+            status,
+            diagnostic: shorten(reply.to_string()),
+            remote: Some(peer.mta_name()),
+            met,
+            class: class_of,
+        },
         Cause::Local(LocalCause::BodyUnavailable | LocalCause::BodyInvalid) => {
             Failure::local(&status, cause.to_string())
         }
         Cause::Fault { .. } | Cause::Local(_) => {
-            Failure::local(&status, shorten(format!("{peer}: {cause}"))).met(met)
+            Failure::local(&status, shorten(format!("{peer}: {cause}"))).met(met).class(class_of)
         }
     }
 }
@@ -117,6 +150,39 @@ fn met(cause: &Cause) -> Met {
         Cause::Fault { .. } => Met::Reluctance,
         Cause::Local(_) => Met::Indifference,
     }
+}
+
+/// What a deferral is counted as when the next attempt is set.
+fn class_of(cause: &Cause) -> Class {
+    match cause {
+        Cause::Reply { reply, .. } if reply.is_about(2, 2) => Class::MailboxFull,
+        Cause::Reply { reply, .. } if reply.code.value() == 421 => Class::Session,
+        Cause::Reply { stage: Stage::Mail | Stage::Rcpt | Stage::Data | Stage::EndOfData, reply }
+            if is_greylist(reply) =>
+        {
+            Class::Greylisted
+        }
+        Cause::Reply { stage, .. } => match stage {
+            Stage::Mail => Class::Mail,
+            Stage::Rcpt => Class::Recipient,
+            Stage::Data | Stage::MailData | Stage::Chunk | Stage::EndOfData => Class::Data,
+            Stage::StartTls => Class::Tls,
+            _ => Class::Session,
+        },
+        Cause::Fault { fault: Fault::TlsFailed | Fault::Injection, .. } => Class::Tls,
+        Cause::Fault { .. } => Class::Connection,
+        Cause::Local(LocalCause::NotOffered(Needed::StartTls)) => Class::Tls,
+        Cause::Local(_) => Class::Here,
+    }
+}
+
+/// Whether a reply asks the client to come back soon: by its enhanced code as most greylists say it, or by its words
+/// (RFC 6647 §5).
+fn is_greylist(reply: &RemoteReply) -> bool {
+    let says = |word: &str| {
+        reply.text.as_bytes().windows(word.len()).any(|octets| octets.eq_ignore_ascii_case(word.as_bytes()))
+    };
+    matches!(reply.code.value(), 450 | 451) && (reply.is_about(7, 1) || says("greylist") || says("graylist"))
 }
 
 /// What follows the class of the status code (RFC 3463 §3).
@@ -152,9 +218,24 @@ fn of_reply(reply: &RemoteReply) -> String {
         // A positive reply that led to a failure stood in the wrong place.
         (Severity::Completed | Severity::Intermediate, _) => String::from("5.0"),
         (_, Some(enhanced)) if enhanced.class != 2 => format!("{}.{}", enhanced.subject, enhanced.detail),
-        // RFC 5321 §4.2.3: the code itself says that the user is elsewhere.
-        _ if reply.code.value() == 551 => String::from("1.6"),
-        _ => String::from("0.0"),
+        _ => String::from(of_bare_code(reply.code.value())),
+    }
+}
+
+/// What a reply code says by itself.
+const fn of_bare_code(code: u16) -> &'static str {
+    match code {
+        // RFC 7504 §3.
+        521 => "3.2",
+        // RFC 4954 §6.
+        530 => "7.0",
+        535 => "7.8",
+        // RFC 5321 §4.2.3: the user is elsewhere, and a mailbox name that is not allowed.
+        551 => "1.6",
+        553 => "1.3",
+        // RFC 7505 §4.2.
+        556 => "1.10",
+        _ => "0.0",
     }
 }
 
@@ -201,6 +282,7 @@ mod tests {
         assert_eq!(status(reply(550, Some((2, 1, 5)), ""), Fate::Failed), "5.0.0");
         assert_eq!(status(reply(451, None, ""), Fate::Deferred), "4.0.0");
         assert_eq!(status(reply(551, None, ""), Fate::Failed), "5.1.6");
+        assert_eq!(status(reply(556, None, ""), Fate::Failed), "5.1.10");
         assert_eq!(status(reply(250, Some((2, 0, 0)), ""), Fate::Deferred), "4.5.0");
         let not_offered = |needed| Cause::Local(LocalCause::NotOffered(needed));
         assert_eq!(status(not_offered(Needed::EightBitMime), Fate::Failed), "5.6.3");
@@ -208,6 +290,20 @@ mod tests {
         assert_eq!(status(not_offered(Needed::Smtputf8), Fate::Failed), "5.6.7");
         let too_big = LocalCause::TooBig { limit_octets: 1 };
         assert_eq!(status(Cause::Local(too_big), Fate::Failed), "5.3.4");
+    }
+
+    #[test]
+    fn the_next_attempt_goes_by_what_stood_in_the_way() {
+        let class = |cause| failure(&peer(), &cause, '4').class;
+        assert_eq!(class(reply(451, Some((4, 7, 1)), "wait")), Class::Greylisted);
+        assert_eq!(class(reply(450, None, "You are GreyListed")), Class::Greylisted);
+        assert_eq!(class(reply(452, Some((4, 7, 1)), "greylisted")), Class::Recipient);
+        assert_eq!(class(reply(452, Some((4, 2, 2)), "full")), Class::MailboxFull);
+        assert_eq!(class(reply(421, None, "greylisted")), Class::Session);
+        let lost = |stage, fault| class(Cause::Fault { stage, fault });
+        assert_eq!(lost(Stage::Mail, Fault::Lost), Class::Connection);
+        assert_eq!(lost(Stage::Handshake, Fault::TlsFailed), Class::Tls);
+        assert_eq!(class(Cause::Local(LocalCause::NotOffered(Needed::StartTls))), Class::Tls);
     }
 
     #[test]

@@ -34,7 +34,7 @@ type = "inline"
 type = "inline"
 [table.users.entries]
 "bob@example.org" = "quota=2 kB"
-"copy@example.org" = "maildir=/home/copy/Maildir"
+"copy@example.org" = "maildir=/srv/copy/Maildir"
 "zoe@example.org" = "x"
 "zoe+full@example.org" = "x"
 "broken@example.org" = "quota=much"
@@ -134,7 +134,7 @@ fn mail_goes_where_aliases_and_mailboxes_of_tables_lead() {
     assert_eq!(case.ends("help@example.org"), [bob], "a declared alias leads into a table");
     assert_eq!(
         case.ends("copy@example.org"),
-        ["copy@example.org /home/copy/Maildir", "dave@elsewhere.example relay"]
+        ["copy@example.org /srv/copy/Maildir", "dave@elsewhere.example relay"]
     );
     assert_eq!(
         case.ends("alice@example.org"),

@@ -132,11 +132,25 @@ impl Parser<'_> {
             Some("file") => self.table_file(TableContents::File)?,
             Some("cidr") => self.table_file(TableContents::Cidr)?,
             Some("regex") => self.table_file(TableContents::Regex)?,
+            Some("external") => {
+                self.bump();
+                let name = self.text("the name of a table of the configuration, in quotes");
+                name.map(TableContents::External)?
+            }
             _ if self.kind() == Kind::LeftBrace => self.inline_table()?,
             _ => {
-                let advice = matches!(self.kind(), Kind::Text(_))
-                    .then(|| String::from("say what kind of file it is: file, cidr or regex"));
-                return Err(self.expected_with("`file`, `cidr` or `regex` with a path, or `{`", advice));
+                let advice = match (self.word(), self.kind()) {
+                    (Some("sql" | "mysql" | "pgsql" | "sqlite" | "ldap" | "socketmap"), _) => {
+                        Some("declare it in the configuration, and name it here: external \"NAME\"")
+                    }
+                    (_, Kind::Text(_)) => Some("say what kind of file it is: file, cidr or regex"),
+                    _ => None,
+                };
+                let advice = advice.map(String::from);
+                return Err(self.expected_with(
+                    "`file`, `cidr` or `regex` with a path, `external` with a name, or `{`",
+                    advice,
+                ));
             }
         };
         self.expect_word("keyed")?;

@@ -54,8 +54,11 @@ impl Survey {
         self.obstacle.map_or(Ok(self.changes), Err)
     }
 
+    /// A header section counts before all else: what its octets mean decides on SMTPUTF8, too.
     fn meets(&mut self, obstacle: Obstacle) {
-        self.obstacle.get_or_insert(obstacle);
+        if self.obstacle.is_none() || obstacle == Obstacle::Header {
+            self.obstacle = Some(obstacle);
+        }
     }
 
     fn change(&mut self) -> Change {

@@ -1,0 +1,128 @@
+//! Fetching a policy over HTTPS (RFC 8461 §3.3).
+//!
+//! Invariants: the server's certificate is for `mta-sts.` and the domain; no redirect is followed; no more is read and
+//! waited for than the limits say.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::redirect;
+use tokio::sync::Semaphore;
+
+use super::policy::Policy;
+use crate::net::dns::Dns;
+use crate::net::tls::{self, Asked, Authorities};
+use crate::net::tls_result::TlsFailure;
+
+/// Longest wait for a policy (RFC 8461 §3.3 suggests a minute).
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Largest policy, in octets (RFC 8461 §3.3 suggests 64 kilobytes).
+const POLICY_OCTETS_MAX: usize = 64 * 1024;
+
+/// Policies that are fetched at a time (ours).
+const FETCHES_MAX: usize = 20;
+
+/// Fetches policies.
+#[derive(Debug)]
+pub(crate) struct Fetcher {
+    /// The port of HTTPS.
+    port: u16,
+    /// Whether a host of the loopback network is one.
+    loopback: bool,
+    authorities: Authorities,
+    places: Semaphore,
+}
+
+/// Names are looked up as all names are.
+struct Resolver {
+    dns: Arc<Dns>,
+    loopback: bool,
+}
+
+impl Resolve for Resolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let (dns, loopback) = (Arc::clone(&self.dns), self.loopback);
+        Box::pin(async move {
+            let found = dns.addresses(name.as_str()).await?;
+            let usable =
+                found.into_records().into_iter().filter(move |address| loopback || !address.is_loopback());
+            let addresses: Vec<SocketAddr> = usable.map(|address| SocketAddr::new(address, 0)).collect();
+            if addresses.is_empty() {
+                return Err("it has no address".into());
+            }
+            Ok(Box::new(addresses.into_iter()) as Addrs)
+        })
+    }
+}
+
+impl Fetcher {
+    pub(crate) fn new(authorities: Authorities, port: u16, loopback: bool) -> Self {
+        Self { port, loopback, authorities, places: Semaphore::new(FETCHES_MAX) }
+    }
+
+    /// Fetches the policy of a domain.
+    ///
+    /// # Errors
+    /// As it is reported, and in words.
+    pub(super) async fn fetch(&self, dns: &Arc<Dns>, domain: &str) -> Result<Policy, (TlsFailure, String)> {
+        let _place = self.places.acquire().await;
+        let text = tokio::time::timeout(TIMEOUT, self.read(dns, domain))
+            .await
+            .unwrap_or_else(|_| Err((TlsFailure::StsPolicyFetchError, String::from("it took too long"))))?;
+        Policy::parse(&text).map_err(|why| (TlsFailure::StsPolicyInvalid, why.to_string()))
+    }
+
+    async fn read(&self, dns: &Arc<Dns>, domain: &str) -> Result<String, (TlsFailure, String)> {
+        let failed = |text: String| (TlsFailure::StsPolicyFetchError, text);
+        let host = format!("mta-sts.{domain}");
+        let asked = Asked::Names(Arc::new([host.clone()]));
+        let config = tls::client(asked, &self.authorities).map_err(|error| failed(error.to_string()))?;
+        let resolver = Resolver { dns: Arc::clone(dns), loopback: self.loopback };
+        let client = reqwest::Client::builder()
+            .tls_backend_preconfigured((*config).clone())
+            .dns_resolver(resolver)
+            .redirect(redirect::Policy::none())
+            .no_proxy()
+            .http1_only()
+            .https_only(true)
+            .build()
+            .map_err(|error| failed(error.to_string()))?;
+        let url = format!("https://{host}:{}/.well-known/mta-sts.txt", self.port);
+        let mut response = client.get(url).send().await.map_err(|error| {
+            let text = reasons(&error);
+            let is_tls = text.contains("certificate");
+            (if is_tls { TlsFailure::StsWebpkiInvalid } else { TlsFailure::StsPolicyFetchError }, text)
+        })?;
+        if response.status() != reqwest::StatusCode::OK {
+            return Err(failed(format!("the server answered {}", response.status())));
+        }
+        let kind = response.headers().get(reqwest::header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        let kind = kind.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_owned();
+        if !kind.eq_ignore_ascii_case("text/plain") {
+            return Err(failed(format!("the server sent {kind:?} instead of text/plain")));
+        }
+        let mut octets = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| failed(reasons(&error)))? {
+            if octets.len() + chunk.len() > POLICY_OCTETS_MAX {
+                return Err(failed(format!("it is larger than {POLICY_OCTETS_MAX} octets")));
+            }
+            octets.extend_from_slice(&chunk);
+        }
+        String::from_utf8(octets).map_err(|_| (TlsFailure::StsPolicyInvalid, String::from("it is no text")))
+    }
+}
+
+/// An error with all that led to it.
+fn reasons(error: &reqwest::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}
