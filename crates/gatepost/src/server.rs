@@ -9,18 +9,19 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use queue::kernel_disk::KernelDisk;
-use queue::log_spool::{Drill, LogSpool, OpenError, Options};
+use queue::log_spool::{Drill, LogSpool, Options};
 use queue::spool::Spool;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
-use crate::config::Problem;
+use crate::control::{self, Running, Service};
 use crate::deliver;
 use crate::facts::list_watch::ListWatch;
 use crate::journal::Journal;
 use crate::mailboxes::QuotaUsage;
 use crate::receive::{self, Listener, Reception};
+use crate::reload::{Reloads, free_octets_min, report};
 use crate::site::{Site, Sites};
 use crate::{PRODUCT, clock, descriptors};
 
@@ -54,17 +55,15 @@ pub struct Start {
 /// What keeps the server from starting, in a sentence that says what to do.
 pub async fn run(start: Start, sites: Arc<Sites>) -> anyhow::Result<()> {
     let started = clock::monotonic();
+    let start = Arc::new(start);
     // Before anyone is told that the server is there: a signal may come at once.
     let mut signals = Signals::new()?;
     let site = sites.current();
     let spool = Arc::new(open_spool(&start, &site)?);
+    let control = control::Listener::bind(&control::socket_path(&start.state))?;
     let places = descriptors::places();
     check_places(&site, places);
-    let mut listeners = Vec::new();
-    let addresses = if start.listen.is_empty() { &site.config.listen.mx } else { &start.listen };
-    for address in addresses {
-        listeners.push(bind(*address, addresses)?);
-    }
+    let listeners = bind_all(&start, &site)?;
     let (drain, draining) = watch::channel(false);
     let (stop_delivery, delivery_stopping) = watch::channel(false);
     let quota = Arc::new(QuotaUsage::default());
@@ -79,13 +78,26 @@ pub async fn run(start: Start, sites: Arc<Sites>) -> anyhow::Result<()> {
         draining,
         places,
     ));
+    let reloads = Arc::new(Reloads::new(Arc::clone(&start), Arc::clone(&sites), Arc::clone(&spool)));
+    let end = Arc::new(Notify::new());
+    let running = Running {
+        reception: Arc::clone(&reception),
+        configuration: start.config.clone(),
+        started: clock::wall(),
+        reloads: Arc::clone(&reloads),
+        end: Arc::clone(&end),
+        runtime: tokio::runtime::Handle::current(),
+    };
+    let service = Service::new(Arc::clone(&spool), Box::new(running));
+    let (stop_control, control_stopping) = watch::channel(false);
+    let control = tokio::spawn(control::serve(control, Arc::new(service), control_stopping));
     let delivery = deliver::spawn(Arc::clone(&spool), Arc::clone(&sites), quota, delivery_stopping);
     greet(&start, &site, &listeners);
     let mut tasks = JoinSet::new();
     for listener in listeners {
         tasks.spawn(receive::serve(listener, Arc::clone(&reception)));
     }
-    let drain_timeout = signals.until_end(&start, &sites, &spool).await;
+    let drain_timeout = signals.until_end(&end, &reloads, &sites, &spool).await;
     drain.send_replace(true);
     let open = reception.admission.connections();
     tracing::info!(
@@ -105,9 +117,19 @@ pub async fn run(start: Start, sites: Arc<Sites>) -> anyhow::Result<()> {
     if let Err(error) = delivery.await {
         tracing::error!(%error, "delivery ended abnormally");
     }
+    stop_control.send_replace(true);
+    if let Err(error) = control.await {
+        tracing::error!(%error, "the control socket ended abnormally");
+    }
     tokio::task::block_in_place(|| journal.close());
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Listens wherever the start or else the configuration says.
+fn bind_all(start: &Start, site: &Site) -> anyhow::Result<Vec<Listener>> {
+    let addresses = if start.listen.is_empty() { &site.config.listen.mx } else { &start.listen };
+    addresses.iter().map(|address| bind(*address, addresses)).collect()
 }
 
 fn bind(address: SocketAddr, beside: &[SocketAddr]) -> anyhow::Result<Listener> {
@@ -145,8 +167,8 @@ fn open_spool(start: &Start, site: &Site) -> anyhow::Result<LogSpool<KernelDisk>
 }
 
 /// Why the spool in `folder` can't be used, and what to do about it.
-pub(crate) fn unusable(folder: &Path, error: OpenError) -> anyhow::Error {
-    let error = std::io::Error::from(error);
+pub(crate) fn unusable(folder: &Path, error: impl Into<std::io::Error>) -> anyhow::Error {
+    let error = error.into();
     let advice = match error.kind() {
         ErrorKind::ResourceBusy => "; stop that one first, or let --state name another directory",
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
@@ -155,16 +177,6 @@ pub(crate) fn unusable(folder: &Path, error: OpenError) -> anyhow::Error {
         _ => "",
     };
     anyhow!("cannot use the spool in {}: {error}{advice}", folder.display())
-}
-
-/// Free octets below which no mail is taken: the greater of both watermarks.
-fn free_octets_min(state: &Path, site: &Site) -> anyhow::Result<u64> {
-    let watermarks = &site.config.spool;
-    let disk = rustix::fs::statvfs(state)
-        .with_context(|| format!("cannot see how large the disk of {} is", state.display()))?;
-    let part_octets =
-        disk.f_blocks.saturating_mul(disk.f_frsize) / 100 * u64::from(watermarks.min_free_percent);
-    Ok(watermarks.min_free_octets.max(part_octets))
 }
 
 /// Warns when the configuration promises more than the descriptors suffice for.
@@ -237,18 +249,24 @@ impl Signals {
         })
     }
 
-    /// Waits for SIGTERM or SIGINT; reloads at SIGHUP and looks after tables and room meanwhile. Gives the time that
-    /// open transactions may take.
-    async fn until_end(&mut self, start: &Start, sites: &Sites, spool: &LogSpool<KernelDisk>) -> Duration {
+    /// Waits for SIGTERM, SIGINT or `end`; reloads at SIGHUP and looks after tables and room meanwhile. Gives the time
+    /// that open transactions may take.
+    async fn until_end(
+        &mut self,
+        end: &Notify,
+        reloads: &Reloads,
+        sites: &Sites,
+        spool: &LogSpool<KernelDisk>,
+    ) -> Duration {
         let mut lists = ListWatch::default();
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 _ = self.hangup.recv() => {
-                    tracing::info!("reloading the configuration");
-                    tokio::task::block_in_place(|| reload(start, sites, spool));
+                    tokio::task::block_in_place(|| reloads.now());
                 }
+                () = end.notified() => break,
                 _ = self.terminate.recv() => break,
                 _ = self.interrupt.recv() => break,
                 _ = tick.tick() => tokio::task::block_in_place(|| {
@@ -279,46 +297,11 @@ impl Signals {
     }
 }
 
-/// Puts the configuration as it is now in force, the spool's watermarks included.
-fn reload(start: &Start, sites: &Sites, spool: &LogSpool<KernelDisk>) {
-    let before = sites.current();
-    let reloaded = sites.reload();
-    report(&reloaded, "configuration");
-    if reloaded.is_err() {
-        return;
-    }
-    let site = sites.current();
-    match free_octets_min(&start.state, &site) {
-        Ok(octets) => spool.set_watermarks(octets, site.config.spool.min_free_inodes),
-        Err(error) => tracing::error!("{error:#}; the spool keeps its watermarks"),
-    }
-    if start.listen.is_empty() && site.config.listen.mx != before.config.listen.mx {
-        tracing::warn!("`listen.mx` has changed: restart the server to listen there");
-    }
-}
-
 /// Reads the files again that facts come from and that have changed.
 fn reload_facts(site: &Site) {
     site.services.reload();
     for problem in site.policy.tables.reload() {
         tracing::error!("a table of the policy keeps its last good entries: {problem}");
-    }
-}
-
-fn report(reloaded: &Result<Vec<Problem>, Vec<Problem>>, what: &str) {
-    match reloaded {
-        Ok(warnings) => {
-            tracing::info!("{what} reloaded");
-            for problem in warnings {
-                tracing::warn!("{problem}");
-            }
-        }
-        Err(problems) => {
-            tracing::error!("{what} not reloaded, the old one stays in force");
-            for problem in problems {
-                tracing::error!("{problem}");
-            }
-        }
     }
 }
 

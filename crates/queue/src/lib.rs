@@ -14,6 +14,7 @@ pub mod pace;
 pub mod postmaster;
 pub mod queue_id;
 pub mod schedule;
+pub mod sender;
 pub mod simulated_disk;
 pub mod spool;
 pub mod wait;

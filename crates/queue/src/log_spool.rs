@@ -17,6 +17,7 @@ mod index;
 mod intake;
 mod jobs;
 mod large_body;
+mod line;
 mod names;
 mod options;
 mod payload;
@@ -60,6 +61,7 @@ use crate::kernel_disk::KernelDisk;
 use crate::message::{Destination, Draft, QueuedMessage};
 use crate::postmaster::{Census, Entry, Order, Query};
 use crate::queue_id::{Allotter, QueueId};
+use crate::sender::SenderKey;
 use crate::spool::{Arrival, NoRoom, Overdue, RECIPIENTS_MAX, Spool, SpoolError, Window};
 use crate::wait::{Bell, Changed, Receiver, lock, oneshot};
 
@@ -173,6 +175,7 @@ impl<D: Disk> LogSpool<D> {
             size_octets,
             large,
             held: message.hold.is_some(),
+            sender_key: SenderKey::of(&message.reverse_path),
             groups: message.groups(),
         };
         Ok(Prepared { id, head, body, summary })

@@ -1,187 +1,27 @@
 //! The spool in memory: the model that every other spool is compared with, and the spool of tests. Nothing is durable.
 
-use std::collections::{BTreeMap, HashMap};
+mod queue;
+
+use std::collections::BTreeMap;
 use std::future::{Future, ready};
 use std::sync::{Arc, Mutex};
 
 use smtp::time::WallTime;
 
+use self::queue::{Message, Queue};
 use crate::body::{Body, BodySink, Content, LargeBody, SealedBody, SealedContent, StoredBody, StoredMessage};
-use crate::delivery::{Delivery, DeliveryState, Phase, RecipientOutcome, RecipientState};
-use crate::message::{Destination, Draft, QueuedMessage};
+use crate::delivery::{Delivery, Phase, RecipientOutcome};
+use crate::message::{Destination, Draft};
 use crate::postmaster::{Census, Entry, Order, Query, entry};
 use crate::queue_id::{Allotter, QueueId};
 use crate::spool::{Arrival, NoRoom, Overdue, RECIPIENTS_MAX, Spool, SpoolError, Window};
 use crate::wait::{Bell, Changed, lock};
-
-mod turns;
 
 /// A spool in memory.
 pub struct MemorySpool {
     allotter: Allotter,
     queue: Mutex<Queue>,
     bell: Bell,
-}
-
-#[derive(Default)]
-struct Queue {
-    messages: BTreeMap<QueueId, Message>,
-    windows: HashMap<Destination, Window>,
-    last_claim: u64,
-}
-
-struct Message {
-    message: QueuedMessage,
-    body: Arc<Vec<u8>>,
-    deliveries: Vec<Line>,
-}
-
-/// A delivery of the model.
-struct Line {
-    state: DeliveryState,
-    claim: Option<u64>,
-    /// Orders to be carried out when it is settled or released.
-    wishes: Vec<(Order, Vec<u32>)>,
-}
-
-impl Line {
-    fn new(state: DeliveryState) -> Self {
-        Self { state, claim: None, wishes: Vec::new() }
-    }
-
-    fn phase(&self) -> Phase {
-        match (self.state.pending.is_empty(), self.claim, self.state.held) {
-            (true, ..) => Phase::Finished,
-            (_, Some(_), _) => Phase::UnderWay,
-            (_, None, true) => Phase::Held,
-            (_, None, false) => Phase::Waiting,
-        }
-    }
-
-    /// Carries out the orders that waited; the deliveries that they split off.
-    fn obey_wishes(&mut self) -> Vec<Self> {
-        let mut splits: Vec<DeliveryState> = Vec::new();
-        for (order, recipients) in std::mem::take(&mut self.wishes) {
-            let mut new = Vec::new();
-            for state in std::iter::once(&mut self.state).chain(&mut splits) {
-                new.extend(state.order(&order, &recipients).1);
-            }
-            splits.append(&mut new);
-        }
-        splits.into_iter().map(Self::new).collect()
-    }
-}
-
-impl Message {
-    fn new(message: QueuedMessage, body: Vec<u8>) -> Self {
-        let (received, held) = (message.received, message.hold.is_some());
-        let first = |(destination, recipients): (_, Vec<u32>)| {
-            Line::new(DeliveryState { held, ..DeliveryState::first(destination, received, &recipients) })
-        };
-        let deliveries = message.groups().into_iter().map(first).collect();
-        Self { message, body: Arc::new(body), deliveries }
-    }
-
-    fn is_finished(&self) -> bool {
-        self.deliveries.iter().all(|line| line.state.pending.is_empty())
-    }
-
-    fn recipient_states(&self) -> Vec<RecipientState> {
-        let state = |index: u32, destination: &Destination| {
-            let find = |line: &&Line| line.state.pending.iter().any(|(recipient, _)| *recipient == index);
-            let Some(line) = self.deliveries.iter().find(find) else {
-                return RecipientState {
-                    phase: Phase::Finished,
-                    destination: destination.clone(),
-                    attempts: 0,
-                    due: self.message.received,
-                    last_reply: None,
-                };
-            };
-            let pending = line.state.pending.iter().find(|(recipient, _)| *recipient == index);
-            RecipientState {
-                phase: line.phase(),
-                destination: line.state.destination.clone(),
-                attempts: line.state.attempts,
-                due: line.state.due,
-                last_reply: pending.and_then(|(_, reply)| reply.clone()),
-            }
-        };
-        (0u32..)
-            .zip(&self.message.recipients)
-            .map(|(index, recipient)| state(index, &recipient.destination))
-            .collect()
-    }
-}
-
-impl Queue {
-    fn claim(&mut self, due: WallTime, id: QueueId, number: u32) -> Option<Delivery> {
-        self.last_claim += 1;
-        let message = self.messages.get_mut(&id)?;
-        let line = message.deliveries.get_mut(number as usize)?;
-        line.claim = Some(self.last_claim);
-        Some(Delivery {
-            id,
-            destination: line.state.destination.clone(),
-            recipients: line.state.pending.iter().map(|(recipient, _)| *recipient).collect(),
-            attempts: line.state.attempts,
-            received: message.message.received,
-            due,
-            number,
-            claim: self.last_claim,
-        })
-    }
-
-    /// The claimed delivery, and its message.
-    fn claimed(&mut self, delivery: &Delivery) -> Option<&mut Message> {
-        let message = self.messages.get_mut(&delivery.id)?;
-        let line = message.deliveries.get(delivery.number as usize)?;
-        (line.claim == Some(delivery.claim)).then_some(message)
-    }
-
-    fn order(&mut self, query: &Query, order: &Order) -> u64 {
-        let mut count = 0;
-        for (&id, message) in &mut self.messages {
-            let envelope = &message.message;
-            if !query.matches_id(id)
-                || !query.matches_received(envelope.received)
-                || !query.matches_reverse_path(&envelope.reverse_path)
-            {
-                continue;
-            }
-            let meant = |recipient: u32| {
-                let recipient = envelope.recipients.get(recipient as usize);
-                recipient.is_some_and(|recipient| query.matches_recipient(&recipient.mailbox))
-            };
-            let mut splits = Vec::new();
-            for line in &mut message.deliveries {
-                if !query.matches_delivery(&line.state.destination, line.phase()) {
-                    continue;
-                }
-                let recipients: Vec<u32> = line
-                    .state
-                    .pending
-                    .iter()
-                    .map(|(recipient, _)| *recipient)
-                    .filter(|r| meant(*r))
-                    .collect();
-                if recipients.is_empty() {
-                    continue;
-                }
-                if line.claim.is_some() {
-                    count += recipients.len() as u64;
-                    line.wishes.push((order.clone(), recipients));
-                } else {
-                    let (obeyed, split) = line.state.order(order, &recipients);
-                    count += obeyed;
-                    splits.extend(split.map(Line::new));
-                }
-            }
-            message.deliveries.append(&mut splits);
-        }
-        self.messages.retain(|_, message| !message.is_finished());
-        count
-    }
 }
 
 impl MemorySpool {
@@ -347,7 +187,12 @@ impl Spool for MemorySpool {
     }
 
     fn set_window(&self, destination: &Destination, window: Window) {
-        lock(&self.queue).windows.insert(destination.clone(), window);
+        let windows = &mut lock(&self.queue).windows;
+        if window == Window::default() {
+            windows.remove(destination);
+        } else {
+            windows.insert(destination.clone(), window);
+        }
     }
 
     fn changed(&self) -> Changed {

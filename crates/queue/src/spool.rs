@@ -82,9 +82,9 @@ pub trait Spool: Send + Sync + 'static {
     /// As [`Spool::enqueue`].
     fn enqueue_all(&self, arrivals: Vec<Arrival>) -> impl Future<Output = Result<(), SpoolError>> + Send;
 
-    /// At most `limit` deliveries that are due, oldest first within a destination, destinations in turn, and no more of
-    /// one than its window lets through. They are the caller's until settled or released. Returns at once, empty when
-    /// nothing is due.
+    /// At most `limit` deliveries that are due, destinations in turn, senders in turn within each (see
+    /// [`SenderKey`](crate::sender::SenderKey)), a sender's oldest first, and no more of a destination than its window lets
+    /// through. They are the caller's until settled or released. Returns at once, empty when nothing is due.
     ///
     /// # Errors
     /// [`SpoolError::Unavailable`] when the spool cannot be asked; nothing was claimed.

@@ -46,6 +46,7 @@ suite! {
     a_delivery_is_with_one_claimant_at_a_time
     nothing_is_due_before_its_time
     destinations_take_turns
+    senders_take_turns_within_a_destination
     windows_let_so_much_through
     what_cannot_wait_is_given_out_though_its_destination_is_shut_off
     a_message_goes_with_its_last_recipient
@@ -260,6 +261,27 @@ fn destinations_take_turns(spool: &impl Driven) {
     let found = run(spool, spool.due(at(20), 3)).unwrap();
     let ids: Vec<_> = found.iter().map(|delivery| delivery.id).collect();
     assert_eq!(ids, [many[0], one, many[1]]);
+}
+
+fn senders_take_turns_within_a_destination(spool: &impl Driven) {
+    let put_by = |reverse_path: &str, time| {
+        let id = spool.allot(at(time));
+        let queued = QueuedMessage { reverse_path: reverse_path.parse().unwrap(), ..message(time, &["a"]) };
+        enqueue(spool, id, queued, Vec::new()).unwrap();
+        id
+    };
+    let many: Vec<_> = (0..6).map(|n| put_by(&format!("<list+{n}@example.org>"), n)).collect();
+    let one = put_by("<ann@example.org>", 9);
+    spool.set_window(&Destination::new("a"), Window { claims_max: 1, ..Window::default() });
+    let mut order = Vec::new();
+    while let Some(delivery) = due(spool, 20).pop() {
+        order.push(delivery.id);
+        settle(spool, delivery, &RecipientOutcome::Delivered);
+    }
+    let turn = order.iter().position(|id| *id == one).unwrap();
+    assert!(turn <= 1, "{turn}");
+    order.remove(turn);
+    assert_eq!(order, many);
 }
 
 fn a_message_goes_with_its_last_recipient(spool: &impl Driven) {

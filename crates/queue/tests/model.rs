@@ -14,6 +14,7 @@ use queue::postmaster::{Order, Query};
 use queue::queue_id::QueueId;
 use queue::simulated_disk::SimulatedDisk;
 use queue::spool::{Spool, Window};
+use smtp::time::WallTime;
 use support::{at, body, message, open, run};
 
 #[derive(Debug, Clone)]
@@ -233,7 +234,9 @@ impl Pair {
         let log = run(self.log(), self.log().list(&all, None, usize::MAX)).unwrap();
         let model = run(&self.model, self.model.list(&all, None, usize::MAX)).unwrap();
         assert_eq!(log, model);
-        assert_eq!(self.log().next_due(), self.model.next_due());
+        // Which of two times that are past it is matters to nobody.
+        let ahead = |next: Option<WallTime>| next.map(|next| next.max(at(self.now)));
+        assert_eq!(ahead(self.log().next_due()), ahead(self.model.next_due()));
         let census = run(self.log(), self.log().census()).unwrap();
         assert_eq!(census, run(&self.model, self.model.census()).unwrap());
         for entry in log {

@@ -6,15 +6,19 @@ pub mod dialogue;
 pub mod dkim;
 pub mod explain;
 pub mod policy;
+mod progress;
 pub mod queue;
+mod reach;
 mod recorded;
 #[cfg(test)]
 mod recorded_tests;
 pub mod reference;
 pub mod replay;
 pub mod run;
+pub mod status;
 pub mod table;
 mod tried;
+mod words;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
@@ -23,6 +27,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::Problem;
+use crate::control::Unreachable;
 
 /// A mail transfer agent whose every reply is the right one.
 #[derive(Debug, Parser)]
@@ -30,7 +35,8 @@ use crate::config::Problem;
     name = "gatepost",
     version,
     about,
-    after_help = "Exit codes: 0 done; 1 refused or failed, standard error says why; 2 wrong usage."
+    after_help = "Exit codes: 0 done; 1 refused or failed, standard error says why; 2 wrong usage; 3 no server \
+                  can be reached."
 )]
 struct Cli {
     #[command(flatten)]
@@ -68,8 +74,14 @@ enum Command {
     Policy(policy::Args),
     /// Make keys that sign mail, and see to their records in the DNS.
     Dkim(dkim::Args),
-    /// Look into the queue of a server that is not running.
-    Queue(queue::Args),
+    /// List, look into and order what is in the queue, whether a server runs or not.
+    Queue(Box<queue::Args>),
+    /// Say how the running server is; exit code 1 when it takes no mail.
+    Status(status::Args),
+    /// Put the configuration in force anew, as SIGHUP does, and say what came of it.
+    Reload,
+    /// End the running server, as SIGTERM does: open transactions may finish.
+    Stop(status::StopArgs),
     /// List the tables of the configuration, or look a key up in one.
     Table(table::Args),
     /// Print a generated reference page.
@@ -91,6 +103,9 @@ pub fn main() -> ExitCode {
         Command::Policy(args) => policy::run(&args, &site),
         Command::Dkim(args) => dkim::run(&args, &site),
         Command::Queue(args) => queue::run(&args, &site),
+        Command::Status(args) => status::status(&args, &site),
+        Command::Reload => status::reload(&site),
+        Command::Stop(args) => status::stop(&args, &site),
         Command::Table(args) => table::run(&args, &site),
         Command::Reference(args) => reference::run(&args),
     };
@@ -101,7 +116,13 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // A reader that has gone is no failure of ours.
             let _ = writeln!(std::io::stderr(), "gatepost: {error:#}");
-            if error.is::<WrongUsage>() { ExitCode::from(2) } else { ExitCode::FAILURE }
+            if error.is::<WrongUsage>() {
+                ExitCode::from(2)
+            } else if error.is::<Unreachable>() {
+                ExitCode::from(3)
+            } else {
+                ExitCode::FAILURE
+            }
         }
     }
 }

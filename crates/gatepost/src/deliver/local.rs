@@ -191,7 +191,7 @@ pub(super) fn spool_failure(error: &SpoolError) -> Attempt {
 }
 
 /// The header section, as far as it stands in the first [`HEADER_OCTETS_MAX`]; empty when the body can't be read.
-pub(super) fn header_section(stored: &StoredMessage) -> Vec<u8> {
+pub(crate) fn header_section(stored: &StoredMessage) -> Vec<u8> {
     let mut header = Vec::new();
     let mut reader = stored.body.reader();
     while let Ok(Some(chunk)) = reader.next_chunk() {

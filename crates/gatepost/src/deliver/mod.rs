@@ -20,5 +20,7 @@ mod tests;
 mod timing;
 
 pub use dispatcher::spawn;
+pub(crate) use local::header_section;
+pub(crate) use notices::given_up;
 pub use relay::remote_replies;
 pub(crate) use route::destination;

@@ -63,6 +63,23 @@ pub(super) async fn drafts(site: &Site, results: &Results<'_>, now: WallTime, ra
         .collect()
 }
 
+/// The DSNs on recipients, by their place in the message, that somebody here has given up.
+pub(crate) async fn given_up(
+    site: &Site,
+    stored: &StoredMessage,
+    indexes: &[u32],
+    (status, diagnostic): (&str, &str),
+    now: WallTime,
+    random: u64,
+) -> Vec<Draft> {
+    let attempt = Attempt::Failed(Failure::local(status, diagnostic));
+    let outcome = RecipientOutcome::Failed { reply: diagnostic.to_owned() };
+    let attempts = vec![attempt; indexes.len()];
+    let outcomes = vec![outcome; indexes.len()];
+    let results = Results { stored, indexes, attempts: &attempts, outcomes: &outcomes, warned_until: None };
+    drafts(site, &results, now, random).await
+}
+
 /// What tables say of the one who is told, and of the addresses that the mail was sent to.
 async fn look_up(site: &Site, message: &QueuedMessage, reports: &[Report<'_>]) -> LookedUp {
     let reverse_path = message.reverse_path.mailbox().cloned().map(ForwardPath::Mailbox);

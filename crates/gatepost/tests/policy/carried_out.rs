@@ -90,11 +90,11 @@ fn effects_are_carried_out() {
     let queue = server.queue(&["list"]);
     assert_eq!(queue.matches("attempts, held: not tried yet").count(), 2, "{queue}");
     for (reason, order, done) in
-        [("quarantined by the policy", "release", "released"), ("held by the policy", "drop", "dropped")]
+        [("quarantined by the policy", "release", "released"), ("held on arrival", "drop", "dropped")]
     {
         let line = queue.lines().find(|line| line.contains(reason)).unwrap_or_else(|| panic!("{queue}"));
         let id = line.split(' ').next().unwrap();
-        assert_eq!(server.queue(&[order, id]), format!("{id}: 1 recipients {done}\n"));
+        assert_eq!(server.queue(&[order, id]), format!("1 recipient of 1 message {done}\n"));
     }
     server.start_again();
     alice.wait_for(3);

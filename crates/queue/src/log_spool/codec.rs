@@ -51,6 +51,12 @@ impl<'a> Cursor<'a> {
         Some(octets)
     }
 
+    pub(super) fn fixed<const LENGTH: usize>(&mut self) -> Option<[u8; LENGTH]> {
+        let (octets, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(*octets)
+    }
+
     pub(super) fn number(&mut self) -> Option<u64> {
         let mut number = 0u64;
         for place in 0..NUMBER_OCTETS_MAX {

@@ -13,6 +13,7 @@ use super::scan::Damage;
 use crate::delivery::DeliveryState;
 use crate::message::Destination;
 use crate::queue_id::QueueId;
+use crate::sender::SenderKey;
 
 /// What the index keeps of an accepted message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub(super) struct Summary {
     pub(super) large: bool,
     /// Whether it waits for the postmaster from its first moment on.
     pub(super) held: bool,
+    /// Whose turn it takes.
+    pub(super) sender_key: SenderKey,
     pub(super) groups: Vec<(Destination, Vec<u32>)>,
 }
 
@@ -46,6 +49,7 @@ impl Digest {
                     size_octets: raw.size_octets(),
                     large: raw.form != BodyForm::Inline,
                     held: raw.hold().is_some(),
+                    sender_key: SenderKey::of_text(raw.reverse_path),
                     groups: raw.groups(),
                 };
                 Some(Self::Message { id: id?, place, summary })
@@ -78,6 +82,9 @@ const GONE: u8 = 3;
 const MARK: u8 = 4;
 const DAMAGE: u8 = 5;
 
+/// Flag of a message whose sender's key follows; those of index files that were written before are all one sender's.
+const SENDER: u8 = 4;
+
 /// Octets in front of an index file's digests: its checksum, the segment's number and its end.
 const INDEX_HEADER_OCTETS: usize = 12;
 
@@ -96,7 +103,8 @@ impl IndexFile {
                 put_place(out, *id, place);
                 put_number(out, summary.received.as_unix_millis());
                 put_number(out, summary.size_octets);
-                out.push(u8::from(summary.large) | (u8::from(summary.held) << 1));
+                out.push(u8::from(summary.large) | (u8::from(summary.held) << 1) | SENDER);
+                out.extend_from_slice(&summary.sender_key.number().to_le_bytes());
                 put_number(out, summary.groups.len() as u64);
                 for (destination, recipients) in &summary.groups {
                     put_text(out, destination.as_str());
@@ -203,6 +211,8 @@ fn read_digest(kind: u8, cursor: &mut Cursor<'_>, segment: NonZeroU32) -> Option
             let size_octets = cursor.number()?;
             let flags = cursor.octet()?;
             let (large, held) = (flags & 1 != 0, flags & 2 != 0);
+            let sender_key = if flags & SENDER != 0 { cursor.fixed()? } else { [0; 4] };
+            let sender_key = SenderKey::from_number(u32::from_le_bytes(sender_key));
             let mut groups = Vec::new();
             for _ in 0..cursor.number()? {
                 let destination = Destination::new(cursor.text()?);
@@ -215,7 +225,7 @@ fn read_digest(kind: u8, cursor: &mut Cursor<'_>, segment: NonZeroU32) -> Option
             Some(Digest::Message {
                 id,
                 place,
-                summary: Summary { received, size_octets, large, held, groups },
+                summary: Summary { received, size_octets, large, held, sender_key, groups },
             })
         }
         STATE => {
@@ -243,6 +253,7 @@ mod tests {
             size_octets: 9,
             large: true,
             held: true,
+            sender_key: SenderKey::from_number(0x8000_0001),
             groups: vec![(Destination::new("a"), vec![0, 2]), (Destination::new("b"), vec![1])],
         };
         let state = DeliveryState::first(Destination::new("a"), WallTime::from_unix_millis(8), &[0, 2]);

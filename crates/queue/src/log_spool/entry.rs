@@ -6,6 +6,7 @@ use smtp::time::WallTime;
 use super::agenda::Slot;
 use super::record::Place;
 use crate::delivery::Phase;
+use crate::sender::SenderKey;
 
 /// Recipients that are not done.
 #[derive(Debug, Clone, Default)]
@@ -79,6 +80,7 @@ pub(super) struct Message {
     pub(super) received: WallTime,
     pub(super) size_octets: u64,
     pub(super) large: bool,
+    pub(super) sender_key: SenderKey,
     pub(super) first: Entry,
     /// The other deliveries; most messages have none.
     pub(super) more: Box<[Entry]>,

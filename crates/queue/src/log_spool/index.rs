@@ -11,14 +11,16 @@ use smtp::time::WallTime;
 
 use foldhash::HashMap;
 
-use super::agenda::{Agenda, Slot, Waiting};
+use super::agenda::{Agenda, Slot};
 use super::digest::{Digest, Summary};
 use super::entry::{Entry, Hand, Message, Pending};
+use super::line::Waiting;
 use super::record::Place;
 use crate::delivery::{Delivery, DeliveryState, Phase};
 use crate::message::Destination;
 use crate::postmaster::Order;
 use crate::queue_id::QueueId;
+use crate::sender::SenderKey;
 use crate::spool::{Overdue, Window};
 
 /// A delivery: its message and its number there.
@@ -130,7 +132,7 @@ impl Index {
             self.count_dead(old);
             return;
         }
-        let Summary { received, size_octets, large, held, groups } = summary;
+        let Summary { received, size_octets, large, held, sender_key, groups } = summary;
         let mut entries = groups.iter().map(|(destination, recipients)| Entry {
             due: received,
             slot: self.agenda.refer(destination),
@@ -142,9 +144,9 @@ impl Index {
         });
         let Some(first) = entries.next() else { return };
         let more = entries.collect();
-        let message = Message { place, received, size_octets, large, first, more };
+        let message = Message { place, received, size_octets, large, sender_key, first, more };
         for (number, entry) in message.entries().filter(|(_, entry)| entry.waits()) {
-            self.agenda.insert(entry.slot, (entry.due, id, number));
+            self.agenda.insert(entry.slot, Waiting { due: entry.due, id, number, sender_key });
         }
         self.messages.insert(id, message);
         for (place, number, state) in self.orphans.remove(&id).unwrap_or_default() {
@@ -174,22 +176,22 @@ impl Index {
         self.extend_to(id, number);
         self.end_claim((id, number));
         let slot = self.agenda.refer(&state.destination);
-        let Some(entry) = self.messages.get_mut(&id).and_then(|message| message.entry_mut(number)) else {
+        let Some((sender_key, entry)) = self.entry_mut((id, number)) else {
             self.agenda.forget(slot);
             return;
         };
-        if entry.waits() {
-            self.agenda.remove(entry.slot, &(entry.due, id, number));
-        }
-        self.agenda.forget(std::mem::replace(&mut entry.slot, slot));
         let pending: Vec<u32> = state.pending.iter().map(|(recipient, _)| *recipient).collect();
+        let waited = entry.waits().then_some(entry.due);
+        let old_slot = std::mem::replace(&mut entry.slot, slot);
         entry.pending = Pending::new(&pending);
         (entry.due, entry.attempts, entry.held, entry.hand) =
             (state.due, state.attempts, state.held, Hand::Free);
         let old = if place.is_some() { std::mem::replace(&mut entry.state, place) } else { None };
-        if entry.waits() {
-            self.agenda.insert(entry.slot, (entry.due, id, number));
+        if let Some(due) = waited {
+            self.agenda.remove(old_slot, &Waiting { due, id, number, sender_key });
         }
+        self.agenda.forget(old_slot);
+        self.rejoin((id, number));
         if let Some(old) = old {
             self.count_dead(old);
         }
@@ -219,7 +221,8 @@ impl Index {
         self.count_dead(message.place);
         for (number, entry) in message.entries() {
             if entry.waits() {
-                self.agenda.remove(entry.slot, &(entry.due, id, number));
+                let sender_key = message.sender_key;
+                self.agenda.remove(entry.slot, &Waiting { due: entry.due, id, number, sender_key });
             }
             if self.claims.remove(&(id, number)).is_some() {
                 self.agenda.give_back(entry.slot);
@@ -310,14 +313,17 @@ impl Index {
         overdue: Overdue,
         limit: usize,
     ) -> Vec<Delivery> {
-        let is_overdue = |&(due, id, _): &Waiting| {
-            self.messages.get(&id).is_some_and(|message| overdue.takes(now, message.received, due))
+        let is_overdue = |waiting: &Waiting| {
+            let message = self.messages.get(&waiting.id);
+            message.is_some_and(|message| overdue.takes(now, message.received, waiting.due))
         };
-        let found: Vec<Waiting> = self.agenda.waiting(destination).filter(is_overdue).take(limit).collect();
+        let mut found: Vec<Waiting> = self.agenda.waiting(destination).filter(is_overdue).collect();
+        found.sort_unstable();
+        found.truncate(limit);
         let mut deliveries = Vec::with_capacity(found.len());
         for waiting in found {
             self.agenda.take(destination, &waiting);
-            deliveries.extend(self.claim((waiting.1, waiting.2)));
+            deliveries.extend(self.claim((waiting.id, waiting.number)));
         }
         deliveries
     }
@@ -373,29 +379,42 @@ impl Index {
         let (id, number) = (delivery.id, delivery.number);
         self.end_claim((id, number));
         let wished = self.wishes.contains_key(&(id, number));
-        if let Some(entry) = self.messages.get_mut(&id).and_then(|message| message.entry_mut(number)) {
+        if let Some((_, entry)) = self.entry_mut((id, number)) {
             entry.due = until;
             entry.hand = if wished { Hand::Committing } else { Hand::Free };
-            if entry.waits() {
-                self.agenda.insert(entry.slot, (entry.due, id, number));
-            }
         }
+        self.rejoin((id, number));
         !wished
     }
 
     /// A free delivery is taken in hand for a new state; false when it is in somebody's hands or finished.
     pub(super) fn take_in_hand(&mut self, (id, number): Key) -> bool {
-        let Some(entry) = self.messages.get_mut(&id).and_then(|message| message.entry_mut(number)) else {
-            return false;
-        };
+        let Some((sender_key, entry)) = self.entry_mut((id, number)) else { return false };
         if entry.hand != Hand::Free || entry.pending.as_slice().is_empty() {
             return false;
         }
-        if entry.waits() {
-            self.agenda.remove(entry.slot, &(entry.due, id, number));
-        }
+        let (waits, slot) = (entry.waits(), entry.slot);
+        let waiting = Waiting { due: entry.due, id, number, sender_key };
         entry.hand = Hand::Committing;
+        if waits {
+            self.agenda.remove(slot, &waiting);
+        }
         true
+    }
+
+    /// A delivery and whose turn it takes.
+    fn entry_mut(&mut self, (id, number): Key) -> Option<(SenderKey, &mut Entry)> {
+        let message = self.messages.get_mut(&id)?;
+        Some((message.sender_key, message.entry_mut(number)?))
+    }
+
+    /// Puts a delivery into the agenda if it waits.
+    fn rejoin(&mut self, (id, number): Key) {
+        let Some((sender_key, entry)) = self.entry_mut((id, number)) else { return };
+        if entry.waits() {
+            let (slot, due) = (entry.slot, entry.due);
+            self.agenda.insert(slot, Waiting { due, id, number, sender_key });
+        }
     }
 
     /// After a state was put: when orders came meanwhile, the delivery is in hand again for them.

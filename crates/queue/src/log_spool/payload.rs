@@ -114,7 +114,7 @@ fn put_display(out: &mut Vec<u8>, value: &impl std::fmt::Display) {
 /// A message's payload, its texts not yet parsed.
 pub(super) struct RawMessage<'a> {
     pub(super) received: WallTime,
-    reverse_path: &'a str,
+    pub(super) reverse_path: &'a str,
     flags: u8,
     size: u64,
     envid: Option<&'a str>,
