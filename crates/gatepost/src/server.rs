@@ -61,8 +61,7 @@ pub async fn run(start: Start, sites: Arc<Sites>) -> anyhow::Result<()> {
     let site = sites.current();
     let spool = Arc::new(open_spool(&start, &site)?);
     let control = control::Listener::bind(&control::socket_path(&start.state))?;
-    let places = descriptors::places();
-    check_places(&site, places);
+    let places = places_for(&site);
     let listeners = bind_all(&start, &site)?;
     let (drain, draining) = watch::channel(false);
     let (stop_delivery, delivery_stopping) = watch::channel(false);
@@ -179,8 +178,9 @@ pub(crate) fn unusable(folder: &Path, error: impl Into<std::io::Error>) -> anyho
     anyhow!("cannot use the spool in {}: {error}{advice}", folder.display())
 }
 
-/// Warns when the configuration promises more than the descriptors suffice for.
-fn check_places(site: &Site, places: u32) {
+/// How many clients the descriptors suffice for; warns when the configuration promises more.
+fn places_for(site: &Site) -> u32 {
+    let places = descriptors::places();
     let connections = site.config.limits.connections;
     if connections > places {
         tracing::warn!(
@@ -188,6 +188,7 @@ fn check_places(site: &Site, places: u32) {
              (`ulimit -n`, LimitNOFILE= of systemd)"
         );
     }
+    places
 }
 
 /// Says on standard output, in five lines, where the server is and how to send it a message.
