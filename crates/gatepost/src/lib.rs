@@ -14,6 +14,7 @@ pub mod observe;
 pub mod policies;
 pub mod policy_files;
 pub mod receive;
+pub mod reports;
 pub mod server;
 pub mod sign;
 pub mod site;

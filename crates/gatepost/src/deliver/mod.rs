@@ -19,5 +19,6 @@ mod tests;
 mod timing;
 
 pub use dispatcher::spawn;
+pub(crate) use relay::TlsResults;
 pub use relay::remote_replies;
 pub(crate) use route::destination;
