@@ -12,6 +12,7 @@ mod recorded;
 mod recorded_tests;
 pub mod reference;
 pub mod replay;
+pub mod reports;
 pub mod run;
 pub mod table;
 mod tried;
@@ -70,6 +71,8 @@ enum Command {
     Dkim(dkim::Args),
     /// Look into the queue of a server that is not running.
     Queue(queue::Args),
+    /// See what is collected for reports to other domains, and send them.
+    Reports(reports::Args),
     /// List the tables of the configuration, or look a key up in one.
     Table(table::Args),
     /// Print a generated reference page.
@@ -91,6 +94,7 @@ pub fn main() -> ExitCode {
         Command::Policy(args) => policy::run(&args, &site),
         Command::Dkim(args) => dkim::run(&args, &site),
         Command::Queue(args) => queue::run(&args, &site),
+        Command::Reports(args) => reports::run(&args, &site),
         Command::Table(args) => table::run(&args, &site),
         Command::Reference(args) => reference::run(&args),
     };

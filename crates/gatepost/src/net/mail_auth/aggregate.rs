@@ -315,7 +315,7 @@ pub(crate) mod tests {
         let published = PublishedPolicy::of(&verdict);
         let rows = [(row("example.org", &verdict, Fate::Taken), 3), (row("example.org", &verdict, Fate::Rejected), 1)];
         let frame = Frame {
-            organisation: "Über & Söhne <GmbH>",
+            organisation: "Über<&>GmbH",
             address: "reports@here.example",
             contact: "https://here.example/?a&b",
             report_id: "2026-11-24.1@here.example",
