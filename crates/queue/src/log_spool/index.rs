@@ -18,7 +18,7 @@ use super::line::Waiting;
 use super::record::Place;
 use crate::delivery::{Delivery, DeliveryState, Phase};
 use crate::message::Destination;
-use crate::postmaster::Order;
+use crate::postmaster::{Order, Query};
 use crate::queue_id::QueueId;
 use crate::sender::SenderKey;
 use crate::spool::{Overdue, Window};
@@ -359,6 +359,10 @@ impl Index {
         self.agenda.set_window(destination, window);
     }
 
+    pub(super) fn window(&self, destination: &Destination) -> Window {
+        self.agenda.window(destination)
+    }
+
     /// The claim of a delivery, if there is one, is over: its place in the window is free.
     fn end_claim(&mut self, key: Key) {
         if let Some((_, slot)) = self.claims.remove(&key) {
@@ -493,6 +497,15 @@ impl Index {
     pub(super) fn views(&self, id: QueueId) -> Vec<View> {
         let Some(message) = self.messages.get(&id) else { return Vec::new() };
         message.entries().map(|(_, entry)| self.view(message, entry)).collect()
+    }
+
+    /// Whether something of a message may match, as far as the index knows.
+    pub(super) fn may_match(&self, query: &Query, id: QueueId) -> bool {
+        let Some(message) = self.messages.get(&id) else { return false };
+        query.matches_received(message.received)
+            && message
+                .entries()
+                .any(|(_, entry)| query.matches_delivery(&self.agenda.destination(entry.slot), entry.phase()))
     }
 
     fn view(&self, message: &Message, entry: &Entry) -> View {
