@@ -17,10 +17,11 @@ use super::agenda::{Agenda, Slot};
 use super::digest::{Digest, Summary};
 use super::entry::{Entry, Hand, Message, Pending, StateSummary};
 
+use super::line::Waiting;
 use super::record::Place;
 use crate::delivery::{Delivery, DeliveryState, Phase};
 use crate::message::Destination;
-use crate::postmaster::Order;
+use crate::postmaster::{Order, Query};
 use crate::queue_id::QueueId;
 use crate::sender::SenderKey;
 
@@ -417,6 +418,15 @@ impl Index {
     pub(super) fn views(&self, id: QueueId) -> Vec<View> {
         let Some(message) = self.messages.get(&id) else { return Vec::new() };
         message.entries().map(|(_, entry)| self.view(message, entry)).collect()
+    }
+
+    /// Whether something of a message may match, as far as the index knows.
+    pub(super) fn may_match(&self, query: &Query, id: QueueId) -> bool {
+        let Some(message) = self.messages.get(&id) else { return false };
+        query.matches_received(message.received)
+            && message
+                .entries()
+                .any(|(_, entry)| query.matches_delivery(&self.agenda.destination(entry.slot), entry.phase()))
     }
 
     fn view(&self, message: &Message, entry: &Entry) -> View {

@@ -79,6 +79,10 @@ impl Index {
         self.agenda.set_window(destination, window);
     }
 
+    pub(in super::super) fn window(&self, destination: &Destination) -> Window {
+        self.agenda.window(destination)
+    }
+
     /// The claim of a delivery, if there is one, is over: its place in the window is free.
     pub(super) fn end_claim(&mut self, key: Key) {
         if let Some((_, slot)) = self.claims.remove(&key) {
