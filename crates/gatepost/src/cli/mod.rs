@@ -4,6 +4,7 @@ pub mod check;
 pub mod codes;
 pub mod dialogue;
 pub mod dkim;
+pub mod dns;
 pub mod explain;
 pub mod policy;
 pub mod queue;
@@ -69,6 +70,8 @@ enum Command {
     Policy(policy::Args),
     /// Make keys that sign mail, and see to their records in the DNS.
     Dkim(dkim::Args),
+    /// Print what must stand in the DNS for this site, and check what does.
+    Dns(dns::Args),
     /// Look into the queue of a server that is not running.
     Queue(queue::Args),
     /// See what is collected for reports to other domains, and send them.
@@ -93,6 +96,7 @@ pub fn main() -> ExitCode {
         Command::Replay(args) => replay::run(&args, &site),
         Command::Policy(args) => policy::run(&args, &site),
         Command::Dkim(args) => dkim::run(&args, &site),
+        Command::Dns(args) => dns::run(&args, &site),
         Command::Queue(args) => queue::run(&args, &site),
         Command::Reports(args) => reports::run(&args, &site),
         Command::Table(args) => table::run(&args, &site),

@@ -16,6 +16,7 @@ _dmarc.strict.example TXT v=DMARC1; p=reject; adkim=s; rua=mailto:dmarc@strict.e
 soft.example TXT v=spf1 ip4:192.0.2.1 -all
 _dmarc.soft.example TXT v=DMARC1; p=quarantine; rua=mailto:dmarc@soft.example
 good.example TXT v=spf1 ip4:127.0.0.2 -all
+mail.good.example TXT v=spf1 ip4:127.0.0.2 -all
 _dmarc.good.example TXT v=DMARC1; p=reject; rua=mailto:good@collector.example,mailto:second@collector.example
 good.example._report._dmarc.collector.example TXT v=DMARC1
 _dmarc.attack.example TXT v=DMARC1; p=none; rua=mailto:victim@victim.example
