@@ -81,7 +81,8 @@ pub async fn run(start: Start, sites: Arc<Sites>) -> anyhow::Result<()> {
         draining,
         places,
     ));
-    let delivery = deliver::spawn(Arc::clone(&spool), Arc::clone(&sites), quota, &reports, delivery_stopping.clone());
+    let delivery =
+        deliver::spawn(Arc::clone(&spool), Arc::clone(&sites), quota, &reports, delivery_stopping.clone());
     let reporting =
         reports::spawn(Arc::clone(&reports), Arc::clone(&sites), Arc::clone(&spool), delivery_stopping);
     greet(&start, &site, &listeners);

@@ -62,8 +62,12 @@ impl Site {
 
     /// Puts what `--zone` prints into the DNS.
     fn obey(&self) {
-        let zone = String::from_utf8(self.run(&["dns", "--zone", "--address", "192.0.2.1", "--address", "2001:db8::1"]).stdout).unwrap();
-        let zone = zone.replace("; advised: ", "").replace("(\n", "").replace("\"\n    \"", "").replace("\n)", "");
+        let zone = String::from_utf8(
+            self.run(&["dns", "--zone", "--address", "192.0.2.1", "--address", "2001:db8::1"]).stdout,
+        )
+        .unwrap();
+        let zone =
+            zone.replace("; advised: ", "").replace("(\n", "").replace("\"\n    \"", "").replace("\n)", "");
         for line in zone.lines().filter(|line| !line.is_empty() && !line.starts_with(';')) {
             let (name, rest) = line.split_once(" IN ").unwrap_or_else(|| panic!("{line}"));
             let (kind, value) = rest.split_once(' ').unwrap();
@@ -79,20 +83,29 @@ impl Site {
 
     /// What is said, by records and names, and the exit code.
     fn said(&self, arguments: &[&str]) -> (Vec<(String, String, String)>, i32) {
-        let all = [&["dns", "--json", "--address", "192.0.2.1", "--address", "2001:db8::1"], arguments].concat();
+        let all =
+            [&["dns", "--json", "--address", "192.0.2.1", "--address", "2001:db8::1"], arguments].concat();
         let output = self.run(&all);
-        let page: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
+        let page: Value =
+            serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
         assert_eq!((page["schema"].as_u64(), page["hostname"].as_str()), (Some(1), Some("mx.example.org")));
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let findings = page["findings"].as_array().unwrap().iter();
-        let said = findings.map(|one| (format!("{} {}", text(&one["record"]), text(&one["name"])), text(&one["verdict"]), text(&one["why"])));
+        let said = findings.map(|one| {
+            (
+                format!("{} {}", text(&one["record"]), text(&one["name"])),
+                text(&one["verdict"]),
+                text(&one["why"]),
+            )
+        });
         (said.collect(), output.status.code().unwrap())
     }
 
     /// What is said of one record, and the exit code.
     fn verdict(&self, of: &str) -> (String, String, i32) {
         let (said, code) = self.said(&[]);
-        let (_, verdict, why) = said.iter().find(|(name, ..)| name == of).unwrap_or_else(|| panic!("{of}: {said:#?}"));
+        let (_, verdict, why) =
+            said.iter().find(|(name, ..)| name == of).unwrap_or_else(|| panic!("{of}: {said:#?}"));
         (verdict.clone(), why.clone(), code)
     }
 }
@@ -110,9 +123,14 @@ fn what_is_wanted_is_what_is_found_right() {
     let (said, code) = site.said(&[]);
     assert!(said.iter().all(|(_, verdict, _)| verdict == "ok"), "{said:#?}");
     assert_eq!(code, 0);
-    let page = String::from_utf8(site.run(&["dns", "--address", "192.0.2.1", "--address", "2001:db8::1"]).stdout).unwrap();
+    let page =
+        String::from_utf8(site.run(&["dns", "--address", "192.0.2.1", "--address", "2001:db8::1"]).stdout)
+            .unwrap();
     assert!(page.contains("\n  ok       DKIM     s1._domainkey.example.org\n"), "{page}");
-    assert!(page.ends_with("10 ok, 0 missing, 0 wrong, 0 could not be found out\n") && !page.contains('\x1b'), "{page}");
+    assert!(
+        page.ends_with("10 ok, 0 missing, 0 wrong, 0 could not be found out\n") && !page.contains('\x1b'),
+        "{page}"
+    );
 }
 
 #[test]
@@ -120,14 +138,38 @@ fn what_is_wrong_is_named() {
     let mut site = Site::new();
     for (name, kind, value, of, why) in [
         ("mx.example.org", "A", "192.0.2.9", "A mx.example.org", "192.0.2.1, 2001:db8::1 is not among them"),
-        ("1.2.0.192.in-addr.arpa", "PTR", "host.provider.example", "PTR 1.2.0.192.in-addr.arpa", "it should be mx.example.org"),
+        (
+            "1.2.0.192.in-addr.arpa",
+            "PTR",
+            "host.provider.example",
+            "PTR 1.2.0.192.in-addr.arpa",
+            "it should be mx.example.org",
+        ),
         ("example.org", "MX", "10 mx.other.example", "MX example.org", "mail goes elsewhere"),
         ("example.org", "MX", "0 .", "MX example.org", "takes no mail"),
-        ("example.org", "TXT", "v=spf1 ip4:198.51.100.1 -all", "SPF example.org", "does not permit 192.0.2.1: fail"),
+        (
+            "example.org",
+            "TXT",
+            "v=spf1 ip4:198.51.100.1 -all",
+            "SPF example.org",
+            "does not permit 192.0.2.1: fail",
+        ),
         ("example.org", "TXT", "v=spf1 nonsense -all", "SPF example.org", "malformed"),
-        ("s1._domainkey.example.org", "TXT", "v=DKIM1; p=AAAA", "DKIM s1._domainkey.example.org", "another key"),
+        (
+            "s1._domainkey.example.org",
+            "TXT",
+            "v=DKIM1; p=AAAA",
+            "DKIM s1._domainkey.example.org",
+            "another key",
+        ),
         ("_dmarc.example.org", "TXT", "v=DMARC1; p=all", "DMARC _dmarc.example.org", "p=all"),
-        ("_dmarc.example.org", "TXT", "v=DMARC1; p=none; rua=postmaster@example.org", "DMARC _dmarc.example.org", "rua="),
+        (
+            "_dmarc.example.org",
+            "TXT",
+            "v=DMARC1; p=none; rua=postmaster@example.org",
+            "DMARC _dmarc.example.org",
+            "rua=",
+        ),
     ] {
         site = Site::new();
         site.sign();

@@ -95,14 +95,19 @@ pub fn run(args: &Args, options: &SiteOptions) -> anyhow::Result<ExitCode> {
                 .context("cannot start a thread")?;
             let wanted = Wanted::All { today: now };
             runtime.block_on(async {
-                if dry_run { show(&site, &store, wanted).await } else { send(&site, &state, store, wanted).await }
+                if dry_run {
+                    show(&site, &store, wanted).await
+                } else {
+                    send(&site, &state, store, wanted).await
+                }
             })
         }
     }
 }
 
 fn open(state: &Path) -> anyhow::Result<Option<Store>> {
-    Store::open_existing(state).with_context(|| format!("cannot read what is collected in {}", state.display()))
+    Store::open_existing(state)
+        .with_context(|| format!("cannot read what is collected in {}", state.display()))
 }
 
 fn list(state: &Path, json: bool) -> anyhow::Result<ExitCode> {
@@ -121,7 +126,11 @@ fn list(state: &Path, json: bool) -> anyhow::Result<ExitCode> {
         let width = collected.iter().map(|one| one.due.domain.len()).max().unwrap_or(0);
         for one in collected.iter().map(listed) {
             let what = if one.kind == "DMARC" { "messages" } else { "sessions" };
-            writeln!(out, "{}  {:5}  {:width$}  {} {what} in {} rows", one.day, one.kind, one.domain, one.count, one.rows)?;
+            writeln!(
+                out,
+                "{}  {:5}  {:width$}  {} {what} in {} rows",
+                one.day, one.kind, one.domain, one.count, one.rows
+            )?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -129,7 +138,13 @@ fn list(state: &Path, json: bool) -> anyhow::Result<ExitCode> {
 
 fn listed(collected: &Collected) -> Listed<'_> {
     let Collected { due, rows, count } = collected;
-    Listed { kind: due.kind.name(), day: due.day.to_string(), domain: &due.domain, rows: *rows, count: *count }
+    Listed {
+        kind: due.kind.name(),
+        day: due.day.to_string(),
+        domain: &due.domain,
+        rows: *rows,
+        count: *count,
+    }
 }
 
 /// Prints what would be sent.
@@ -148,7 +163,12 @@ async fn show(site: &Site, store: &Store, wanted: Wanted) -> anyhow::Result<Exit
             }
             Ok(shown) => {
                 for report in shown {
-                    writeln!(out, "# {head}, to {}\n{}\n", report.recipients.join(", "), report.text.trim_end())?;
+                    writeln!(
+                        out,
+                        "# {head}, to {}\n{}\n",
+                        report.recipients.join(", "),
+                        report.text.trim_end()
+                    )?;
                 }
             }
         }
@@ -184,9 +204,15 @@ async fn send(site: &Site, state: &Path, store: Store, wanted: Wanted) -> anyhow
         Ok((spool, _)) => {
             drop(store);
             let Some(mut store) = reports::open(state)? else { bail!("what is collected has gone") };
-            let tally: Tally =
-                reports::send(site, &spool, &mut store, (wanted, clock::wall()), &mut HashMap::new(), &|| false)
-                    .await?;
+            let tally: Tally = reports::send(
+                site,
+                &spool,
+                &mut store,
+                (wanted, clock::wall()),
+                &mut HashMap::new(),
+                &|| false,
+            )
+            .await?;
             (tally.to_string(), !tally.waiting.is_empty())
         }
         Err(OpenError::Disk(error)) if error.kind() == ErrorKind::ResourceBusy => {

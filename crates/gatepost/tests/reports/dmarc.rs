@@ -89,18 +89,31 @@ fn domains_hear_what_came_in_their_name_and_nobody_else_does() {
     site.send(2, "good.example", "reports", "250");
     wait_for_collected(&site.server, 6);
     let dry = prints(&site.server, &["send", "--now", "--dry-run"]);
-    assert!(dry.contains("DMARC report on strict.example for ") && dry.contains("to mailto:dmarc@strict.example\n<?xml"), "{dry}");
+    assert!(
+        dry.contains("DMARC report on strict.example for ")
+            && dry.contains("to mailto:dmarc@strict.example\n<?xml"),
+        "{dry}"
+    );
     assert!(dry.contains("DMARC report on attack.example") && dry.contains("nobody wants it"), "{dry}");
-    assert_eq!(prints(&site.server, &["send"]).lines().next(), Some("0 reports sent; 0 domains want none; 0 wait"));
+    assert_eq!(
+        prints(&site.server, &["send"]).lines().next(),
+        Some("0 reports sent; 0 domains want none; 0 wait")
+    );
     let said = prints(&site.server, &["send", "--now"]);
     assert_eq!(said.trim(), "3 reports sent; 1 domains want none; 0 wait");
 
     let mails = site.arrived(3);
     let to: Vec<&str> = mails.keys().map(String::as_str).collect();
-    assert_eq!(to, ["dmarc@soft.example", "dmarc@strict.example", "good@collector.example, second@collector.example"]);
+    assert_eq!(
+        to,
+        ["dmarc@soft.example", "dmarc@strict.example", "good@collector.example, second@collector.example"]
+    );
     let read = |to: &str| Report::parse_rfc5322(&mails[to], REPORT_OCTETS_MAX).unwrap();
     let strict = read("dmarc@strict.example");
-    assert_eq!((strict.domain(), strict.p(), strict.org_name()), ("strict.example", Disposition::Reject, "Bücher&Co"));
+    assert_eq!(
+        (strict.domain(), strict.p(), strict.org_name()),
+        ("strict.example", Disposition::Reject, "Bücher&Co")
+    );
     let [record] = strict.record.as_slice() else { panic!("one record: {strict:?}") };
     assert_eq!((record.row.count, record.row.source_ip), (2, Some("127.0.0.2".parse().unwrap())));
     let evaluated = &record.row.policy_evaluated;
@@ -132,7 +145,10 @@ fn domains_hear_what_came_in_their_name_and_nobody_else_does() {
         assert!(said.starts_with("valid "), "{said}");
     }
     let commands = site.peer.seen().commands;
-    assert!(commands.iter().any(|command| command.starts_with("MAIL FROM:<reports@here.example>")), "{commands:?}");
+    assert!(
+        commands.iter().any(|command| command.starts_with("MAIL FROM:<reports@here.example>")),
+        "{commands:?}"
+    );
     assert_eq!(prints(&site.server, &["list"]).trim(), "nothing is collected");
 }
 
@@ -153,7 +169,10 @@ fn what_was_sent_is_not_sent_again_and_what_could_not_be_waits() {
     // Without a server the command puts reports into the spool itself.
     let said = prints(&site.server, &["send", "--now"]);
     assert_eq!(said.trim(), "1 reports sent; 0 domains want none; 0 wait");
-    assert_eq!(prints(&site.server, &["send", "--now"]).trim(), "0 reports sent; 0 domains want none; 0 wait");
+    assert_eq!(
+        prints(&site.server, &["send", "--now"]).trim(),
+        "0 reports sent; 0 domains want none; 0 wait"
+    );
     site.server.start_again();
     let mails = site.arrived(2);
     assert!(mails.contains_key("good@collector.example, second@collector.example"), "{:?}", mails.keys());
@@ -174,6 +193,9 @@ fn nothing_is_collected_unless_it_is_wanted() {
     server.maildir("here.example", "postmaster").wait_for(1);
     assert_eq!(dns.asked("TXT _dmarc.strict.example"), 0);
     let output = reports(&server, &["send", "--now"]);
-    assert!(!output.status.success() && String::from_utf8_lossy(&output.stderr).contains("[reports]"), "{output:?}");
+    assert!(
+        !output.status.success() && String::from_utf8_lossy(&output.stderr).contains("[reports]"),
+        "{output:?}"
+    );
     assert!(!server.folder().join("state/reports.sqlite").exists());
 }

@@ -14,11 +14,17 @@ const PREFERENCE: u16 = 10;
 /// What should stand there.
 pub(super) fn wanted(served: &Served<'_>, domain: &str) -> Vec<Wanted> {
     let host = &served.hostname;
-    let make = |check, record, name: &str, write| Wanted::new(Check::Domain(check), domain, record, name, write);
+    let make =
+        |check, record, name: &str, write| Wanted::new(Check::Domain(check), domain, record, name, write);
     let is_local = served.local.iter().any(|local| local == domain);
     let mut all = Vec::new();
     if is_local {
-        all.push(make(DomainCheck::Mx, "MX", domain, vec![format!("{domain}. IN MX {PREFERENCE} {host}.\n")]));
+        all.push(make(
+            DomainCheck::Mx,
+            "MX",
+            domain,
+            vec![format!("{domain}. IN MX {PREFERENCE} {host}.\n")],
+        ));
     }
     all.push(make(DomainCheck::Sends, "SPF", domain, vec![zone_line(domain, "v=spf1 mx -all")]));
     let keys = served.keys.iter().filter(|(owner, ..)| owner.eq_ignore_ascii_case(domain));
@@ -114,7 +120,10 @@ async fn dmarc(dns: &Dns, wanted: Wanted) -> Finding {
         let records: Vec<Vec<u8>> =
             answer.into_records().into_iter().filter(|text| is_version(text, "DMARC1")).collect();
         if !records.is_empty() {
-            let found: Vec<String> = texts(&records).into_iter().map(|text| if name == domain { text } else { format!("{text} (of {name})") }).collect();
+            let found: Vec<String> = texts(&records)
+                .into_iter()
+                .map(|text| if name == domain { text } else { format!("{text} (of {name})") })
+                .collect();
             return wanted.found(dmarc_verdict(&records), found);
         }
         match name.split_once('.') {
@@ -138,7 +147,9 @@ fn dmarc_verdict(records: &[Vec<u8>]) -> Verdict {
         (Some((_, value)), _) if !is_policy(value) => {
             Verdict::Wrong(format!("p={} is none, quarantine or reject to nobody", value.trim()))
         }
-        (None, Some(rua)) if rua.is_empty() => Verdict::Wrong("it has no p=, so that it says nothing".to_owned()),
+        (None, Some(rua)) if rua.is_empty() => {
+            Verdict::Wrong("it has no p=, so that it says nothing".to_owned())
+        }
         (_, Some(rua)) if rua.is_empty() && text.contains("rua") => {
             Verdict::Wrong("rua= names no address that reports can be mailed to".to_owned())
         }
@@ -158,7 +169,9 @@ async fn mta_sts(asked: &Asked, served: &Served<'_>, wanted: Wanted) -> Finding 
         (0, _) => Verdict::Missing,
         (1, Ok(fetcher)) => match fetcher.fetch(&asked.dns, &wanted.subject).await {
             Ok(policy) if policy.has(&served.hostname) || policy.mx.is_empty() => Verdict::Ok,
-            Ok(_) => Verdict::Wrong(format!("the policy does not name {}: mail is kept from it", served.hostname)),
+            Ok(_) => {
+                Verdict::Wrong(format!("the policy does not name {}: mail is kept from it", served.hostname))
+            }
             Err((failure, why)) if failure == crate::net::tls_result::TlsFailure::StsPolicyInvalid => {
                 Verdict::Wrong(format!("the policy can't be used: {why}"))
             }

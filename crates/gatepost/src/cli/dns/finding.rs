@@ -81,7 +81,13 @@ pub(super) struct Finding {
 
 impl Wanted {
     /// A record that mail needs.
-    pub(super) fn new(check: Check, subject: &str, record: &'static str, name: &str, write: Vec<String>) -> Self {
+    pub(super) fn new(
+        check: Check,
+        subject: &str,
+        record: &'static str,
+        name: &str,
+        write: Vec<String>,
+    ) -> Self {
         Self {
             check,
             subject: subject.to_owned(),

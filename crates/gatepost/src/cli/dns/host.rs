@@ -16,9 +16,8 @@ const NO_ADDRESS: &str = "this server's public address isn't known: `--address` 
 /// What should stand there.
 pub(super) fn wanted(served: &Served<'_>) -> Vec<Wanted> {
     let host = &served.hostname;
-    let line = |address: &IpAddr| {
-        format!("{host}. IN {} {address}\n", if address.is_ipv4() { "A" } else { "AAAA" })
-    };
+    let line =
+        |address: &IpAddr| format!("{host}. IN {} {address}\n", if address.is_ipv4() { "A" } else { "AAAA" });
     let lines = served.addresses.iter().map(line).collect();
     let mut all = vec![Wanted::new(Check::Host(HostCheck::Addresses), host, "A", host, lines)];
     for address in &served.addresses {
@@ -51,7 +50,8 @@ async fn addresses(dns: &Dns, served: &Served<'_>, wanted: Wanted) -> Finding {
     };
     let found: BTreeSet<IpAddr> = answer.records().iter().map(IpAddr::to_canonical).collect();
     let own: BTreeSet<IpAddr> = served.addresses.iter().copied().collect();
-    let listed = |addresses: Vec<&IpAddr>| addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let listed =
+        |addresses: Vec<&IpAddr>| addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let lacks: Vec<&IpAddr> = own.difference(&found).collect();
     let others: Vec<&IpAddr> = found.difference(&own).collect();
     let verdict = if found.is_empty() {
@@ -63,7 +63,10 @@ async fn addresses(dns: &Dns, served: &Served<'_>, wanted: Wanted) -> Finding {
     } else if !lacks.is_empty() {
         Verdict::Wrong(format!("{} is not among them", listed(lacks)))
     } else if !others.is_empty() {
-        Verdict::Wrong(format!("mail would go to {}, too, which is no address of this server", listed(others)))
+        Verdict::Wrong(format!(
+            "mail would go to {}, too, which is no address of this server",
+            listed(others)
+        ))
     } else {
         Verdict::Ok
     };
@@ -139,7 +142,9 @@ pub(super) async fn permits(dns: &Dns, served: &Served<'_>, domain: &str, found:
             receiver: &served.hostname,
         };
         let one = match check(dns, &question).await.result {
-            SpfResult::PermError => Verdict::Wrong("it is malformed, or asks for too many look-ups".to_owned()),
+            SpfResult::PermError => {
+                Verdict::Wrong("it is malformed, or asks for too many look-ups".to_owned())
+            }
             SpfResult::TempError(failure) => Verdict::failed(failure),
             _ if !is_direct => Verdict::Ok,
             _ if served.addresses.is_empty() => Verdict::Unknown(NO_ADDRESS.to_owned()),

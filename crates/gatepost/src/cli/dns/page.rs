@@ -137,7 +137,10 @@ pub(super) fn zone(wanted: &[Wanted]) -> String {
         let _ = writeln!(zone, "; {}", first.subject);
         for one in of_one {
             if one.write.is_empty() {
-                let why = one.hint.as_deref().unwrap_or("this server's public address isn't known: --address gives it");
+                let why = one
+                    .hint
+                    .as_deref()
+                    .unwrap_or("this server's public address isn't known: --address gives it");
                 let _ = writeln!(zone, "; {} {}: {why}", one.record, one.name);
             }
             for line in one.write.iter().flat_map(|line| line.lines()) {
