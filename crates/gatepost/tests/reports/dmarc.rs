@@ -19,6 +19,8 @@ good.example TXT v=spf1 ip4:127.0.0.2 -all
 mail.good.example TXT v=spf1 ip4:127.0.0.2 -all
 _dmarc.good.example TXT v=DMARC1; p=reject; rua=mailto:good@collector.example,mailto:second@collector.example
 good.example._report._dmarc.collector.example TXT v=DMARC1
+held.example TXT v=spf1 ip4:192.0.2.1 -all
+_dmarc.held.example TXT v=DMARC1; p=quarantine; t=n; rua=mailto:dmarc@held.example
 _dmarc.attack.example TXT v=DMARC1; p=none; rua=mailto:victim@victim.example
 _dmarc.silent.example TXT v=DMARC1; p=none
 ";
@@ -27,8 +29,11 @@ const POLICY: &str = r#"at message {
     rule dmarc-rejects when dmarc.result is fail and dmarc.policy is reject
         reject 550 5.7.26 "refused as the domain wants"
 
-    rule dmarc-quarantines when dmarc.result is fail and dmarc.policy is quarantine
+    rule dmarc-takes-note when dmarc.result is fail and dmarc.domain is "soft.example"
         tag "suspicious"
+
+    rule dmarc-quarantines when dmarc.result is fail and dmarc.domain is "held.example"
+        quarantine
 }
 "#;
 
@@ -83,11 +88,12 @@ fn domains_hear_what_came_in_their_name_and_nobody_else_does() {
     site.send(3, "soft.example", "bob", "250");
     site.send(2, "good.example", "bob", "250");
     site.send(2, "mail.good.example", "bob", "250");
+    site.send(2, "held.example", "bob", "250");
     site.send(2, "attack.example", "bob", "250");
     site.send(2, "silent.example", "bob", "250");
     // Reports to us are no mail to report on.
     site.send(2, "good.example", "reports", "250");
-    wait_for_collected(&site.server, 6);
+    wait_for_collected(&site.server, 7);
     let dry = prints(&site.server, &["send", "--now", "--dry-run"]);
     assert!(
         dry.contains("DMARC report on strict.example for ")
@@ -100,14 +106,12 @@ fn domains_hear_what_came_in_their_name_and_nobody_else_does() {
         Some("0 reports sent; 0 domains want none; 0 wait")
     );
     let said = prints(&site.server, &["send", "--now"]);
-    assert_eq!(said.trim(), "3 reports sent; 1 domains want none; 0 wait");
+    assert_eq!(said.trim(), "4 reports sent; 1 domains want none; 0 wait");
 
-    let mails = site.arrived(3);
+    let mails = site.arrived(4);
     let to: Vec<&str> = mails.keys().map(String::as_str).collect();
-    assert_eq!(
-        to,
-        ["dmarc@soft.example", "dmarc@strict.example", "good@collector.example, second@collector.example"]
-    );
+    let to_good = "good@collector.example, second@collector.example";
+    assert_eq!(to, ["dmarc@held.example", "dmarc@soft.example", "dmarc@strict.example", to_good]);
     let read = |to: &str| Report::parse_rfc5322(&mails[to], REPORT_OCTETS_MAX).unwrap();
     let strict = read("dmarc@strict.example");
     assert_eq!(
@@ -126,7 +130,11 @@ fn domains_hear_what_came_in_their_name_and_nobody_else_does() {
     assert_eq!(evaluated.disposition, ActionDisposition::None, "our policy only took note");
     assert_eq!(evaluated.reason[0].type_, PolicyOverride::LocalPolicy);
 
-    let good = read("good@collector.example, second@collector.example");
+    let held = read("dmarc@held.example");
+    let evaluated = &held.record[0].row.policy_evaluated;
+    assert_eq!((evaluated.disposition, evaluated.reason.len()), (ActionDisposition::Quarantine, 0));
+
+    let good = read(to_good);
     let mut told: Vec<(&str, ActionDisposition, DmarcResult)> = good
         .record
         .iter()

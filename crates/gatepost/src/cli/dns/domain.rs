@@ -7,6 +7,7 @@ use crate::clock;
 use crate::net::dns::{Dns, Mx};
 use crate::net::mail_auth::key_record::{self, Publication, zone_line};
 use crate::net::mail_auth::report_addresses::{is_version, of_dmarc, of_tls};
+use crate::net::tls_result::TlsFailure;
 
 /// The preference of the MX record that is proposed.
 const PREFERENCE: u16 = 10;
@@ -172,7 +173,7 @@ async fn mta_sts(asked: &Asked, served: &Served<'_>, wanted: Wanted) -> Finding 
             Ok(_) => {
                 Verdict::Wrong(format!("the policy does not name {}: mail is kept from it", served.hostname))
             }
-            Err((failure, why)) if failure == crate::net::tls_result::TlsFailure::StsPolicyInvalid => {
+            Err((TlsFailure::StsPolicyInvalid, why)) => {
                 Verdict::Wrong(format!("the policy can't be used: {why}"))
             }
             Err((_, why)) => Verdict::Unknown(format!("the policy can't be fetched: {why}")),
