@@ -135,7 +135,6 @@ fn what_is_wanted_is_what_is_found_right() {
 
 #[test]
 fn what_is_wrong_is_named() {
-    let mut site = Site::new();
     for (name, kind, value, of, why) in [
         ("mx.example.org", "A", "192.0.2.9", "A mx.example.org", "192.0.2.1, 2001:db8::1 is not among them"),
         (
@@ -171,7 +170,7 @@ fn what_is_wrong_is_named() {
             "rua=",
         ),
     ] {
-        site = Site::new();
+        let site = Site::new();
         site.sign();
         site.obey();
         site.put(name, kind, value);
@@ -180,7 +179,7 @@ fn what_is_wrong_is_named() {
         assert!(said.contains(why), "{of} with {value}: {said}");
     }
     // What is advised is told, and breaks nothing.
-    site = Site::new();
+    let site = Site::new();
     site.sign();
     site.obey();
     site.put("_smtp._tls.example.org", "TXT", "v=TLSRPTv1; rua=postmaster@example.org");

@@ -29,10 +29,10 @@ const POLICY: &str = r#"at message {
     rule dmarc-rejects when dmarc.result is fail and dmarc.policy is reject
         reject 550 5.7.26 "refused as the domain wants"
 
-    rule dmarc-takes-note when dmarc.result is fail and dmarc.domain is "soft.example"
+    rule dmarc-takes-note when dmarc.result is fail and dmarc.domain == "soft.example"
         tag "suspicious"
 
-    rule dmarc-quarantines when dmarc.result is fail and dmarc.domain is "held.example"
+    rule dmarc-quarantines when dmarc.result is fail and dmarc.domain == "held.example"
         quarantine
 }
 "#;
@@ -184,6 +184,23 @@ fn what_was_sent_is_not_sent_again_and_what_could_not_be_waits() {
     site.server.start_again();
     let mails = site.arrived(2);
     assert!(mails.contains_key("good@collector.example, second@collector.example"), "{:?}", mails.keys());
+}
+
+#[test]
+fn what_is_due_is_sent_without_anybody_s_order() {
+    let mut site = Site::new();
+    site.send(2, "strict.example", "bob", "550 5.7.26");
+    wait_for_collected(&site.server, 1);
+    site.server.stop();
+    // As if it had come the day before yesterday: its time is over whenever the test runs.
+    let file = rusqlite::Connection::open(site.server.folder().join("state/reports.sqlite")).unwrap();
+    assert_eq!(file.execute("UPDATE rows SET day = day - 2", []).unwrap(), 1);
+    drop(file);
+    site.server.start_again();
+    let mails = site.arrived(1);
+    let report = Report::parse_rfc5322(&mails["dmarc@strict.example"], REPORT_OCTETS_MAX).unwrap();
+    assert_eq!((report.domain(), report.record[0].row.count), ("strict.example", 1));
+    wait_for_collected(&site.server, 0);
 }
 
 #[test]
