@@ -4,6 +4,7 @@ pub mod check;
 pub mod codes;
 pub mod dialogue;
 pub mod dkim;
+pub mod dns;
 pub mod explain;
 pub mod policy;
 mod progress;
@@ -75,6 +76,8 @@ enum Command {
     Policy(policy::Args),
     /// Make keys that sign mail, and see to their records in the DNS.
     Dkim(dkim::Args),
+    /// Print what must stand in the DNS for this site, and check what does.
+    Dns(dns::Args),
     /// List, look into and order what is in the queue, whether a server runs or not.
     Queue(Box<queue::Args>),
     /// Say how the running server is; exit code 1 when it takes no mail.
@@ -105,6 +108,7 @@ pub fn main() -> ExitCode {
         Command::Replay(args) => replay::run(&args, &site),
         Command::Policy(args) => policy::run(&args, &site),
         Command::Dkim(args) => dkim::run(&args, &site),
+        Command::Dns(args) => dns::run(&args, &site),
         Command::Queue(args) => queue::run(&args, &site),
         Command::Status(args) => status::status(&args, &site),
         Command::Reload => status::reload(&site),

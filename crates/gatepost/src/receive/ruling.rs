@@ -103,7 +103,10 @@ impl Ruling {
         let deciding =
             self.deliberation.decide(stage, (around, spool), session, incoming.as_deref_mut(), question);
         let Decided { judgement, decision, wait } = deciding.await;
-        self.report_refusal(reception, &site, session, &decision);
+        if is_report(&site, session) {
+            self.deliberation.reported = None;
+        }
+        self.report_refusal(reception, &site, &decision);
         if !wait.is_zero() {
             tokio::time::sleep(wait).await;
         }
@@ -195,35 +198,25 @@ impl Ruling {
     }
 
     /// Notes for reports that a message was refused for good, if DMARC had a say in that: nothing is found out for it.
-    fn report_refusal<S: Spool>(
-        &mut self,
-        reception: &Reception<S>,
-        site: &Site,
-        session: &Session,
-        decision: &Decision,
-    ) {
+    fn report_refusal<S: Spool>(&mut self, reception: &Reception<S>, site: &Site, decision: &Decision) {
         let (Decision::Refuse(refusal) | Decision::Disconnect(refusal)) = decision else { return };
         let Some(subject) = self.deliberation.reported.take() else { return };
         let is_permanent = refusal.reply().code().severity() == Severity::Permanent;
-        if is_permanent && subject.verified.dmarc.initialized() && !is_report(site, session) {
+        if is_permanent && subject.verified.dmarc.initialized() {
             reception.reports.note_message(&site.services, subject, Fate::Rejected);
         }
     }
 
     /// Notes for reports what became of a message that was taken.
-    fn report_taken<S: Spool>(&mut self, reception: &Reception<S>, session: &Session) {
+    fn report_taken<S: Spool>(&mut self, reception: &Reception<S>) {
         let Some(subject) = self.deliberation.reported.take() else { return };
-        let site = reception.sites.current();
-        if is_report(&site, session) {
-            return;
-        }
         let effects = self.effects();
         let fate = match (effects.of_message(), effects.hold()) {
             (Some(super::effects::Fate::Discarded), _) => Fate::Rejected,
             (_, Some(Hold::Quarantined)) => Fate::Quarantined,
             _ => Fate::Taken,
         };
-        reception.reports.note_message(&site.services, subject, fate);
+        reception.reports.note_message(&reception.sites.current().services, subject, fate);
     }
 
     /// Notes that the message is durable.
@@ -233,7 +226,7 @@ impl Ruling {
         session: &Session,
         queue_id: QueueId,
     ) {
-        self.report_taken(reception, session);
+        self.report_taken(reception);
         self.log.stored(clock::wall(), About { recipient: None, ..self.envelope.about(session) }, queue_id);
         self.deliberation.effects.clear();
     }

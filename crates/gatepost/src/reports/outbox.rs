@@ -68,7 +68,7 @@ pub(super) async fn queue<S: Spool>(
     spool.enqueue_all(parts.into_iter().map(arrival).collect()).await
 }
 
-/// Posts a compressed TLS report (RFC 8460 §5.5).
+/// Posts a compressed TLS report (RFC 8460 §5.4).
 ///
 /// # Errors
 /// The server has not taken it, in words.

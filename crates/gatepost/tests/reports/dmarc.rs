@@ -16,8 +16,11 @@ _dmarc.strict.example TXT v=DMARC1; p=reject; adkim=s; rua=mailto:dmarc@strict.e
 soft.example TXT v=spf1 ip4:192.0.2.1 -all
 _dmarc.soft.example TXT v=DMARC1; p=quarantine; rua=mailto:dmarc@soft.example
 good.example TXT v=spf1 ip4:127.0.0.2 -all
+mail.good.example TXT v=spf1 ip4:127.0.0.2 -all
 _dmarc.good.example TXT v=DMARC1; p=reject; rua=mailto:good@collector.example,mailto:second@collector.example
 good.example._report._dmarc.collector.example TXT v=DMARC1
+held.example TXT v=spf1 ip4:192.0.2.1 -all
+_dmarc.held.example TXT v=DMARC1; p=quarantine; t=n; rua=mailto:dmarc@held.example
 _dmarc.attack.example TXT v=DMARC1; p=none; rua=mailto:victim@victim.example
 _dmarc.silent.example TXT v=DMARC1; p=none
 ";
@@ -26,8 +29,11 @@ const POLICY: &str = r#"at message {
     rule dmarc-rejects when dmarc.result is fail and dmarc.policy is reject
         reject 550 5.7.26 "refused as the domain wants"
 
-    rule dmarc-quarantines when dmarc.result is fail and dmarc.policy is quarantine
+    rule dmarc-takes-note when dmarc.result is fail and dmarc.domain == "soft.example"
         tag "suspicious"
+
+    rule dmarc-quarantines when dmarc.result is fail and dmarc.domain == "held.example"
+        quarantine
 }
 "#;
 
@@ -82,11 +88,12 @@ fn domains_hear_what_came_in_their_name_and_nobody_else_does() {
     site.send(3, "soft.example", "bob", "250");
     site.send(2, "good.example", "bob", "250");
     site.send(2, "mail.good.example", "bob", "250");
+    site.send(2, "held.example", "bob", "250");
     site.send(2, "attack.example", "bob", "250");
     site.send(2, "silent.example", "bob", "250");
     // Reports to us are no mail to report on.
     site.send(2, "good.example", "reports", "250");
-    wait_for_collected(&site.server, 6);
+    wait_for_collected(&site.server, 7);
     let dry = prints(&site.server, &["send", "--now", "--dry-run"]);
     assert!(
         dry.contains("DMARC report on strict.example for ")
@@ -99,14 +106,12 @@ fn domains_hear_what_came_in_their_name_and_nobody_else_does() {
         Some("0 reports sent; 0 domains want none; 0 wait")
     );
     let said = prints(&site.server, &["send", "--now"]);
-    assert_eq!(said.trim(), "3 reports sent; 1 domains want none; 0 wait");
+    assert_eq!(said.trim(), "4 reports sent; 1 domains want none; 0 wait");
 
-    let mails = site.arrived(3);
+    let mails = site.arrived(4);
     let to: Vec<&str> = mails.keys().map(String::as_str).collect();
-    assert_eq!(
-        to,
-        ["dmarc@soft.example", "dmarc@strict.example", "good@collector.example, second@collector.example"]
-    );
+    let to_good = "good@collector.example, second@collector.example";
+    assert_eq!(to, ["dmarc@held.example", "dmarc@soft.example", "dmarc@strict.example", to_good]);
     let read = |to: &str| Report::parse_rfc5322(&mails[to], REPORT_OCTETS_MAX).unwrap();
     let strict = read("dmarc@strict.example");
     assert_eq!(
@@ -125,7 +130,11 @@ fn domains_hear_what_came_in_their_name_and_nobody_else_does() {
     assert_eq!(evaluated.disposition, ActionDisposition::None, "our policy only took note");
     assert_eq!(evaluated.reason[0].type_, PolicyOverride::LocalPolicy);
 
-    let good = read("good@collector.example, second@collector.example");
+    let held = read("dmarc@held.example");
+    let evaluated = &held.record[0].row.policy_evaluated;
+    assert_eq!((evaluated.disposition, evaluated.reason.len()), (ActionDisposition::Quarantine, 0));
+
+    let good = read(to_good);
     let mut told: Vec<(&str, ActionDisposition, DmarcResult)> = good
         .record
         .iter()
@@ -175,6 +184,23 @@ fn what_was_sent_is_not_sent_again_and_what_could_not_be_waits() {
     site.server.start_again();
     let mails = site.arrived(2);
     assert!(mails.contains_key("good@collector.example, second@collector.example"), "{:?}", mails.keys());
+}
+
+#[test]
+fn what_is_due_is_sent_without_anybody_s_order() {
+    let mut site = Site::new();
+    site.send(2, "strict.example", "bob", "550 5.7.26");
+    wait_for_collected(&site.server, 1);
+    site.server.stop();
+    // As if it had come the day before yesterday: its time is over whenever the test runs.
+    let file = rusqlite::Connection::open(site.server.folder().join("state/reports.sqlite")).unwrap();
+    assert_eq!(file.execute("UPDATE rows SET day = day - 2", []).unwrap(), 1);
+    drop(file);
+    site.server.start_again();
+    let mails = site.arrived(1);
+    let report = Report::parse_rfc5322(&mails["dmarc@strict.example"], REPORT_OCTETS_MAX).unwrap();
+    assert_eq!((report.domain(), report.record[0].row.count), ("strict.example", 1));
+    wait_for_collected(&site.server, 0);
 }
 
 #[test]

@@ -27,11 +27,18 @@ fn prints(server: &Server, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Waits until as many messages or sessions are collected: what is noted is not on the disk at once.
+/// How many messages and sessions are collected.
+fn collected(server: &Server) -> u64 {
+    let listed: serde_json::Value = serde_json::from_str(&prints(server, &["list", "--json"])).unwrap();
+    listed.as_array().unwrap().iter().map(|one| one["count"].as_u64().unwrap()).sum()
+}
+
+/// Waits until as many are collected: what is noted is not on the disk at once.
 fn wait_for_collected(server: &Server, count: u64) {
-    harness::wait_for(&format!("{count} to be collected"), || {
-        let listed: serde_json::Value = serde_json::from_str(&prints(server, &["list", "--json"])).unwrap();
-        let counts = listed.as_array().unwrap().iter().map(|one| one["count"].as_u64().unwrap());
-        (counts.sum::<u64>() == count).then_some(())
-    });
+    harness::wait_for(&format!("{count} to be collected"), || (collected(server) == count).then_some(()));
+}
+
+/// Waits until anything is collected.
+fn wait_for_some(server: &Server) {
+    harness::wait_for("anything to be collected", || (collected(server) > 0).then_some(()));
 }

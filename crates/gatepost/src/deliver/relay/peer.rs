@@ -46,10 +46,12 @@ impl Peer {
     }
 
     /// The peer for a message whose author would rather have it arrive than protected: without what the recipients'
-    /// domain asks for, not without what the site does (RFC 8689 §4.3).
+    /// domain asks for, not without what the site does (RFC 8689 §4.3). Nobody is told what comes of it: reports of TLS that
+    /// fails come so (RFC 8460 §3).
     pub(super) fn relaxed(mut self) -> Self {
         if is_found(&self.tls) {
             self.tls.level = TlsLevel::Opportunistic;
+            self.tls.reported = None;
         }
         self
     }

@@ -43,7 +43,7 @@ impl Fetcher {
     ///
     /// # Errors
     /// As it is reported, and in words.
-    pub(super) async fn fetch(&self, dns: &Arc<Dns>, domain: &str) -> Result<Policy, (TlsFailure, String)> {
+    pub(crate) async fn fetch(&self, dns: &Arc<Dns>, domain: &str) -> Result<Policy, (TlsFailure, String)> {
         let _place = self.places.acquire().await;
         let text = tokio::time::timeout(TIMEOUT, self.read(dns, domain))
             .await
