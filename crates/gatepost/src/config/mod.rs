@@ -17,6 +17,7 @@ mod network;
 mod problem;
 mod read;
 mod reference;
+mod reports;
 mod route;
 mod signing;
 mod table;
@@ -37,6 +38,7 @@ pub use problem::{Place, Problem, Severity, SourceFile};
 pub use read::{Parsed, parse};
 pub use reference::reference;
 pub(crate) use route::hop;
+pub use reports::ReportSettings;
 pub use route::{Access, DomainPattern, Hop, Login, Relaying, Route, TlsChoice, key_of, route_for};
 pub use signing::{ArcSettings, DkimSettings, KeyFile, SigningSettings, SrsSettings};
 
@@ -83,6 +85,8 @@ pub struct Config {
     pub log_level: LogLevel,
     /// What is remembered of sessions.
     pub journal: journal::Settings,
+    /// Which reports are sent to other domains.
+    pub reports: ReportSettings,
 }
 
 /// Where clients connect.
