@@ -18,7 +18,7 @@ use super::domain::Draft;
 use super::loops;
 use super::problem::{Place, Problem};
 use super::read::Site;
-use super::{Config, EarlyTalkers, signing};
+use super::{Config, EarlyTalkers, route, signing};
 use crate::mailboxes::{
     Declared, Destination, Directory, Found, Index, PathTemplate, Role, Undeliverable, domain_key,
     local_part_key,
@@ -79,8 +79,9 @@ pub(super) fn check(site: Site<'_>, tables_read: bool, problems: &mut Vec<Proble
     site.config
 }
 
-/// A domain's route must be there.
+/// A domain's route must be there, and no way out may lead back in.
 fn check_routes(site: &Site<'_>, problems: &mut Vec<Problem>) {
+    route::check_circles(site.top, &site.config, problems);
     for draft in &site.domains {
         let (Some(name), Some(place)) = (&draft.domain.route, &draft.route) else { continue };
         if site.config.route(name).is_some() {

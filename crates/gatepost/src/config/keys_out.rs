@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use super::address_form::{DomainForm, FileForm, SmartHostForm};
+use super::agent::ArgumentForm;
 use super::form::{Choice, Count, Flag, ListOf, Maybe, Placed, Time, WordForm};
 use super::key::{Documented, Key, Section};
 use super::keys::{TABLE_NAMES, keys};
@@ -86,6 +87,39 @@ pub(crate) static ROUTE_CONNECTIONS: Key<Maybe<Count>> = Key::new(
     "Most deliveries at a time. By default 20, fewer while the server wants less.",
 );
 
+pub(crate) static ROUTE_RATE: Key<Maybe<Count>> = Key::new(
+    "rate",
+    Maybe(Count { min: 1, max: 100_000 }),
+    "",
+    "60",
+    "Most messages a minute; the rest waits in the queue. By default there is no such limit.",
+);
+pub(crate) static ROUTE_COMMAND: Key<ListOf<ArgumentForm>> = Key::new(
+    "command",
+    ListOf { element: ArgumentForm, named: "a list: a program and its arguments", or_one: false },
+    "",
+    "[\"/usr/local/bin/archive\", \"--for\", \"{recipient}\"]",
+    "Instead of `to`: the program that delivers, run once for each recipient, with the message on its standard input. Its \
+     arguments may hold `{recipient}`, `{local_part}`, `{sub_address}`, `{domain}`, `{reverse_path}` and `{queue_id}`, \
+     and a brace that is meant is written twice; no shell ever sees them. It says with its exit code what became of the \
+     message, as `docs/guide/routing.md` lists.",
+);
+pub(crate) static ROUTE_RUN_AS: Key<Placed<WordForm>> = Key::new(
+    "run_as",
+    Placed(WordForm("an account")),
+    "\"nobody\"",
+    "\"vmail\"",
+    "The account that the command runs under when Gatepost runs as root, by its name or by numbers (\"5000:5000\"); never \
+     root. Otherwise the command runs under Gatepost's own account.",
+);
+pub(crate) static ROUTE_TIMEOUT: Key<Time> = Key::new(
+    "timeout",
+    Time { min_seconds: 1, max_seconds: 3_600 },
+    "\"5m\"",
+    "\"30s\"",
+    "How long the command may run; then it is killed with all that it started, and the message is tried again later.",
+);
+
 /// Routes have the keys of `[relay]` that say how a server is used.
 pub(crate) static ROUTE: Section = Section {
     header: "[route.\"NAME\"]",
@@ -93,7 +127,11 @@ pub(crate) static ROUTE: Section = Section {
     keys: &[
         &ROUTE_DOMAINS,
         &ROUTE_TO,
+        &ROUTE_COMMAND,
+        &ROUTE_RUN_AS,
+        &ROUTE_TIMEOUT,
         &ROUTE_CONNECTIONS,
+        &ROUTE_RATE,
         &USER,
         &PASSWORD_FILE,
         &RELAY_TLS,

@@ -5,6 +5,7 @@
 //! reference.
 
 mod address_form;
+mod agent;
 mod check;
 mod domain;
 mod form;
@@ -30,6 +31,7 @@ use std::time::Duration;
 use smtp::address::DomainName;
 
 pub(crate) use address_form::Target;
+pub use agent::{Account, Agent, Argument, Placeholder};
 pub(crate) use form::size_octets;
 pub use load::{Loaded, STILL, Tables, load, zero_configuration};
 pub(crate) use load::{Stamp, read_text};

@@ -10,15 +10,16 @@ use std::sync::Arc;
 use smtp::address::Domain;
 use smtp::client::Protocol;
 use toml::Spanned;
-use toml::de::DeValue;
+use toml::de::{DeString, DeValue};
 
 use super::address_form::{domain_name, host_and_port};
+use super::agent::{Agent, read_agent};
 use super::domain::TableFiles;
 use super::form::{Fault, Form, text_of};
 use super::key::{Table, as_table, in_order};
 use super::problem::{Place, Problem};
 use super::read::plain;
-use super::{Host, SmartHost, keys};
+use super::{Config, Host, SmartHost, keys};
 use crate::mailboxes::domain_key;
 
 /// The port of SMTP, and of LMTP where none is written (RFC 5321 §4.5.4.2, RFC 2033 §5 leaves it to agreement).
@@ -95,12 +96,16 @@ pub struct Route {
     pub name: String,
     /// The domains whose mail goes this way.
     pub domains: Vec<DomainPattern>,
-    /// Where to, in the order in which it is tried; at least one.
+    /// Where to, in the order in which it is tried; at least one, unless it has an `agent`.
     pub hops: Vec<Hop>,
+    /// The command that delivers instead.
+    pub agent: Option<Agent>,
     /// How the servers are used.
     pub access: Access,
     /// Most deliveries at a time.
     pub connections: Option<u32>,
+    /// Most messages a minute.
+    pub rate: Option<u32>,
 }
 
 /// Where a route leads.
@@ -124,6 +129,16 @@ pub enum Hop {
         /// Its path.
         path: PathBuf,
     },
+}
+
+impl Hop {
+    /// What is spoken there.
+    const fn protocol(&self) -> Protocol {
+        match self {
+            Self::Mx => Protocol::Smtp,
+            Self::Host { protocol, .. } | Self::Socket { protocol, .. } => *protocol,
+        }
+    }
 }
 
 /// A domain, or all below one.
@@ -347,21 +362,94 @@ pub(super) fn read_routes(
     for (key, value) in in_order(routes) {
         let Some(table) = as_table(top.frame, key, value, problems) else { continue };
         let table = Table::new(top.frame, table, &keys::ROUTE, problems);
-        let hops = plain(table.read(&keys::ROUTE_TO, problems));
-        if hops.is_empty() && table.get("to").is_none_or(|_| table.is_empty_list("to")) {
-            let title = format!("the route `{}` leads nowhere", key.get_ref());
-            let place = table.place("to").unwrap_or_else(|| top.frame.place(key.span()));
-            problems.push(Problem::error(title, place, "expected a key `to`"));
-        }
+        let hops = table.read(&keys::ROUTE_TO, problems);
+        check_protocols(&table, &hops, problems);
+        let hops = plain(hops);
+        let agent = read_agent(&table, files, problems);
+        check_end(&table, &hops, key, problems);
         read.push(Route {
             name: key.get_ref().to_string(),
             domains: plain(table.read(&keys::ROUTE_DOMAINS, problems)),
             hops,
+            agent,
             access: read_access(&table, files, problems),
             connections: table.read(&keys::ROUTE_CONNECTIONS, problems),
+            rate: table.read(&keys::ROUTE_RATE, problems),
         });
     }
     read
+}
+
+/// Checks that all hops of a route speak the same protocol: a connection that is tried instead must speak what the first
+/// one would have.
+fn check_protocols(table: &Table<'_>, hops: &[Spanned<Hop>], problems: &mut Vec<Problem>) {
+    let Some((first, others)) = hops.split_first() else { return };
+    let other = others.iter().find(|hop| hop.get_ref().protocol() != first.get_ref().protocol());
+    if let Some(other) = other {
+        let title = "a route can't lead to SMTP and to LMTP";
+        let place = table.frame.place(other.span());
+        let problem = Problem::error(title, place, "this speaks another protocol than the first");
+        problems.push(problem.also(table.frame.place(first.span()), "the first"));
+    }
+}
+
+/// Checks that a route leads somewhere, and to one place.
+fn check_end(table: &Table<'_>, hops: &[Hop], key: &Spanned<DeString<'_>>, problems: &mut Vec<Problem>) {
+    let (to, command) = (table.place("to"), table.place("command"));
+    match (to, command) {
+        (Some(to), Some(command)) => problems.push(
+            Problem::error("a route can't have both `to` and `command`", command, "one of them is too many")
+                .also(to, "the other"),
+        ),
+        (Some(to), None) if hops.is_empty() && table.is_empty_list("to") => {
+            let title = format!("the route `{}` leads nowhere", key.get_ref());
+            problems.push(Problem::error(title, to, "expected at least one"));
+        }
+        (None, None) => {
+            let title = format!("the route `{}` leads nowhere", key.get_ref());
+            let place = table.frame.place(key.span());
+            problems.push(Problem::error(title, place, "expected a key `to` or `command`"));
+        }
+        _ => {}
+    }
+}
+
+/// Checks that no smart host and no route is this server itself, as far as that can be seen.
+pub(super) fn check_circles(top: &Table<'_>, config: &Config, problems: &mut Vec<Problem>) {
+    // What is wrong with them has been said.
+    let unheard = &mut Vec::new();
+    let mut hosts: Vec<(SmartHost, Place)> = Vec::new();
+    let relaying = top.section("relay", &keys::RELAYING, unheard);
+    for host in relaying.read(&keys::SMART_HOST, unheard) {
+        let place = top.frame.place(host.span());
+        hosts.push((host.into_inner(), place));
+    }
+    let routes = top.table("route", unheard).map(in_order).unwrap_or_default();
+    for (key, value) in routes {
+        let Some(table) = as_table(top.frame, key, value, unheard) else { continue };
+        for hop in Table::new(top.frame, table, &keys::ROUTE, unheard).read(&keys::ROUTE_TO, unheard) {
+            let place = top.frame.place(hop.span());
+            if let Hop::Host { host, .. } = hop.into_inner() {
+                hosts.push((host, place));
+            }
+        }
+    }
+    for (host, place) in hosts.into_iter().filter(|(host, _)| is_own(host, config)) {
+        let title = "mail would go in a circle";
+        let label = format!("this server itself listens there, at port {}", host.port);
+        problems.push(Problem::error(title, place, label));
+    }
+}
+
+/// Whether this server listens there.
+fn is_own(host: &SmartHost, config: &Config) -> bool {
+    config.listen.mx.iter().filter(|listens| listens.port() == host.port).any(|listens| match &host.host {
+        Host::Name(name) => *name == config.hostname,
+        Host::Address(address) => {
+            let (address, listens) = (address.to_canonical(), listens.ip().to_canonical());
+            address == listens || (listens.is_unspecified() && address.is_loopback())
+        }
+    })
 }
 
 impl SmartHost {

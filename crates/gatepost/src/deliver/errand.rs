@@ -17,13 +17,14 @@ use queue::spool::Spool;
 use smtp::time::WallTime;
 
 use super::attempt::{Attempt, Failure};
+use super::command;
 use super::local::{self, Task};
 use super::mx::NoWay;
 use super::notices::{self, Results};
 use super::relay::{Departure, Relay};
 use super::reroute;
 use super::route::Way;
-use super::routing;
+use super::routing::{self, End};
 use super::timing::{Timing, Tried};
 use crate::clock;
 use crate::mailboxes::QuotaUsage;
@@ -130,14 +131,7 @@ pub(super) async fn relay<S: Spool>(outside: Arc<Outside<S>>, delivery: Delivery
     let (sent, no_way) = if staying.is_empty() {
         (Vec::new(), None)
     } else {
-        match routing::next_hop(&site, Way::of(&delivery.destination), random()).await {
-            Ok(next_hop) => {
-                let site_as_sender = (site.settings.hostname.as_str(), &*site as &dyn Departure);
-                (outside.relay.send_from(&next_hop, site_as_sender, &stored, &staying).await, None)
-            }
-            Err(NoWay::Now(failure)) => (Vec::new(), Some(Attempt::Deferred(failure))),
-            Err(NoWay::Ever(failure)) => (Vec::new(), Some(Attempt::Failed(failure))),
-        }
+        hand_over(&outside, &site, &delivery, (&stored, &staying)).await
     };
     let finding = Finding::of(&delivery, sent.iter().chain(&no_way));
     let no_way = no_way.unwrap_or_else(|| Attempt::Deferred(Failure::local("4.4.4", "no route")));
@@ -149,6 +143,24 @@ pub(super) async fn relay<S: Spool>(outside: Arc<Outside<S>>, delivery: Delivery
     let attempts = moved.into_iter().map(attempt).collect();
     outside.record(delivery, &stored, attempts).await;
     finding
+}
+
+/// Hands a message over for these recipients: an attempt for each, in order, or what all of them met.
+async fn hand_over<S: Spool>(
+    outside: &Outside<S>,
+    site: &Site,
+    delivery: &Delivery,
+    (stored, indexes): (&StoredMessage, &[u32]),
+) -> (Vec<Attempt>, Option<Attempt>) {
+    match routing::end(site, Way::of(&delivery.destination), random()).await {
+        Ok(End::Servers(next_hop)) => {
+            let site_as_sender = (site.settings.hostname.as_str(), site as &dyn Departure);
+            (outside.relay.send_from(&next_hop, site_as_sender, stored, indexes).await, None)
+        }
+        Ok(End::Command(agent)) => (command::deliver(site, agent, stored, indexes).await, None),
+        Err(NoWay::Now(failure)) => (Vec::new(), Some(Attempt::Deferred(failure))),
+        Err(NoWay::Ever(failure)) => (Vec::new(), Some(Attempt::Failed(failure))),
+    }
 }
 
 /// Defers a delivery for what stands in the way of all of its destination.
@@ -169,7 +181,7 @@ impl Finding {
         let (mut met, mut failure) = (Met::Indifference, None);
         for attempt in attempts {
             match attempt {
-                Attempt::Relayed { .. } => {
+                Attempt::Relayed { .. } | Attempt::Delivered => {
                     (met, failure) = (Met::Welcome, None);
                     break;
                 }
@@ -182,6 +194,7 @@ impl Finding {
         (met != Met::Indifference).then(|| Self { destination: delivery.destination.clone(), met, failure })
     }
 }
+
 impl<S: Spool> Outside<S> {
     /// Opens the message of a delivery; one that can't be opened is put back for later.
     async fn open(&self, delivery: Delivery) -> Option<(Delivery, StoredMessage)> {

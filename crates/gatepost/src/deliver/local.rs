@@ -89,8 +89,7 @@ impl Batch<'_> {
             Destination::Undeliverable(why) => return undeliverable(why),
         };
         if delivered_before(header, recipient) {
-            let loops = format!("the message was delivered to {} before: a mail loop", recipient.mailbox);
-            return Attempt::Failed(Failure::local("5.4.6", loops));
+            return mail_loop(recipient);
         }
         if let Some(attempt) = self.over_quota(&resolved, recipient, task.stored.body.size_octets()) {
             return attempt;
@@ -171,6 +170,12 @@ fn undeliverable(why: &Undeliverable) -> Attempt {
     }
 }
 
+/// What becomes of a message that was delivered to the recipient before.
+pub(super) fn mail_loop(recipient: &QueuedRecipient) -> Attempt {
+    let loops = format!("the message was delivered to {} before: a mail loop", recipient.mailbox);
+    Attempt::Failed(Failure::local("5.4.6", loops))
+}
+
 /// A file system may have room or be mended: never a failure for good.
 fn disk_failure(error: &std::io::Error) -> Failure {
     let status = match error.kind() {
@@ -206,7 +211,7 @@ pub(crate) fn header_section(stored: &StoredMessage) -> Vec<u8> {
 }
 
 /// Whether a Delivered-To field names the recipient.
-fn delivered_before(header: &[u8], recipient: &QueuedRecipient) -> bool {
+pub(super) fn delivered_before(header: &[u8], recipient: &QueuedRecipient) -> bool {
     const NAME: &[u8] = b"delivered-to:";
     let address = recipient.mailbox.to_string();
     header.split(|octet| *octet == b'\n').any(|line| {

@@ -11,7 +11,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use queue::body::StoredMessage;
-use queue::message::QueuedRecipient;
+use queue::message::{QueuedMessage, QueuedRecipient};
 use queue::spool::SpoolError;
 use smtp::address::ForwardPath;
 
@@ -82,26 +82,13 @@ impl Letter<'_> {
 
     fn write_file(&self, path: &Path) -> Result<(), LetterError> {
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-        file.write_all(self.trace_fields().as_bytes())?;
+        file.write_all(trace_fields(&self.stored.message, self.recipient).as_bytes())?;
         let mut reader = self.stored.body.reader();
         while let Some(chunk) = reader.next_chunk().map_err(LetterError::Spool)? {
             file.write_all(chunk)?;
         }
         file.sync_all()?;
         Ok(())
-    }
-
-    /// Return-Path (RFC 5321 §4.4), Delivered-To, and X-Original-To where it differs.
-    fn trace_fields(&self) -> String {
-        let mailbox = &self.recipient.mailbox;
-        let mut fields =
-            format!("Return-Path: {}\r\nDelivered-To: {mailbox}\r\n", self.stored.message.reverse_path);
-        match &self.recipient.accepted_as {
-            ForwardPath::Mailbox(original) if original == mailbox => {}
-            ForwardPath::Mailbox(original) => fields.push_str(&format!("X-Original-To: {original}\r\n")),
-            ForwardPath::Postmaster => fields.push_str("X-Original-To: postmaster\r\n"),
-        }
-        fields
     }
 
     /// Whether an earlier attempt delivered the letter; a mail reader may have moved it to `cur`, with flags behind `:`.
@@ -118,6 +105,18 @@ impl Letter<'_> {
         }
         Ok(false)
     }
+}
+
+/// Return-Path (RFC 5321 §4.4), Delivered-To, and X-Original-To where it differs.
+pub(super) fn trace_fields(message: &QueuedMessage, recipient: &QueuedRecipient) -> String {
+    let mailbox = &recipient.mailbox;
+    let mut fields = format!("Return-Path: {}\r\nDelivered-To: {mailbox}\r\n", message.reverse_path);
+    match &recipient.accepted_as {
+        ForwardPath::Mailbox(original) if original == mailbox => {}
+        ForwardPath::Mailbox(original) => fields.push_str(&format!("X-Original-To: {original}\r\n")),
+        ForwardPath::Postmaster => fields.push_str("X-Original-To: postmaster\r\n"),
+    }
+    fields
 }
 
 /// Makes the Maildir when it isn't there, for its owner alone, and its names durable.
@@ -160,7 +159,7 @@ mod tests {
     use super::*;
     use queue::body::Body;
     use queue::memory_spool::MemorySpool;
-    use queue::message::{Destination, Origin, QueuedMessage};
+    use queue::message::{Destination, Origin};
     use queue::spool::Spool as _;
     use smtp::time::WallTime;
     use std::os::unix::fs::PermissionsExt as _;

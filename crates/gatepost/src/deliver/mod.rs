@@ -1,6 +1,7 @@
 //! The way out: takes what is due from the spool, delivers or relays it, and settles what became of it.
 
 mod attempt;
+mod command;
 mod dispatcher;
 mod errand;
 mod local;

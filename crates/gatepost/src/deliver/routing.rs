@@ -1,4 +1,4 @@
-//! From the way of a delivery to the hosts that it is handed to.
+//! From the way of a delivery to the hosts, or the command, that it is handed to.
 //!
 //! Invariants: a way that can't be found out now defers; only what the DNS proves, or the site says, fails.
 
@@ -14,7 +14,7 @@ use super::mx::{self, MxHosts, NoWay, Own};
 use super::next_hop::{Endpoint, NextHop, NextHost, Sources, TlsLevel, TlsPlan};
 use super::protection::{self, Dane};
 use super::route::Way;
-use crate::config::{Access, Hop, SmartHost, TlsChoice, hop};
+use crate::config::{Access, Agent, Hop, Route, SmartHost, TlsChoice, hop};
 use crate::net::mta_sts::InForce;
 use crate::site::Site;
 use crate::tables;
@@ -25,31 +25,53 @@ const RESOLVE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Addresses of a host that are tried (ours; RFC 5321 §5.1 wants at least two).
 const ADDRESSES_MAX: usize = 5;
 
-/// The next hop of a way that leads to another server; `random` decides between equals.
+/// Where a way leads.
+pub(super) enum End<'s> {
+    /// To servers.
+    Servers(NextHop),
+    /// To a command.
+    Command(&'s Agent),
+}
+
+/// The end of a way that leads out; `random` decides between equals.
 ///
 /// # Errors
 /// There is none, for now or for good.
-pub(super) async fn next_hop(site: &Site, way: Way<'_>, random: u64) -> Result<NextHop, NoWay> {
+pub(super) async fn end<'s>(site: &'s Site, way: Way<'_>, random: u64) -> Result<End<'s>, NoWay> {
     let relaying = &site.config.relaying;
     match way {
         Way::Relay => by_smart_host(site, random).await,
         Way::Mx(domain) => by_hops(site, &[Hop::Mx], &relaying.access, Some(domain), random).await,
         Way::Route { name, domain } => match site.config.route(name) {
-            Some(route) => by_hops(site, &route.hops, &route.access, domain, random).await,
+            Some(route) => return by_route(site, route, domain, random).await,
             None => {
                 let text = format!("no route: the configuration has no route `{name}` any more");
                 Err(NoWay::Now(Failure::local("4.3.5", text)))
             }
         },
-        Way::Table(domain) => by_table(site, domain, random).await,
+        Way::Table(domain) => return by_table(site, domain, random).await,
         Way::Local | Way::Discard => {
             Err(NoWay::Now(Failure::local("4.3.0", "mail for this server was to be relayed")))
         }
     }
+    .map(End::Servers)
 }
 
-/// The next hop that a table has for `domain`; the way of all other mail when none has one.
-async fn by_table(site: &Site, domain: &str, random: u64) -> Result<NextHop, NoWay> {
+/// The end of a route.
+async fn by_route<'s>(
+    site: &'s Site,
+    route: &'s Route,
+    domain: Option<&str>,
+    random: u64,
+) -> Result<End<'s>, NoWay> {
+    match &route.agent {
+        Some(agent) => Ok(End::Command(agent)),
+        None => by_hops(site, &route.hops, &route.access, domain, random).await.map(End::Servers),
+    }
+}
+
+/// The end that a table has for `domain`; the way of all other mail when none has one.
+async fn by_table<'s>(site: &'s Site, domain: &str, random: u64) -> Result<End<'s>, NoWay> {
     let relaying = &site.config.relaying;
     let misconfigured = |why: String| {
         tracing::error!(target: "gatepost::tables", domain, why, "a table has a route that can't be used");
@@ -62,7 +84,7 @@ async fn by_table(site: &Site, domain: &str, random: u64) -> Result<NextHop, NoW
     };
     match route.as_deref().map(|route| route.strip_prefix("route:").ok_or(route)) {
         Some(Ok(name)) => match site.config.route(name) {
-            Some(route) => by_hops(site, &route.hops, &route.access, Some(domain), random).await,
+            Some(route) => return by_route(site, route, Some(domain), random).await,
             None => Err(misconfigured(format!("there is no route `{name}`"))),
         },
         Some(Err(text)) => match hop(text) {
@@ -74,6 +96,7 @@ async fn by_table(site: &Site, domain: &str, random: u64) -> Result<NextHop, NoW
         }
         None => by_smart_host(site, random).await,
     }
+    .map(End::Servers)
 }
 
 /// The smart hosts.
