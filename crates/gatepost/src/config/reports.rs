@@ -76,7 +76,8 @@ impl Form for TimeOfDayForm {
             Some(Duration::from_secs(number(hours, 24)? * 3_600 + number(minutes, 60)? * 60))
         });
         if time.is_none() {
-            let fault = Fault::new(value.span(), format!("`{text}` is no time of day"), "expected hours and minutes");
+            let fault =
+                Fault::new(value.span(), format!("`{text}` is no time of day"), "expected hours and minutes");
             faults.push(fault.help(Some("write it as \"03:30\", in UTC".into())));
         }
         time
@@ -103,7 +104,11 @@ pub(super) fn read_reports(
     if let Some(address) = address.as_ref().filter(|address| !address.is_ascii()) {
         let place = table.place("address").unwrap_or_else(|| top.frame.place(0..0));
         let title = format!("reports can't come from `{address}`");
-        problems.push(Problem::error(title, place, "expected an address in ASCII: many servers take no other"));
+        problems.push(Problem::error(
+            title,
+            place,
+            "expected an address in ASCII: many servers take no other",
+        ));
     }
     let (dmarc, tls) = (table.read(&keys::REPORTS_DMARC, problems), table.read(&keys::REPORTS_TLS, problems));
     if (dmarc || tls) && address.is_none() && !is_misread {
@@ -111,15 +116,21 @@ pub(super) fn read_reports(
         let place = table.place(name).unwrap_or_else(|| top.frame.place(0..0));
         let advice = "write `address = \"reports@example.org\"`, an address whose domain signs with DKIM or has an SPF record";
         problems.push(
-            Problem::error("reports without an address that they come from", place, "expected `address` beside it")
-                .help(advice.to_owned()),
+            Problem::error(
+                "reports without an address that they come from",
+                place,
+                "expected `address` beside it",
+            )
+            .help(advice.to_owned()),
         );
     }
     let contact = table.read(&keys::REPORTS_CONTACT, problems);
     ReportSettings {
         dmarc,
         tls,
-        organisation: table.read(&keys::REPORTS_ORGANISATION, problems).unwrap_or_else(|| hostname.to_string()),
+        organisation: table
+            .read(&keys::REPORTS_ORGANISATION, problems)
+            .unwrap_or_else(|| hostname.to_string()),
         contact: contact.or_else(|| address.as_ref().map(ToString::to_string)).unwrap_or_default(),
         address,
         at: table.read(&keys::REPORTS_AT, problems),

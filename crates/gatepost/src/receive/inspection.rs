@@ -34,7 +34,8 @@ impl Inspection {
         let asked = &policy.content;
         Self {
             content: (!asked.is_nothing()).then(|| Box::new(Reading::new(asked.clone()))),
-            signed: (policy.verifies || site.leaving.signing.seals() || site.config.reports.dmarc).then(Box::default),
+            signed: (policy.verifies || site.leaving.signing.seals() || site.config.reports.dmarc)
+                .then(Box::default),
             forged: ForgedResults::new(&site.own_names),
         }
     }

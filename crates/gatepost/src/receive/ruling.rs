@@ -268,7 +268,9 @@ impl Ruling {
 
 /// Whether the message is a report itself, of ours that came back or of others to us: telling of these would never end.
 fn is_report(site: &Site, session: &Session) -> bool {
-    let (Some(address), Some(envelope)) = (&site.config.reports.address, session.envelope()) else { return false };
+    let (Some(address), Some(envelope)) = (&site.config.reports.address, session.envelope()) else {
+        return false;
+    };
     let is_own = |mailbox: &Mailbox| mailbox == address;
     let to_us = |recipient: &Recipient| matches!(&recipient.forward_path, ForwardPath::Mailbox(mailbox) if is_own(mailbox));
     envelope.reverse_path.mailbox().is_some_and(is_own) || envelope.recipients.iter().all(to_us)

@@ -78,11 +78,16 @@ fn confirmed(
     domain: &str,
 ) {
     match report_addresses::of_confirmation(texts) {
-        None => tracing::info!(domain, mailbox = %wish.mailbox, "has not confirmed that it takes the domain's reports"),
+        None => {
+            tracing::info!(domain, mailbox = %wish.mailbox, "has not confirmed that it takes the domain's reports")
+        }
         Some(others) if others.is_empty() => destinations.add(wish.clone()),
         // Nobody can send reports on to a third one.
         Some(others) => {
-            others.into_iter().filter(|other| host_of(&other.mailbox) == host).for_each(|other| destinations.add(other));
+            others
+                .into_iter()
+                .filter(|other| host_of(&other.mailbox) == host)
+                .for_each(|other| destinations.add(other));
         }
     }
 }
@@ -110,7 +115,8 @@ fn host_of(mailbox: &Mailbox) -> String {
 
 /// Whether both domains are of one organisation, as the list of public suffixes has it.
 fn is_same_organisation(one: &str, other: &str) -> bool {
-    one == other || psl::domain_str(one).is_some_and(|organisation| psl::domain_str(other) == Some(organisation))
+    one == other
+        || psl::domain_str(one).is_some_and(|organisation| psl::domain_str(other) == Some(organisation))
 }
 
 #[cfg(test)]

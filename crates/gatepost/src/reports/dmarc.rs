@@ -81,7 +81,9 @@ fn split(
     let file = compressed(text.as_bytes());
     if encoded_octets(file.len()) as u64 <= octets_max {
         made.reports.push(Composed { report_id, rows: rows.to_vec(), text, file });
-    } else if let Some((first, second)) = rows.split_at_checked(rows.len() / 2).filter(|(first, _)| !first.is_empty()) {
+    } else if let Some((first, second)) =
+        rows.split_at_checked(rows.len() / 2).filter(|(first, _)| !first.is_empty())
+    {
         split(who, due, first, octets_max, name, made);
         split(who, due, second, octets_max, name, made);
     } else {
@@ -90,7 +92,13 @@ fn split(
 }
 
 /// The mail that brings a report.
-pub(super) fn mail(who: &Who<'_>, due: &Due, report: &Composed, recipients: &[Mailbox], now: WallTime) -> Vec<u8> {
+pub(super) fn mail(
+    who: &Who<'_>,
+    due: &Due,
+    report: &Composed,
+    recipients: &[Mailbox],
+    now: WallTime,
+) -> Vec<u8> {
     let (begin, end) = super::who::seconds(due.day);
     let unique = super::who::unique(&report.report_id);
     let file_name = format!("{}!{}!{begin}!{end}!{unique}.xml.gz", who.submitter, due.domain);
@@ -142,7 +150,8 @@ mod tests {
         let stored = |number: u32| StoredRow {
             id: i64::from(number),
             head: head.clone(),
-            body: serde_json::to_string(&row(&format!("d{number}.example.org"), &verdict, Fate::Rejected)).unwrap(),
+            body: serde_json::to_string(&row(&format!("d{number}.example.org"), &verdict, Fate::Rejected))
+                .unwrap(),
             count: u64::from(number) + 1,
         };
         (0..count).map(stored).collect()
@@ -166,7 +175,10 @@ mod tests {
         assert_eq!(read.report_id(), "2026-11-24.1@mx.here.example");
         let told: Vec<(String, u32)> =
             read.record.iter().map(|one| (one.identifiers.header_from.clone(), one.row.count)).collect();
-        assert_eq!(told, [("d0.example.org".into(), 1), ("d1.example.org".into(), 2), ("d2.example.org".into(), 3)]);
+        assert_eq!(
+            told,
+            [("d0.example.org".into(), 1), ("d1.example.org".into(), 2), ("d2.example.org".into(), 3)]
+        );
     }
 
     #[test]

@@ -159,7 +159,9 @@ mod tests {
         let message = MessageParser::default().parse(&octets).unwrap();
         assert_eq!(
             message.subject(),
-            Some("Report Domain: example.org Submitter: mx.here.example Report-ID: <2026-11-24.1@mx.here.example>")
+            Some(
+                "Report Domain: example.org Submitter: mx.here.example Report-ID: <2026-11-24.1@mx.here.example>"
+            )
         );
         let from = message.from().unwrap().first().unwrap();
         assert_eq!((from.name(), from.address()), (Some(organisation), Some("reports@here.example")));

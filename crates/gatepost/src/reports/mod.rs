@@ -31,8 +31,8 @@ use inbox::Inbox;
 
 pub(crate) use crate::net::mail_auth::aggregate::Fate;
 pub(crate) use run::{Tally, show};
-pub(crate) use schedule::{Wanted, first_untold, is_on, open, send};
 pub use schedule::spawn;
+pub(crate) use schedule::{Wanted, first_untold, is_on, open, send};
 pub(crate) use store::{Collected, Due, Store};
 
 /// Messages that are evaluated at a time for reports alone (ours: each holds its header section, 1 MiB at most).
@@ -53,7 +53,11 @@ impl Reports {
     /// For the state directory `state`; nothing is written there before there is something to report.
     #[must_use]
     pub fn new(state: &Path) -> Self {
-        Self { state: state.to_owned(), inbox: Inbox::new(state), places: Arc::new(Semaphore::new(EVALUATIONS_MAX)) }
+        Self {
+            state: state.to_owned(),
+            inbox: Inbox::new(state),
+            places: Arc::new(Semaphore::new(EVALUATIONS_MAX)),
+        }
     }
 
     fn state(&self) -> &Path {
@@ -61,7 +65,12 @@ impl Reports {
     }
 
     /// Notes what became of a message from outside. What DMARC says of it is found out meanwhile.
-    pub(crate) fn note_message(self: &Arc<Self>, services: &Arc<Services>, subject: Arc<Subject>, fate: Fate) {
+    pub(crate) fn note_message(
+        self: &Arc<Self>,
+        services: &Arc<Services>,
+        subject: Arc<Subject>,
+        fate: Fate,
+    ) {
         let Ok(dns) = services.dns().map(Arc::clone) else { return };
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { return self.inbox.lose() };
         let reports = Arc::clone(self);

@@ -83,5 +83,9 @@ pub(super) async fn post(site: &Site, url: &Url, file: Vec<u8>) -> Result<(), St
         .body(file)
         .timeout(POST_TIMEOUT);
     let response = request.send().await.map_err(|error| https::reasons(&error))?;
-    if response.status().is_success() { Ok(()) } else { Err(format!("the server answered {}", response.status())) }
+    if response.status().is_success() {
+        Ok(())
+    } else {
+        Err(format!("the server answered {}", response.status()))
+    }
 }

@@ -122,7 +122,11 @@ pub(crate) async fn show(site: &Site, store: &Store, due: &Due) -> Result<Vec<Sh
     let recipients: Vec<String> = mailboxes.chain(found.urls.iter().map(Url::to_string)).collect();
     let rows = store.rows(due, ROWS_AT_ONCE).map_err(|error| error.to_string())?;
     let reports = compose(&who, due, rows, found.octets_max()).reports;
-    let shown = |report: dmarc::Composed| Shown { due: due.clone(), recipients: recipients.clone(), text: report.text };
+    let shown = |report: dmarc::Composed| Shown {
+        due: due.clone(),
+        recipients: recipients.clone(),
+        text: report.text,
+    };
     Ok(reports.into_iter().map(shown).collect())
 }
 
@@ -220,7 +224,13 @@ async fn hand_over<S: Spool>(
     Ok(())
 }
 
-fn mail(who: &Who<'_>, due: &Due, report: &dmarc::Composed, recipients: &[Mailbox], now: WallTime) -> Vec<u8> {
+fn mail(
+    who: &Who<'_>,
+    due: &Due,
+    report: &dmarc::Composed,
+    recipients: &[Mailbox],
+    now: WallTime,
+) -> Vec<u8> {
     match due.kind {
         Kind::Dmarc => dmarc::mail(who, due, report, recipients, now),
         Kind::Tls => tls::mail(who, due, (&report.report_id, &report.file), recipients, now),

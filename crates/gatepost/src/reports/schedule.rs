@@ -123,7 +123,10 @@ impl<S: Spool> Sender<S> {
         if is_time {
             let lost = blocking(|| store.tidy(Day::of(now)))?;
             if lost > 0 {
-                tracing::warn!(count = lost, "messages or sessions are forgotten: their reports could not be sent for days");
+                tracing::warn!(
+                    count = lost,
+                    "messages or sessions are forgotten: their reports could not be sent for days"
+                );
             }
             if site.config.reports.is_on() {
                 send(&site, &*self.spool, store, (Wanted::Due, now), &mut self.waiting, &is_over).await?;
@@ -228,7 +231,9 @@ mod tests {
     fn config() -> Config {
         let text = "hostname = \"mx.here.example\"\n[reports]\ndmarc = true\naddress = \"r@here.example\"\nat = \"02:00\"\n\
                     [domain.\"here.example\".mailbox]\npostmaster = {}\n";
-        crate::config::parse(text, "gatepost.toml", &mut |_| Err(std::io::ErrorKind::NotFound.into())).unwrap().config
+        crate::config::parse(text, "gatepost.toml", &mut |_| Err(std::io::ErrorKind::NotFound.into()))
+            .unwrap()
+            .config
     }
 
     fn due(kind: Kind, domain: &str) -> Due {
@@ -239,8 +244,9 @@ mod tests {
     fn each_domain_has_a_time_of_its_own_after_the_day() {
         let config = config();
         let start = Day::numbered(101).start() + Duration::from_secs(7_200);
-        let times: Vec<WallTime> =
-            (0..50).map(|number| time_of(&config, &due(Kind::Dmarc, &format!("d{number}.example")))).collect();
+        let times: Vec<WallTime> = (0..50)
+            .map(|number| time_of(&config, &due(Kind::Dmarc, &format!("d{number}.example"))))
+            .collect();
         assert!(times.iter().all(|time| *time >= start && *time < start + SPREAD), "{times:?}");
         let mut different = times.clone();
         different.sort();
@@ -256,11 +262,15 @@ mod tests {
         let time = time_of(&config, &one);
         let early = WallTime::from_unix_millis(time.as_unix_millis() - 1);
         let nothing = HashMap::new();
-        let is = |wanted, due: &Due, now, waiting: &HashMap<Due, WallTime>| is_wanted(&config, wanted, due, now, waiting);
+        let is = |wanted, due: &Due, now, waiting: &HashMap<Due, WallTime>| {
+            is_wanted(&config, wanted, due, now, waiting)
+        };
         assert!(is(Wanted::Due, &one, time, &nothing) && !is(Wanted::Due, &one, early, &nothing));
         assert!(is(Wanted::All { today: false }, &one, early, &nothing));
         let waiting = HashMap::from([(one.clone(), time + AGAIN_AFTER)]);
-        assert!(!is(Wanted::Due, &one, time, &waiting) && is(Wanted::All { today: true }, &one, time, &waiting));
+        assert!(
+            !is(Wanted::Due, &one, time, &waiting) && is(Wanted::All { today: true }, &one, time, &waiting)
+        );
         assert!(!is(Wanted::All { today: true }, &off, time, &nothing), "TLS reports are off");
         assert_eq!(first_untold(Wanted::Due, time), Day::numbered(101));
         assert_eq!(first_untold(Wanted::All { today: true }, time), Day::numbered(102));

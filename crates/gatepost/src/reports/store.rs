@@ -158,8 +158,10 @@ impl Store {
         entries: impl Iterator<Item = (&'e Entry, u64)>,
     ) -> rusqlite::Result<u64> {
         let rows_max = self.rows_max;
-        let transaction = self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-        let mut rows = transaction.query_row("SELECT count(*) FROM rows", [], |row| row.get(0).map(unsigned))?;
+        let transaction =
+            self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        let mut rows =
+            transaction.query_row("SELECT count(*) FROM rows", [], |row| row.get(0).map(unsigned))?;
         let mut lost = 0;
         {
             let mut update = transaction.prepare_cached(
@@ -193,11 +195,19 @@ impl Store {
             "SELECT DISTINCT kind, day, domain FROM rows WHERE day < ?1 AND (kind, day, domain) > (?2, ?3, ?4)
              ORDER BY kind, day, domain LIMIT ?5",
         )?;
-        let (kind, day, domain) =
-            after.map_or((-1, 0, ""), |after| (after.kind.number(), signed(after.day.number()), after.domain.as_str()));
-        let found = select.query_map(params![signed(before.number()), kind, day, domain, signed(limit as u64)], |row| {
-            Ok(Due { kind: Kind::of(row.get(0)?), day: Day::numbered(unsigned(row.get(1)?)), domain: row.get(2)? })
-        })?;
+        let (kind, day, domain) = after.map_or((-1, 0, ""), |after| {
+            (after.kind.number(), signed(after.day.number()), after.domain.as_str())
+        });
+        let found = select.query_map(
+            params![signed(before.number()), kind, day, domain, signed(limit as u64)],
+            |row| {
+                Ok(Due {
+                    kind: Kind::of(row.get(0)?),
+                    day: Day::numbered(unsigned(row.get(1)?)),
+                    domain: row.get(2)?,
+                })
+            },
+        )?;
         found.collect()
     }
 
@@ -209,14 +219,20 @@ impl Store {
         )?;
         let key = params![due.kind.number(), signed(due.day.number()), due.domain, signed(limit as u64)];
         let found = select.query_map(key, |row| {
-            Ok(StoredRow { id: row.get(0)?, head: row.get(1)?, body: row.get(2)?, count: unsigned(row.get(3)?) })
+            Ok(StoredRow {
+                id: row.get(0)?,
+                head: row.get(1)?,
+                body: row.get(2)?,
+                count: unsigned(row.get(3)?),
+            })
         })?;
         found.collect()
     }
 
     /// Writes down that a report of these rows is handed over now.
     pub(crate) fn begin(&mut self, report: &str, rows: &[StoredRow]) -> rusqlite::Result<()> {
-        let transaction = self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        let transaction =
+            self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         {
             let mut insert = transaction.prepare_cached("INSERT INTO handed_over VALUES (?1, ?2, ?3)")?;
             for row in rows {
@@ -228,7 +244,8 @@ impl Store {
 
     /// The report is handed over: what it told is forgotten.
     pub(crate) fn done(&mut self, report: &str) -> rusqlite::Result<()> {
-        let transaction = self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        let transaction =
+            self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         // More may have been counted since the report was made.
         transaction.execute(
             "UPDATE rows SET count = count - (SELECT sum(h.count) FROM handed_over h WHERE h.report = ?1 AND h.row = rows.id)
@@ -260,12 +277,15 @@ impl Store {
     /// Forgets what nobody wants to hear.
     pub(crate) fn forget(&self, due: &Due) -> rusqlite::Result<()> {
         let key = params![due.kind.number(), signed(due.day.number()), due.domain];
-        self.connection.execute("DELETE FROM rows WHERE kind = ?1 AND day = ?2 AND domain = ?3", key).map(drop)
+        self.connection
+            .execute("DELETE FROM rows WHERE kind = ?1 AND day = ?2 AND domain = ?3", key)
+            .map(drop)
     }
 
     /// Forgets single rows.
     pub(crate) fn forget_rows(&mut self, rows: &[StoredRow]) -> rusqlite::Result<()> {
-        let transaction = self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        let transaction =
+            self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         for row in rows {
             transaction.execute("DELETE FROM rows WHERE id = ?1", [row.id])?;
         }
@@ -292,7 +312,11 @@ impl Store {
             "SELECT kind, day, domain, count(*), sum(count) FROM rows GROUP BY kind, day, domain ORDER BY day, domain, kind",
         )?;
         let found = select.query_map([], |row| {
-            let due = Due { kind: Kind::of(row.get(0)?), day: Day::numbered(unsigned(row.get(1)?)), domain: row.get(2)? };
+            let due = Due {
+                kind: Kind::of(row.get(0)?),
+                day: Day::numbered(unsigned(row.get(1)?)),
+                domain: row.get(2)?,
+            };
             Ok(Collected { due, rows: unsigned(row.get(3)?), count: unsigned(row.get(4)?) })
         })?;
         found.collect()
@@ -301,7 +325,8 @@ impl Store {
     /// Has the server that runs send what is due.
     pub(crate) fn order(&self, today: bool, now: WallTime) -> rusqlite::Result<i64> {
         let asked = signed(now.as_unix_millis());
-        self.connection.execute("INSERT INTO orders (asked_ms, today) VALUES (?1, ?2)", params![asked, today])?;
+        self.connection
+            .execute("INSERT INTO orders (asked_ms, today) VALUES (?1, ?2)", params![asked, today])?;
         Ok(self.connection.last_insert_rowid())
     }
 
@@ -315,7 +340,9 @@ impl Store {
 
     /// Says what came of an order.
     pub(crate) fn answer(&self, order: i64, answer: &str) -> rusqlite::Result<()> {
-        self.connection.execute("UPDATE orders SET answer = ?2 WHERE id = ?1", params![order, answer]).map(drop)
+        self.connection
+            .execute("UPDATE orders SET answer = ?2 WHERE id = ?1", params![order, answer])
+            .map(drop)
     }
 
     /// What came of an order; `None` while it is open.
@@ -424,12 +451,17 @@ mod tests {
     fn an_order_is_open_until_it_is_answered_or_withdrawn() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
-        let (first, second) =
-            (store.order(true, WallTime::default()).unwrap(), store.order(false, WallTime::default()).unwrap());
+        let (first, second) = (
+            store.order(true, WallTime::default()).unwrap(),
+            store.order(false, WallTime::default()).unwrap(),
+        );
         assert_eq!(store.open_order().unwrap(), Some(Order { id: first, today: true }));
         store.answer(first, "sent").unwrap();
         assert_eq!(store.answer_to(first).unwrap().as_deref(), Some("sent"));
-        assert_eq!((store.open_order().unwrap().unwrap().id, store.answer_to(second).unwrap()), (second, None));
+        assert_eq!(
+            (store.open_order().unwrap().unwrap().id, store.answer_to(second).unwrap()),
+            (second, None)
+        );
         store.withdraw(second).unwrap();
         assert_eq!(store.open_order().unwrap(), None);
     }

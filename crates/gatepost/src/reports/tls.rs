@@ -91,7 +91,11 @@ pub(super) fn entry(result: &TlsResult, now: WallTime) -> Option<Entry> {
     let some_lines = |lines: &[String]| lines.iter().take(LINES_MAX).cloned().collect();
     let policy = Policy {
         policy_type: reported.kind.word().to_owned(),
-        policy_string: if reported.kind == PolicyKind::NoPolicyFound { Vec::new() } else { some_lines(&reported.lines) },
+        policy_string: if reported.kind == PolicyKind::NoPolicyFound {
+            Vec::new()
+        } else {
+            some_lines(&reported.lines)
+        },
         policy_domain: reported.domain.clone(),
         mx_host: some_lines(&reported.mx),
     };
@@ -117,7 +121,9 @@ pub(super) fn entry(result: &TlsResult, now: WallTime) -> Option<Entry> {
 pub(super) fn report(who: &Who<'_>, day: Day, report_id: &str, rows: &[StoredRow]) -> String {
     let mut policies = Vec::new();
     for rows in rows.chunk_by(|one, other| one.head == other.head) {
-        let Some(policy) = rows.first().and_then(|row| serde_json::from_str(&row.head).ok()) else { continue };
+        let Some(policy) = rows.first().and_then(|row| serde_json::from_str(&row.head).ok()) else {
+            continue;
+        };
         let (mut summary, mut failure_details) = (Summary::default(), Vec::new());
         for row in rows {
             let Ok(sessions) = serde_json::from_str::<Sessions>(&row.body) else { continue };
@@ -156,12 +162,8 @@ pub(super) fn mail(
     now: WallTime,
 ) -> Vec<u8> {
     let (begin, end) = super::who::seconds(due.day);
-    let file_name = format!(
-        "{}!{}!{begin}!{end}!{}.json.gz",
-        who.submitter,
-        due.domain,
-        super::who::unique(report_id)
-    );
+    let file_name =
+        format!("{}!{}!{begin}!{end}!{}.json.gz", who.submitter, due.domain, super::who::unique(report_id));
     let sentence = format!("This is a TLS report (RFC 8460) of {}.", who.submitter);
     // Where TLS fails, reports of it must arrive all the same (RFC 8460 §3, RFC 8689 §3).
     let fields = format!(
@@ -228,7 +230,9 @@ mod tests {
             (result(PolicyKind::NoPolicyFound, Some(TlsFailure::StarttlsNotSupported), None), 3),
         ];
         let entries: Vec<Entry> = results.iter().map(|(result, _)| entry(result, now).unwrap()).collect();
-        assert!(entries.iter().all(|entry| entry.domain == "example.org" && entry.day == Day::numbered(20_781)));
+        assert!(
+            entries.iter().all(|entry| entry.domain == "example.org" && entry.day == Day::numbered(20_781))
+        );
         let stored = entries.iter().zip(&results).zip(0..).map(|((entry, (_, count)), id)| StoredRow {
             id,
             head: entry.head.clone(),
@@ -240,23 +244,38 @@ mod tests {
         let who = Who::example(&address);
         let text = report(&who, Day::numbered(20_781), "1@mx.here.example", &stored);
         assert!(!text.contains("null"), "{text}");
-        assert!(text.contains(r#""start-datetime":"2026-11-24T00:00:00Z","end-datetime":"2026-11-24T23:59:59Z""#), "{text}");
+        assert!(
+            text.contains(r#""start-datetime":"2026-11-24T00:00:00Z","end-datetime":"2026-11-24T23:59:59Z""#),
+            "{text}"
+        );
         let due = Due { kind: Kind::Tls, day: Day::numbered(20_781), domain: "example.org".into() };
         let recipients = ["tls@example.org".parse().unwrap()];
         let mail = mail(&who, &due, ("1@mx.here.example", &file(&text)), &recipients, now);
         let head = String::from_utf8_lossy(&mail).into_owned();
         assert!(head.contains("\r\nTLS-Required: No\r\nTLS-Report-Domain: example.org\r\n"), "{head}");
-        assert!(head.contains("Content-Type: multipart/report; report-type=\"tlsrpt\";\r\n boundary="), "{head}");
+        assert!(
+            head.contains("Content-Type: multipart/report; report-type=\"tlsrpt\";\r\n boundary="),
+            "{head}"
+        );
         let read = TlsReport::parse_rfc5322(&mail, 1_000_000).unwrap();
-        assert_eq!((read.report_id.as_str(), read.organization_name.as_deref()), ("1@mx.here.example", Some("Here")));
+        assert_eq!(
+            (read.report_id.as_str(), read.organization_name.as_deref()),
+            ("1@mx.here.example", Some("Here"))
+        );
         let [tlsa, sts, none] = read.policies.as_slice() else { panic!("three policies: {text}") };
-        assert_eq!((tlsa.policy.policy_type, tlsa.policy.policy_domain.as_str()), (PolicyType::Tlsa, "mx.example.org"));
+        assert_eq!(
+            (tlsa.policy.policy_type, tlsa.policy.policy_domain.as_str()),
+            (PolicyType::Tlsa, "mx.example.org")
+        );
         assert_eq!((tlsa.summary.total_success, tlsa.summary.total_failure), (5, 2));
         let failure = &tlsa.failure_details[0];
         assert_eq!((failure.result_type, failure.failed_session_count), (ResultType::CertificateExpired, 2));
         assert_eq!(failure.receiving_mx_hostname.as_deref(), Some("mx.example.org"));
         assert_eq!(sts.failure_details[0].result_type, ResultType::StsPolicyFetchError);
         assert_eq!(sts.policy.mx_host, ["*.example.org"]);
-        assert_eq!((none.policy.policy_type, none.policy.policy_string.len()), (PolicyType::NoPolicyFound, 0));
+        assert_eq!(
+            (none.policy.policy_type, none.policy.policy_string.len()),
+            (PolicyType::NoPolicyFound, 0)
+        );
     }
 }

@@ -6,8 +6,8 @@
 use std::net::IpAddr;
 
 use mail_auth::report::{
-    ActionDisposition, Alignment, DKIMAuthResult, Discovery, Disposition, DkimResult, DmarcResult, PolicyOverride,
-    PolicyOverrideReason, Record, Report, SPFAuthResult, SPFDomainScope, SpfResult,
+    ActionDisposition, Alignment, DKIMAuthResult, Discovery, Disposition, DkimResult, DmarcResult,
+    PolicyOverride, PolicyOverrideReason, Record, Report, SPFAuthResult, SPFDomainScope, SpfResult,
 };
 use serde::{Deserialize, Serialize};
 
@@ -216,7 +216,11 @@ fn record(row: &Row, count: u64) -> Record {
         .with_header_from(&row.header_from)
         .with_envelope_from(&row.envelope_from);
     if let Some((kind, words)) = &row.reason {
-        let kind = if kind == "policy_test_mode" { PolicyOverride::PolicyTestMode } else { PolicyOverride::LocalPolicy };
+        let kind = if kind == "policy_test_mode" {
+            PolicyOverride::PolicyTestMode
+        } else {
+            PolicyOverride::LocalPolicy
+        };
         record = record.with_policy_override_reason(PolicyOverrideReason::new(kind).with_comment(words));
     }
     for (domain, selector, word) in &row.dkim {
@@ -282,7 +286,14 @@ pub(crate) mod tests {
             failure_options: "0",
             wants_reports: true,
         };
-        DmarcVerdict { passes, policy, domain: domain.into(), spf_passes: passes, dkim_passes: false, published }
+        DmarcVerdict {
+            passes,
+            policy,
+            domain: domain.into(),
+            spf_passes: passes,
+            dkim_passes: false,
+            published,
+        }
     }
 
     /// A row of mail that says it is from `author`.
@@ -313,7 +324,10 @@ pub(crate) mod tests {
     fn a_report_reads_back_as_what_went_in() {
         let verdict = verdict("example.org", "reject", false);
         let published = PublishedPolicy::of(&verdict);
-        let rows = [(row("example.org", &verdict, Fate::Taken), 3), (row("example.org", &verdict, Fate::Rejected), 1)];
+        let rows = [
+            (row("example.org", &verdict, Fate::Taken), 3),
+            (row("example.org", &verdict, Fate::Rejected), 1),
+        ];
         let frame = Frame {
             organisation: "Über & Söhne <GmbH>",
             address: "reports@here.example",
@@ -327,12 +341,10 @@ pub(crate) mod tests {
         let report = Report::parse_xml(xml.as_bytes()).unwrap();
         assert_eq!(report.org_name(), frame.organisation);
         assert_eq!((report.domain(), report.report_id()), ("example.org", frame.report_id));
-        assert_eq!((report.p(), report.sp(), report.adkim(), report.aspf()), (
-            Disposition::Reject,
-            Disposition::Reject,
-            Alignment::Relaxed,
-            Alignment::Strict,
-        ));
+        assert_eq!(
+            (report.p(), report.sp(), report.adkim(), report.aspf()),
+            (Disposition::Reject, Disposition::Reject, Alignment::Relaxed, Alignment::Strict,)
+        );
         assert_eq!((report.date_range_begin(), report.date_range_end()), frame.seconds);
         let [first, second] = report.record.as_slice() else { panic!("two records: {xml}") };
         assert_eq!(first.row.source_ip, Some("192.0.2.1".parse().unwrap()));
@@ -363,6 +375,9 @@ pub(crate) mod tests {
         let mut tested = verdict("example.org", "reject", false);
         tested.published.testing = true;
         tested.policy = "quarantine";
-        assert_eq!(disposition(&tested, Fate::Quarantined), ("quarantine", Some(("policy_test_mode", "t=y"))));
+        assert_eq!(
+            disposition(&tested, Fate::Quarantined),
+            ("quarantine", Some(("policy_test_mode", "t=y")))
+        );
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use mail_auth::common::to_a_label;
-use mail_auth::dmarc::{Alignment, Dmarc, Policy, Report};
 use mail_auth::dmarc::verify::DmarcParameters;
+use mail_auth::dmarc::{Alignment, Dmarc, Policy, Report};
 use mail_auth::{
     AuthenticatedMessage, DkimOutput, DkimResult, DmarcResult, DnsError, Error, Parameters, SpfOutput,
 };

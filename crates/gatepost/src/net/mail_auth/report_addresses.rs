@@ -157,7 +157,10 @@ mod tests {
                 vec!["a@example.org 10485760", "b+c@example.net 50"],
             ),
             ("v=DMARC1; rua=mailto:a@example.org?subject=x", vec!["a@example.org"]),
-            ("v=DMARC1; rua=mailto:a@example.org!x,mailto:@,mailto:a@[192.0.2.1],mailto:%zz@a.example", vec![]),
+            (
+                "v=DMARC1; rua=mailto:a@example.org!x,mailto:@,mailto:a@[192.0.2.1],mailto:%zz@a.example",
+                vec![],
+            ),
             ("v=DMARC1; p=reject", vec![]),
         ] {
             let expected: Vec<String> = expected.into_iter().map(str::to_owned).collect();
@@ -183,10 +186,13 @@ mod tests {
         let record = "v=TLSRPTv1; rua=mailto:a@example.org,https://r.example/v1?x=1,http://r.example/,\
                       https://u:p@r.example/,https://192.0.2.1/";
         let found = of_tls(&texts(&["other", record])).unwrap();
-        assert_eq!(found, [
-            TlsDestination::Mailbox("a@example.org".parse().unwrap()),
-            TlsDestination::Url("https://r.example/v1?x=1".parse().unwrap()),
-        ]);
+        assert_eq!(
+            found,
+            [
+                TlsDestination::Mailbox("a@example.org".parse().unwrap()),
+                TlsDestination::Url("https://r.example/v1?x=1".parse().unwrap()),
+            ]
+        );
         assert_eq!(of_tls(&texts(&[record, record])), None);
         assert_eq!(of_tls(&texts(&["v=TLSRPTv2;rua=mailto:a@b.example"])), None);
     }
