@@ -64,9 +64,8 @@ pub async fn run(start: Start, sites: Arc<Sites>) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
     let site = sites.current();
     let spool = Arc::new(open_spool(&start, &site)?);
-    let control = control::Listener::bind(&control::socket_path(&start.state))?;
-    let places = descriptors::places();
-    check_places(&site, places);
+    let control = bind_control(&start);
+    let places = places_for(&site);
     let listeners = bind_all(&start, &site)?;
     let (drain, draining) = watch::channel(false);
     let (stop_delivery, delivery_stopping) = watch::channel(false);
@@ -95,7 +94,8 @@ pub async fn run(start: Start, sites: Arc<Sites>) -> anyhow::Result<()> {
     };
     let service = Service::new(Arc::clone(&spool), Box::new(running));
     let (stop_control, control_stopping) = watch::channel(false);
-    let control = tokio::spawn(control::serve(control, Arc::new(service), control_stopping));
+    let control =
+        control.map(|control| tokio::spawn(control::serve(control, Arc::new(service), control_stopping)));
     let delivery =
         deliver::spawn(Arc::clone(&spool), Arc::clone(&sites), quota, &reports, delivery_stopping.clone());
     let reporting =
@@ -128,7 +128,9 @@ pub async fn run(start: Start, sites: Arc<Sites>) -> anyhow::Result<()> {
         tracing::error!(%error, "delivery ended abnormally");
     }
     stop_control.send_replace(true);
-    if let Err(error) = control.await {
+    if let Some(control) = control
+        && let Err(error) = control.await
+    {
         tracing::error!(%error, "the control socket ended abnormally");
     }
     match tokio::time::timeout(sites.current().config.queue.stop_timeout, reporting).await {
@@ -142,6 +144,12 @@ pub async fn run(start: Start, sites: Arc<Sites>) -> anyhow::Result<()> {
     });
     tracing::info!("stopped");
     Ok(())
+}
+
+/// The control socket. Mail goes without one, too.
+fn bind_control(start: &Start) -> Option<control::Listener> {
+    let bound = control::Listener::bind(&control::socket_path(&start.state));
+    bound.map_err(|error| tracing::error!("{error:#}; commands cannot ask this server")).ok()
 }
 
 /// Listens wherever the start or else the configuration says.
@@ -206,8 +214,9 @@ pub(crate) fn unusable(folder: &Path, error: impl Into<std::io::Error>) -> anyho
     anyhow!("cannot use the spool in {}: {error}{advice}", folder.display())
 }
 
-/// Warns when the configuration promises more than the descriptors suffice for.
-fn check_places(site: &Site, places: u32) {
+/// How many clients the descriptors suffice for; warns when the configuration promises more.
+fn places_for(site: &Site) -> u32 {
+    let places = descriptors::places();
     let connections = site.config.limits.connections;
     if connections > places {
         tracing::warn!(
@@ -215,6 +224,7 @@ fn check_places(site: &Site, places: u32) {
              (`ulimit -n`, LimitNOFILE= of systemd)"
         );
     }
+    places
 }
 
 /// Says on standard output, in five lines, where the server is and how to send it a message.

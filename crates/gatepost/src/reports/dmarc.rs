@@ -190,10 +190,10 @@ mod tests {
             number.set(number.get() + 1);
             format!("{}@mx.here.example", number.get())
         };
-        let made = make(&who, &due(), rows(100), 2_000, &name);
+        let made = make(&who, &due(), rows(100), 1_300, &name);
         assert!(made.reports.len() > 1 && made.unfit.is_empty(), "{} reports", made.reports.len());
         assert_eq!(made.reports.iter().map(|report| report.rows.len()).sum::<usize>(), 100);
-        assert!(made.reports.iter().all(|report| encoded_octets(report.file.len()) <= 2_000));
+        assert!(made.reports.iter().all(|report| encoded_octets(report.file.len()) <= 1_300));
         let made = make(&who, &due(), rows(3), 100, &name);
         assert_eq!((made.reports.len(), made.unfit.len()), (0, 3), "nothing fits into 100 octets");
         let mut two = rows(2);

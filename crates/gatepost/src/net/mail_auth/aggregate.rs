@@ -329,7 +329,7 @@ pub(crate) mod tests {
             (row("example.org", &verdict, Fate::Rejected), 1),
         ];
         let frame = Frame {
-            organisation: "Über & Söhne <GmbH>",
+            organisation: "Über<&>GmbH",
             address: "reports@here.example",
             contact: "https://here.example/?a&b",
             report_id: "2026-11-24.1@here.example",
