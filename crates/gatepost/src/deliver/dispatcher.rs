@@ -68,12 +68,7 @@ pub fn spawn<S: Spool>(
 ) -> JoinHandle<()> {
     let site = sites.current();
     let handshake = Arc::new(Protection::new(Arc::clone(&sites)));
-<<<<<<< HEAD
     let security = Security { handshake, results: reports.tls_results(&sites) };
-    let outside =
-        Arc::new(Outside { spool, sites, quota, relay: Relay::new(security), started: clock::wall() });
-=======
-    let security = Security { handshake, results: Arc::new(|_| ()) };
     let outside = Arc::new(Outside {
         spool,
         sites,
@@ -82,7 +77,6 @@ pub fn spawn<S: Spool>(
         guard: Mutex::default(),
         started: clock::wall(),
     });
->>>>>>> c-queue
     let mut dispatcher = Dispatcher {
         watch: ClockWatch::new(outside.started, clock::monotonic()),
         outside,
