@@ -35,6 +35,9 @@ const SECOND_SIGNAL: Duration = Duration::from_secs(1);
 /// How often the disk's room and the tables of addresses are looked at.
 const TICK: Duration = Duration::from_secs(1);
 
+/// How often the policies of other domains are looked after (ours: RFC 8461 §10.2 suggests once a day for each).
+const TEND: Duration = Duration::from_secs(3_600);
+
 /// What `gatepost run` was told.
 #[derive(Debug)]
 pub struct Start {
@@ -97,6 +100,7 @@ pub async fn run(start: Start, sites: Arc<Sites>) -> anyhow::Result<()> {
         deliver::spawn(Arc::clone(&spool), Arc::clone(&sites), quota, &reports, delivery_stopping.clone());
     let reporting =
         reports::spawn(Arc::clone(&reports), Arc::clone(&sites), Arc::clone(&spool), delivery_stopping);
+    let tending = tokio::spawn(tend_policies(Arc::clone(&sites)));
     greet(&start, &site, &listeners);
     let mut tasks = JoinSet::new();
     for listener in listeners {
@@ -119,6 +123,7 @@ pub async fn run(start: Start, sites: Arc<Sites>) -> anyhow::Result<()> {
     }
     tasks.shutdown().await;
     stop_delivery.send_replace(true);
+    tending.abort();
     if let Err(error) = delivery.await {
         tracing::error!(%error, "delivery ended abnormally");
     }
@@ -151,6 +156,15 @@ fn bind_control(start: &Start) -> Option<control::Listener> {
 fn bind_all(start: &Start, site: &Site) -> anyhow::Result<Vec<Listener>> {
     let addresses = if start.listen.is_empty() { &site.config.listen.mx } else { &start.listen };
     addresses.iter().map(|address| bind(*address, addresses)).collect()
+}
+
+/// Looks after the policies of other domains from time to time.
+async fn tend_policies(sites: Arc<Sites>) {
+    loop {
+        tokio::time::sleep(TEND).await;
+        let services = Arc::clone(&sites.current().services);
+        services.tend_mta_sts().await;
+    }
 }
 
 fn bind(address: SocketAddr, beside: &[SocketAddr]) -> anyhow::Result<Listener> {

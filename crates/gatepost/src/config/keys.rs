@@ -419,8 +419,29 @@ pub(super) const TABLE_NAMES: ListOf<TextForm> =
 
 /// All sections, in the order of the reference.
 pub(crate) static SECTIONS: &[&Section] = &[
-    &TOP, &LISTEN, &LIMITS, &CLIENTS, &VERIFY, &SPOOL, &POLICY, &JOURNAL, &QUEUE, &RELAYING, &ROUTE, &DKIM,
-    &ARC, &SRS, &TLS, &DNS, &GEO, &LOG, &REPORTS, &DOMAIN, &MAILBOX, &TABLE,
+    &TOP,
+    &LISTEN,
+    &LIMITS,
+    &CLIENTS,
+    &VERIFY,
+    &SPOOL,
+    &POLICY,
+    &JOURNAL,
+    &QUEUE,
+    &RELAYING,
+    &ROUTE,
+    &DKIM,
+    &ARC,
+    &SRS,
+    &TLS,
+    &TLS_DOMAIN,
+    &DNS,
+    &GEO,
+    &LOG,
+    &REPORTS,
+    &DOMAIN,
+    &MAILBOX,
+    &TABLE,
 ];
 
 /// The header under which `name` is a key.

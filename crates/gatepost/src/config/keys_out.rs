@@ -16,6 +16,19 @@ use super::table_source::TextForm;
 /// Longest life of a signature that can be set, in seconds (ours).
 const EXPIRES_SECONDS_MAX: u64 = Duration::from_secs(365 * 86_400).as_secs();
 
+/// The words for what is asked of TLS; the last one is of no use as a default.
+const TLS_WORDS: &[(&str, TlsChoice)] = &[
+    ("off", TlsChoice::Off),
+    ("opportunistic", TlsChoice::Opportunistic),
+    ("encrypted", TlsChoice::Encrypted),
+    ("verified", TlsChoice::Verified),
+    ("dane", TlsChoice::Dane),
+];
+
+/// What is asked of TLS.
+pub(super) const TLS_LEVEL: Choice<TlsChoice> =
+    Choice { words: TLS_WORDS, fallback: TlsChoice::Opportunistic };
+
 keys! {
     RELAYING = "[relay]", &[], "How mail for other domains leaves.";
 
@@ -42,19 +55,12 @@ keys! {
     PASSWORD_FILE: Key<Placed<FileForm>> = "password_file", Placed(FileForm), "", "\"relay.password\"",
         "The file whose first line is the password. A relative path starts at the configuration's directory.";
     RELAY_TLS: Key<Maybe<Choice<TlsChoice>>> = "tls",
-        Maybe(Choice {
-            words: &[
-                ("off", TlsChoice::Off),
-                ("opportunistic", TlsChoice::Opportunistic),
-                ("encrypted", TlsChoice::Encrypted),
-                ("verified", TlsChoice::Verified),
-            ],
-            fallback: TlsChoice::Opportunistic,
-        }),
+        Maybe(TLS_LEVEL),
         "", "\"verified\"",
         "What is asked of TLS. \"off\": none. \"opportunistic\": TLS when it is offered, whatever the certificate (RFC \
          7435). \"encrypted\": TLS with any certificate, or no mail. \"verified\": TLS with a certificate of a trusted \
-         authority for the host's name, or no mail. By default \"verified\" where there is a password, else \
+         authority for the host's name, or no mail. \"dane\": TLS with a certificate that a TLSA record names which DNSSEC \
+         proves (RFC 7672), or no mail. By default \"verified\" where there is a password, else \
          \"opportunistic\".";
     SOURCE_IPV4: Key<Maybe<SourceForm<Ipv4Addr>>> = "source_ipv4",
         Maybe(SourceForm("an IPv4 address", PhantomData)), "", "\"192.0.2.25\"",
@@ -142,7 +148,13 @@ pub(crate) static ROUTE: Section = Section {
 };
 
 keys! {
-    TLS = "[tls]", &[], "How connections to other servers are protected.";
+    TLS = "[tls]", &["domain"], "How connections to other servers are protected.";
+
+    TLS_DEFAULT: Key<Choice<TlsChoice>> = "default",
+        Choice { words: TLS_WORDS.split_at(4).0, fallback: TlsChoice::Opportunistic },
+        "\"opportunistic\"", "\"encrypted\"",
+        "What is asked of the MX hosts of domains that have neither TLSA records nor a policy of their own, and that \
+         neither `[tls.domain]` nor `tls` of the way there names; see `relay.tls`.";
 
     CA_FILE: Key<Placed<FileForm>> = "ca_file", Placed(FileForm), "", "\"/etc/ssl/site-ca.pem\"",
         "A file of certificates, in PEM, of authorities that are trusted beside the system's. A relative path starts at the \
@@ -152,6 +164,17 @@ keys! {
          mail goes to hosts that it names, with certificates for their names, or not at all. TLSA records go first.";
     MTA_STS_PORT: Key<Count> = "mta_sts_port", Count { min: 1, max: 65_535 }, "443", "8443",
         "The port at which policies are fetched; another one is for tests.";
+}
+
+keys! {
+    TLS_DOMAIN = "[tls.domain]", &[],
+    "What is asked of the MX hosts of some domains: a line each, a domain or `\"*.\"` and a domain for all below it, and what \
+     is asked. The closest one counts. It goes before `tls` of the way there and before what the domain itself asks by TLSA \
+     records or MTA-STS, which then has no say.";
+
+    TLS_DOMAIN_LEVEL: Key<Maybe<Choice<TlsChoice>>> = "\"example.org\"", Maybe(TLS_LEVEL), "", "\"verified\"",
+        "What is asked, in the words of `relay.tls`: \"opportunistic\" lets mail go to hosts whose TLSA records or policy are \
+         broken, \"dane\" and \"verified\" hold for hosts that publish nothing.";
 }
 
 keys! {

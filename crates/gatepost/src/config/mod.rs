@@ -23,6 +23,7 @@ mod route;
 mod signing;
 mod table;
 mod table_source;
+mod tls;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -43,6 +44,7 @@ pub use reports::ReportSettings;
 pub(crate) use route::hop;
 pub use route::{Access, DomainPattern, Hop, Login, Relaying, Route, TlsChoice, key_of, route_for};
 pub use signing::{ArcSettings, DkimSettings, KeyFile, SigningSettings, SrsSettings};
+pub use tls::TlsSettings;
 
 use crate::journal;
 use crate::mailboxes::Declared;
@@ -227,17 +229,6 @@ pub struct SmartHost {
     pub host: Host,
     /// Its TCP port, never 0.
     pub port: u16,
-}
-
-/// How connections to other servers are protected.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TlsSettings {
-    /// The file of authorities that are trusted beside the system's.
-    pub ca_file: Option<PathBuf>,
-    /// Whether the policies of domains hold (RFC 8461).
-    pub mta_sts: bool,
-    /// The port at which they are fetched.
-    pub mta_sts_port: u16,
 }
 
 /// Files that say where addresses are; relative paths are resolved.

@@ -8,8 +8,6 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use toml::Spanned;
 use toml::de::DeTable;
 
@@ -21,7 +19,7 @@ use super::reports::read_reports;
 use super::signing::read_signing;
 use super::{
     Clients, Config, DnsSettings, Geo, Limits, Listen, Network, PolicyChoice, RefusedClient, RetrySchedule,
-    TlsSettings, Verify, Watermarks, check, keys, route,
+    Verify, Watermarks, check, keys, route, tls,
 };
 use crate::journal;
 use crate::mailboxes::PathTemplate;
@@ -125,7 +123,7 @@ fn read_site<'t>(
         queue: read_queue(top, problems),
         relaying: route::read_relaying(top, files, problems),
         routes: route::read_routes(top, files, problems),
-        tls: read_tls(top, files, problems),
+        tls: tls::read_tls(top, files, problems),
         signing: read_signing(top, files.base, problems),
         geo: read_geo(top, files.base, problems),
         dns: read_dns(top, files.base, problems),
@@ -209,36 +207,6 @@ fn read_queue(top: &Table<'_>, problems: &mut Vec<Problem>) -> RetrySchedule {
         delay_warning: table.read(&keys::DELAY_WARNING, problems),
         stop_timeout: table.read(&keys::STOP_TIMEOUT, problems),
     }
-}
-
-fn read_tls(top: &Table<'_>, files: &mut TableFiles<'_>, problems: &mut Vec<Problem>) -> TlsSettings {
-    let table = top.section("tls", &keys::TLS, problems);
-    TlsSettings {
-        ca_file: read_ca_file(&table, files, problems),
-        mta_sts: table.read(&keys::MTA_STS, problems),
-        mta_sts_port: u16::try_from(table.read(&keys::MTA_STS_PORT, problems)).unwrap_or(443),
-    }
-}
-
-/// The path of the file, whose certificates are looked at once.
-fn read_ca_file(
-    table: &Table<'_>,
-    files: &mut TableFiles<'_>,
-    problems: &mut Vec<Problem>,
-) -> Option<PathBuf> {
-    let file = table.read(&keys::CA_FILE, problems)?;
-    let place = table.frame.place(file.span());
-    let path = files.base.map_or_else(|| PathBuf::from(file.get_ref()), |base| base.join(file.get_ref()));
-    let wrong = match (files.read)(&path) {
-        Ok(text) if CertificateDer::pem_slice_iter(text.as_bytes()).any(|found| found.is_ok()) => {
-            return Some(path);
-        }
-        Ok(_) => String::from("it holds no certificate in PEM"),
-        Err(error) => error.to_string(),
-    };
-    files.all_read = false;
-    problems.push(Problem::error(format!("cannot use `{}`", file.get_ref()), place, wrong));
-    None
 }
 
 fn read_dns(top: &Table<'_>, base: Option<&Path>, problems: &mut Vec<Problem>) -> DnsSettings {

@@ -19,6 +19,7 @@ use super::form::{Fault, Form, text_of};
 use super::key::{Table, as_table, in_order};
 use super::problem::{Place, Problem};
 use super::read::plain;
+use super::tls::demand_dnssec;
 use super::{Config, Host, SmartHost, keys};
 use crate::mailboxes::domain_key;
 
@@ -87,6 +88,8 @@ pub enum TlsChoice {
     Encrypted,
     /// TLS with a certificate for the host's name.
     Verified,
+    /// TLS with a certificate that a proven TLSA record names.
+    Dane,
 }
 
 /// A way for some domains.
@@ -154,7 +157,7 @@ pub enum DomainPattern {
 
 impl DomainPattern {
     /// How closely it fits `domain` (in its normal form); `None` when it does not.
-    fn closeness(&self, domain: &str) -> Option<usize> {
+    pub(super) fn closeness(&self, domain: &str) -> Option<usize> {
         match self {
             Self::Exact(own) => (own == domain).then_some(usize::MAX),
             Self::Below(own) => {
@@ -197,15 +200,8 @@ impl Form for PatternForm {
 
     fn read(&self, value: &Spanned<DeValue<'_>>, faults: &mut Vec<Fault>) -> Option<DomainPattern> {
         let text = text_of(value, "a domain", faults)?;
-        if text == "*" {
-            return Some(DomainPattern::Any);
-        }
-        let below = text.strip_prefix("*.");
-        match domain_name(below.unwrap_or(text)) {
-            Ok(name) => {
-                let key = key_of(&Domain::Name(name));
-                Some(if below.is_some() { DomainPattern::Below(key) } else { DomainPattern::Exact(key) })
-            }
+        match pattern(text) {
+            Ok(pattern) => Some(pattern),
             Err(why) => {
                 let advice = "write \"example.org\", \"*.example.org\" for all below it, or \"*\" for all";
                 let title = format!("`{text}` is not a domain");
@@ -214,6 +210,16 @@ impl Form for PatternForm {
             }
         }
     }
+}
+
+/// The domains that a text names, or why none.
+pub(super) fn pattern(text: &str) -> Result<DomainPattern, String> {
+    if text == "*" {
+        return Ok(DomainPattern::Any);
+    }
+    let below = text.strip_prefix("*.");
+    let key = key_of(&Domain::Name(domain_name(below.unwrap_or(text))?));
+    Ok(if below.is_some() { DomainPattern::Below(key) } else { DomainPattern::Exact(key) })
 }
 
 /// Where a route leads.
@@ -298,11 +304,15 @@ pub(super) fn read_relaying(
         mx: table.read(&keys::MX, problems),
         mx_port: u16::try_from(table.read(&keys::MX_PORT, problems)).unwrap_or(SMTP_PORT),
         mx_loopback: table.read(&keys::MX_LOOPBACK, problems),
-        access: read_access(&table, files, problems),
+        access: read_access((top, &table), files, problems),
     }
 }
 
-fn read_access(table: &Table<'_>, files: &mut TableFiles<'_>, problems: &mut Vec<Problem>) -> Access {
+fn read_access(
+    (top, table): (&Table<'_>, &Table<'_>),
+    files: &mut TableFiles<'_>,
+    problems: &mut Vec<Problem>,
+) -> Access {
     let user = table.read(&keys::USER, problems);
     let file = table.read(&keys::PASSWORD_FILE, problems);
     let login = match (user, file) {
@@ -320,9 +330,13 @@ fn read_access(table: &Table<'_>, files: &mut TableFiles<'_>, problems: &mut Vec
             None
         }
     };
+    let tls = table.read(&keys::RELAY_TLS, problems);
+    if tls == Some(TlsChoice::Dane) {
+        demand_dnssec(top, table.place("tls").unwrap_or_else(|| table.frame.place(0..0)), problems);
+    }
     Access {
         login,
-        tls: table.read(&keys::RELAY_TLS, problems),
+        tls,
         source_ipv4: table.read(&keys::SOURCE_IPV4, problems),
         source_ipv6: table.read(&keys::SOURCE_IPV6, problems),
     }
@@ -372,7 +386,7 @@ pub(super) fn read_routes(
             domains: plain(table.read(&keys::ROUTE_DOMAINS, problems)),
             hops,
             agent,
-            access: read_access(&table, files, problems),
+            access: read_access((top, &table), files, problems),
             connections: table.read(&keys::ROUTE_CONNECTIONS, problems),
             rate: table.read(&keys::ROUTE_RATE, problems),
         });

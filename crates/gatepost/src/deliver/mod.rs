@@ -18,6 +18,7 @@ mod routing;
 #[cfg(test)]
 mod tests;
 mod timing;
+mod tls_plan;
 
 pub use dispatcher::spawn;
 pub(crate) use local::header_section;

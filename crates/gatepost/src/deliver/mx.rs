@@ -4,11 +4,12 @@
 //! server nor what is less preferred is ever tried; no more hosts and addresses are tried than the limits say.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use queue::pace::Met;
 
 use super::attempt::Failure;
-use crate::net::dns::{Absent, Dns, DnsFailure, Mx};
+use crate::net::dns::{Absent, Answer, Dns, DnsFailure, Mx};
 
 /// MX hosts that are looked up (ours; a domain with more of them has more than anybody needs).
 const HOSTS_MAX: usize = 10;
@@ -39,8 +40,9 @@ pub(super) struct MxHost {
     /// Its name; the domain's own when it has no MX record.
     pub(super) name: String,
     pub(super) address: IpAddr,
-    /// Whether DNSSEC proves that the name has this address.
-    pub(super) is_secure: bool,
+    /// The names under which TLSA records may stand, in the order in which they are looked for; none unless DNSSEC proves
+    /// enough of the addresses (RFC 7672 §2.2.2).
+    pub(super) bases: Arc<[String]>,
 }
 
 /// The MX hosts of a domain.
@@ -50,6 +52,8 @@ pub(super) struct MxHosts {
     pub(super) hosts: Vec<MxHost>,
     /// Whether DNSSEC proves the MX records, or that there are none.
     pub(super) is_secure: bool,
+    /// What the domain is an alias for.
+    pub(super) alias: Option<String>,
 }
 
 /// The hosts for `domain`, which is in its normal form; `random` decides between equals.
@@ -62,6 +66,7 @@ pub(super) async fn hosts(dns: &Dns, domain: &str, own: &Own<'_>, random: u64) -
     }
     let answer = dns.mx(domain).await.map_err(|why| cannot_look_up(domain, why))?;
     let is_secure = answer.is_secure();
+    let alias = answer.alias().map(|alias| alias.target.clone());
     let names = match answer.absent() {
         None => preferred(answer.into_records(), domain, own.hostname, random)?,
         Some(Absent::NoSuchRecord) => vec![Mx { preference: 0, exchange: domain.to_owned() }],
@@ -70,7 +75,7 @@ pub(super) async fn hosts(dns: &Dns, domain: &str, own: &Own<'_>, random: u64) -
         }
     };
     let hosts = addresses_of(dns, domain, names, own).await?;
-    Ok(MxHosts { hosts, is_secure })
+    Ok(MxHosts { hosts, is_secure, alias })
 }
 
 fn cannot_look_up(name: &str, why: DnsFailure) -> NoWay {
@@ -88,8 +93,9 @@ fn of_literal(literal: &str, domain: &str, own: &Own<'_>) -> Result<MxHosts, NoW
         return Err(loops(domain));
     }
     Ok(MxHosts {
-        hosts: vec![MxHost { name: address.to_string(), address, is_secure: false }],
+        hosts: vec![MxHost { name: address.to_string(), address, bases: Arc::from([]) }],
         is_secure: false,
+        alias: None,
     })
 }
 
@@ -156,9 +162,10 @@ async fn addresses_of(dns: &Dns, domain: &str, names: Vec<Mx>, own: &Own<'_>) ->
             hosts.retain(|(other, _)| *other < preference);
             continue;
         }
-        let is_secure = answer.is_secure();
+        let bases = bases_of(&exchange, &answer);
         let usable = answer.into_records().into_iter().filter(|address| is_usable(*address, own));
-        let host = |address| (preference, MxHost { name: exchange.clone(), address, is_secure });
+        let host =
+            |address| (preference, MxHost { name: exchange.clone(), address, bases: Arc::clone(&bases) });
         hosts.extend(in_turn(usable.collect()).into_iter().map(host));
     }
     hosts.truncate(ADDRESSES_MAX);
@@ -173,6 +180,18 @@ async fn addresses_of(dns: &Dns, domain: &str, names: Vec<Mx>, own: &Own<'_>) ->
             NoWay::Ever(Failure::local("5.4.4", text))
         }
     })
+}
+
+/// The names under which the TLSA records of a host may stand: where a proven alias leads, then its own; its own alone when
+/// no more than that it is an alias is proven (RFC 7672 §2.2.2).
+pub(super) fn bases_of(host: &str, addresses: &Answer<IpAddr>) -> Arc<[String]> {
+    let own = host.to_owned();
+    match addresses.alias() {
+        None if addresses.is_secure() => Arc::from([own]),
+        Some(alias) if addresses.is_secure() => Arc::from([alias.target.clone(), own]),
+        Some(alias) if alias.is_secure => Arc::from([own]),
+        _ => Arc::from([]),
+    }
 }
 
 /// Whether an address can be another host's.

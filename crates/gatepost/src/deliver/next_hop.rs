@@ -7,7 +7,7 @@ use std::sync::Arc;
 use hickory_resolver::proto::rr::rdata::TLSA;
 use smtp::client::{Credentials, Protocol};
 
-use crate::net::tls_result::ReportedPolicy;
+use crate::net::tls_result::{ReportedPolicy, TlsFailure};
 
 /// The servers that take a delivery, any one of them.
 #[derive(Debug, Clone)]
@@ -69,6 +69,9 @@ pub(crate) enum TlsLevel {
     Off,
     /// TLS with any certificate when it is offered, clear text when not or when the handshake fails (RFC 7435).
     Opportunistic,
+    /// As opportunistic, under a policy that its domain only tests: it is reported whether the certificate is one of a
+    /// trusted authority for one of these names; without names it is never the right one (RFC 8461 §5).
+    Tested(Arc<[String]>),
     /// TLS with any certificate, or no mail.
     Encrypted,
     /// TLS with a certificate of a trusted authority for one of these names, or no mail.
@@ -78,7 +81,19 @@ pub(crate) enum TlsLevel {
     Dane {
         /// The usable TLSA records, at least one.
         records: Arc<[TLSA]>,
-        /// The names that a certificate below a DANE-TA authority must have.
+        /// The names of which a certificate below a DANE-TA authority must have one; the first is the TLSA base domain,
+        /// which is asked for in the handshake (RFC 7672 §8.1).
         names: Arc<[String]>,
     },
+    /// No mail at all: what must hold for it can't be found out, or doesn't.
+    Barred(Arc<Bar>),
+}
+
+/// Why no mail may go to a host for now.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Bar {
+    /// As it is reported.
+    pub(crate) failure: TlsFailure,
+    /// For people, with the host's name.
+    pub(crate) text: String,
 }

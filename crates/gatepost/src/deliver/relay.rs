@@ -33,7 +33,7 @@ use handover::{Handover, Next};
 use idle::IdlePool;
 use peer::{Peer, is_found};
 pub use reference::remote_replies;
-pub(crate) use security::{Handshake, HandshakeFault, Security, Shaking, TlsResults};
+pub(crate) use security::{Handshake, HandshakeFault, Security, Shaken, Shaking, TlsResults};
 pub(crate) use stream::Socket;
 use verdict::{Verdict, is_stale};
 
@@ -117,6 +117,12 @@ impl Relay {
     /// Sends over new connections to a host, until every recipient is decided for it.
     async fn use_peer(&self, next_hop: &NextHop, peer: &Arc<Peer>, handover: &mut Handover<'_>) {
         handover.next_host();
+        if let Some(bar) = peer.bar() {
+            if handover.open() > 0 {
+                self.security.tell_barred(peer, bar);
+            }
+            return handover.decide_open(&Verdict::barred(&bar.text));
+        }
         if handover.requires_tls() && !peer.is_trusted() {
             return handover.decide_open(&Verdict::untrusted(peer));
         }

@@ -12,8 +12,8 @@ use smtp::client::{Credentials, Protocol};
 use super::attempt::Failure;
 use super::mx::{self, MxHosts, NoWay, Own};
 use super::next_hop::{Endpoint, NextHop, NextHost, Sources, TlsLevel, TlsPlan};
-use super::protection::{self, Dane};
 use super::route::Way;
+use super::tls_plan::{self, MxPlans};
 use crate::config::{Access, Agent, Hop, Route, SmartHost, TlsChoice, hop};
 use crate::net::mta_sts::InForce;
 use crate::site::Site;
@@ -126,7 +126,7 @@ async fn by_hops(
             Hop::Mx => of_mx(site, access, domain, random).await,
             Hop::Host { protocol: spoken, implicit_tls, host } => {
                 protocol = *spoken;
-                of_host(host, *spoken, *implicit_tls, access).await
+                of_host(site, host, (*spoken, *implicit_tls), access).await
             }
             Hop::Socket { protocol: spoken, path } => {
                 protocol = *spoken;
@@ -175,53 +175,19 @@ async fn of_mx(
         addresses: &own_addresses(site),
         loopback: relaying.mx_loopback,
     };
-    let MxHosts { hosts, is_secure } = mx::hosts(dns, domain, &own, random).await?;
-    let asked = if access.tls.is_some() { InForce::Nothing } else { site.services.mta_sts(domain).await };
-    let (mut next, mut left_out) = (Vec::with_capacity(hosts.len()), None);
-    let mut known: Option<(String, Result<Dane, Failure>)> = None;
+    let MxHosts { hosts, is_secure, alias } = mx::hosts(dns, domain, &own, random).await?;
+    let settings = &site.config.tls;
+    let chosen = settings.of_domain(domain).or(access.tls);
+    let asked = if chosen.is_some() { InForce::Nothing } else { site.services.mta_sts(domain).await };
+    let (default, port) = (settings.default, relaying.mx_port);
+    let mut plans = MxPlans { dns, port, domain, alias, is_secure, chosen, default, asked, last: None };
+    let mut next = Vec::with_capacity(hosts.len());
     for host in hosts {
-        let dane = match &known {
-            _ if !is_secure || !host.is_secure || access.tls.is_some() => Ok(Dane::Nothing),
-            Some((name, dane)) if *name == host.name => dane.clone(),
-            _ => {
-                let dane = protection::find_records(dns, &host.name, relaying.mx_port).await;
-                known = Some((host.name.clone(), dane.clone()));
-                dane
-            }
-        };
-        let tls = match dane {
-            Ok(Dane::Nothing) => match protection::sts_plan(&asked, &host.name, domain) {
-                None => {
-                    let plan = plan(level(access, TlsLevel::Opportunistic, &host.name), false);
-                    // What the site itself has chosen is nothing that the domain could mend.
-                    let is_domains = access.tls.is_none();
-                    let reported =
-                        is_domains.then(|| protection::without_policy(&asked, false, &host.name, domain));
-                    TlsPlan { reported, ..plan }
-                }
-                Some(Ok(plan)) => plan,
-                Some(Err(failure)) => {
-                    left_out.get_or_insert(NoWay::Now(failure));
-                    continue;
-                }
-            },
-            Ok(Dane::Encrypted) => {
-                let reported = Some(protection::without_policy(&asked, true, &host.name, domain));
-                TlsPlan { reported, ..plan(TlsLevel::Encrypted, false) }
-            }
-            Ok(Dane::Records(records)) => protection::dane_plan(records, &host.name, domain),
-            Err(failure) => {
-                left_out.get_or_insert(NoWay::Now(failure));
-                continue;
-            }
-        };
-        let endpoint = Endpoint::Tcp(SocketAddr::new(host.address, relaying.mx_port));
+        let tls = plans.plan(&host).await;
+        let endpoint = Endpoint::Tcp(SocketAddr::new(host.address, port));
         next.push(NextHost { name: host.name, endpoint, tls });
     }
-    match left_out {
-        Some(left_out) if next.is_empty() => Err(left_out),
-        _ => Ok(next),
-    }
+    Ok(next)
 }
 
 /// The addresses on which this server takes mail from others at the port of MX hosts.
@@ -232,9 +198,9 @@ fn own_addresses(site: &Site) -> Vec<IpAddr> {
 }
 
 async fn of_host(
+    site: &Site,
     host: &SmartHost,
-    protocol: Protocol,
-    implicit_tls: bool,
+    (protocol, implicit_tls): (Protocol, bool),
     access: &Access,
 ) -> Result<Vec<NextHost>, NoWay> {
     let name = host.name();
@@ -247,29 +213,22 @@ async fn of_host(
         Protocol::Smtp => TlsLevel::Opportunistic,
         Protocol::Lmtp => TlsLevel::Off,
     };
+    let chosen = match (access.tls, site.services.dns()) {
+        (Some(TlsChoice::Dane), Ok(dns)) => Some(tls_plan::of_named_host(dns, &name, host.port).await),
+        (chosen, _) => chosen.map(|chosen| tls_plan::level_of(chosen, &name)),
+    };
     let next = |address: SocketAddr| {
         // Nobody listens in on the loopback network.
         let is_inside = address.ip().is_loopback() && access.tls.is_none() && !implicit_tls;
         let level = if is_inside && access.login.is_some() {
             TlsLevel::Opportunistic
         } else {
-            level(access, usual.clone(), &name)
+            chosen.clone().unwrap_or_else(|| usual.clone())
         };
         let level = if implicit_tls && level == TlsLevel::Off { TlsLevel::Encrypted } else { level };
         NextHost { name: name.clone(), endpoint: Endpoint::Tcp(address), tls: plan(level, implicit_tls) }
     };
     Ok(addresses.into_iter().map(next).collect())
-}
-
-/// What is chosen, else what is usual.
-fn level(access: &Access, usual: TlsLevel, host_name: &str) -> TlsLevel {
-    match access.tls {
-        None => usual,
-        Some(TlsChoice::Off) => TlsLevel::Off,
-        Some(TlsChoice::Opportunistic) => TlsLevel::Opportunistic,
-        Some(TlsChoice::Encrypted) => TlsLevel::Encrypted,
-        Some(TlsChoice::Verified) => TlsLevel::Verified(Arc::new([host_name.to_owned()])),
-    }
 }
 
 fn plan(level: TlsLevel, implicit: bool) -> TlsPlan {

@@ -15,7 +15,7 @@ use super::place::Places;
 use crate::clock;
 use crate::config::{Config, DnsSettings, Geo, Problem, TlsSettings};
 use crate::net::dns::Dns;
-use crate::net::mta_sts::{Fetcher, InForce, MtaSts};
+use crate::net::mta_sts::{Fetcher, InForce, MtaSts, Source};
 use crate::net::tls::Authorities;
 use crate::tables::Tables;
 
@@ -41,7 +41,7 @@ pub struct Services {
     loopback: bool,
     authorities: OnceLock<Result<Authorities, String>>,
     mta_sts: Arc<MtaSts>,
-    fetcher: OnceLock<Result<Fetcher, String>>,
+    fetcher: OnceLock<Result<Arc<Fetcher>, String>>,
 }
 
 impl Services {
@@ -129,16 +129,30 @@ impl Services {
 
     /// What a domain, in its normal form, asks of those who send to it (RFC 8461).
     pub(crate) async fn mta_sts(&self, domain: &str) -> InForce {
+        match self.policy_source() {
+            Some(source) => self.mta_sts.find(&source, domain, clock::wall()).await,
+            None => InForce::Nothing,
+        }
+    }
+
+    /// Looks after the policies of domains that are kept.
+    pub(crate) async fn tend_mta_sts(&self) {
+        if let Some(source) = self.policy_source() {
+            self.mta_sts.tend(&source).await;
+        }
+    }
+
+    /// Where policies of domains come from, if they are to have a say.
+    fn policy_source(&self) -> Option<Source> {
+        if !self.tls.mta_sts {
+            return None;
+        }
         let fetcher = self.fetcher.get_or_init(|| {
             let authorities = self.authorities()?.clone();
-            Ok(Fetcher::new(authorities, self.tls.mta_sts_port, self.loopback))
+            Ok(Arc::new(Fetcher::new(authorities, self.tls.mta_sts_port, self.loopback)))
         });
-        match (&self.dns, fetcher) {
-            (Ok(dns), Ok(fetcher)) if self.tls.mta_sts => {
-                self.mta_sts.find(dns, fetcher, domain, clock::wall()).await
-            }
-            _ => InForce::Nothing,
-        }
+        let dns = Arc::clone(self.dns.as_ref().ok()?);
+        Some(Source { dns, fetcher: fetcher.clone() })
     }
 
     /// Where addresses are.

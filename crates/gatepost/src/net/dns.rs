@@ -18,7 +18,7 @@ use hickory_resolver::proto::dnssec::rdata::DNSSECRData;
 use hickory_resolver::proto::dnssec::{Proof, TrustAnchors};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::rdata::TLSA;
-use hickory_resolver::proto::rr::{RData, Record, RecordType};
+use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use hickory_resolver::system_conf::read_system_conf;
 
 use super::dns_cache::Answers;
@@ -62,6 +62,16 @@ pub struct Answer<T> {
     absent: Option<Absent>,
     secure: bool,
     incomplete: Option<DnsFailure>,
+    alias: Option<Alias>,
+}
+
+/// That the name is an alias (CNAME), and what for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alias {
+    /// The name that the records stand under, when all aliases are followed; in lower case without a dot at its end.
+    pub target: String,
+    /// Whether DNSSEC proves that the name which was asked for is an alias, whatever follows.
+    pub is_secure: bool,
 }
 
 /// An MX record (RFC 1035 §3.3.9).
@@ -78,13 +88,13 @@ impl<T> Answer<T> {
     #[must_use]
     pub fn of(records: Vec<T>, secure: bool) -> Self {
         let absent = records.is_empty().then_some(Absent::NoSuchRecord);
-        Self { records, absent, secure, incomplete: None }
+        Self { records, absent, secure, incomplete: None, alias: None }
     }
 
     /// Nothing.
     #[must_use]
     pub const fn none(absent: Absent, secure: bool) -> Self {
-        Self { records: Vec::new(), absent: Some(absent), secure, incomplete: None }
+        Self { records: Vec::new(), absent: Some(absent), secure, incomplete: None, alias: None }
     }
 
     /// The records, in the order of the answer.
@@ -105,7 +115,7 @@ impl<T> Answer<T> {
         self.absent
     }
 
-    /// Whether DNSSEC proves all of it; never without `dns.dnssec`.
+    /// Whether DNSSEC proves all that it says; never without `dns.dnssec`.
     #[must_use]
     pub const fn is_secure(&self) -> bool {
         self.secure
@@ -117,9 +127,20 @@ impl<T> Answer<T> {
         self.incomplete
     }
 
+    /// What the name is an alias for; only of answers with records that is known.
+    #[must_use]
+    pub const fn alias(&self) -> Option<&Alias> {
+        self.alias.as_ref()
+    }
+
     fn map<U>(&self, change: impl FnMut(&T) -> Option<U>) -> Answer<U> {
-        let records = self.records.iter().filter_map(change).collect();
-        Answer { records, absent: self.absent, secure: self.secure, incomplete: self.incomplete }
+        Answer {
+            records: self.records.iter().filter_map(change).collect(),
+            absent: self.absent,
+            secure: self.secure,
+            incomplete: self.incomplete,
+            alias: self.alias.clone(),
+        }
     }
 }
 
@@ -190,7 +211,8 @@ impl Dns {
     }
 
     /// The addresses of a host: A and AAAA records. When one of the two look-ups fails and the other has records, the
-    /// answer is [`Answer::incomplete`].
+    /// answer is [`Answer::incomplete`], and secure when these records are: who can keep one kind of them from arriving
+    /// must not make the other kind look unsigned.
     ///
     /// # Errors
     /// When a look-up fails, and nothing was found.
@@ -199,7 +221,7 @@ impl Dns {
         match (v4, v6) {
             (Ok(v4), Ok(v6)) => Ok(both(v4, v6)),
             (Ok(found), Err(failure)) | (Err(failure), Ok(found)) if found.absent.is_none() => {
-                Ok(Answer { incomplete: Some(failure), secure: false, ..found })
+                Ok(Answer { incomplete: Some(failure), ..found })
             }
             (Err(failure), _) | (_, Err(failure)) => Err(failure),
         }
@@ -309,9 +331,9 @@ impl Dns {
         let Some(name) = absolute(&question.0) else {
             return Ok(Arc::new(Answer::none(Absent::NoSuchName, false)));
         };
-        let look_up = resolver.lookup(name, record_type);
+        let look_up = resolver.lookup(name.clone(), record_type);
         let outcome = tokio::time::timeout(self.patience, look_up).await.unwrap_or(Err(NetError::Timeout));
-        let (answer, time_to_live) = understood(outcome, record_type)?;
+        let (answer, time_to_live) = understood(outcome, &name, record_type)?;
         let answer = Arc::new(answer);
         self.answers.keep(question, Arc::clone(&answer), time_to_live, clock::monotonic());
         Ok(answer)
@@ -344,24 +366,30 @@ fn named(servers: &[SocketAddr]) -> Vec<NameServerConfig> {
     servers.iter().map(server).collect()
 }
 
-/// IPv4 and IPv6 addresses as one answer.
+/// IPv4 and IPv6 addresses as one answer. Where one kind has records, that the other has none need not be proven.
 fn both(v4: Answer<IpAddr>, v6: Answer<IpAddr>) -> Answer<IpAddr> {
     let no_such_name = v4.absent == Some(Absent::NoSuchName) && v6.absent == Some(Absent::NoSuchName);
-    let secure = v4.secure && v6.secure;
+    let secure = match (v4.absent, v6.absent) {
+        (None, Some(_)) => v4.secure,
+        (Some(_), None) => v6.secure,
+        _ => v4.secure && v6.secure,
+    };
+    let alias = v4.alias.or(v6.alias);
     let records: Vec<IpAddr> = v4.records.into_iter().chain(v6.records).collect();
     if records.is_empty() && no_such_name {
         return Answer::none(Absent::NoSuchName, secure);
     }
-    Answer::of(records, secure)
+    Answer { alias, ..Answer::of(records, secure) }
 }
 
 /// What a look-up came to, and how long it may be kept.
 fn understood(
     outcome: Result<Lookup, NetError>,
+    name: &Name,
     record_type: RecordType,
 ) -> Result<(Answer<RData>, Duration), DnsFailure> {
     match outcome {
-        Ok(lookup) => Ok(found(&lookup, record_type)),
+        Ok(lookup) => Ok(found(&lookup, name, record_type)),
         Err(NetError::Dns(DnsError::NoRecordsFound(nothing))) => absence(&nothing),
         Err(NetError::Dns(DnsError::Nsec { response, proof: Proof::Insecure, .. })) => {
             let absent = match response.response_code {
@@ -375,14 +403,20 @@ fn understood(
     }
 }
 
-fn found(lookup: &Lookup, record_type: RecordType) -> (Answer<RData>, Duration) {
+fn found(lookup: &Lookup, name: &Name, record_type: RecordType) -> (Answer<RData>, Duration) {
     let is_signature = |record: &&Record| matches!(record.data, RData::DNSSEC(DNSSECRData::RRSIG(_)));
     let plain = || lookup.answers().iter().filter(|record| !is_signature(record));
     let secure = plain().all(|record| record.proof.is_secure());
     let time_to_live = plain().map(|record| record.ttl).min().unwrap_or(0);
     let wanted = plain().filter(|record| record.record_type() == record_type);
+    let alias = wanted.clone().next().filter(|record| record.name != *name).map(|record| {
+        let is_first = |record: &&Record| record.name == *name && matches!(record.data, RData::CNAME(_));
+        let first = plain().find(is_first);
+        Alias { target: to_text(&record.name), is_secure: first.is_some_and(|first| first.proof.is_secure()) }
+    });
     let records = wanted.map(|record| record.data.clone()).collect();
-    (Answer::of(records, secure), Duration::from_secs(u64::from(time_to_live)))
+    let answer = Answer { alias, ..Answer::of(records, secure) };
+    (answer, Duration::from_secs(u64::from(time_to_live)))
 }
 
 /// What an answer without records says, and for how long (RFC 2308 §5): without an SOA record it isn't kept.
@@ -450,5 +484,8 @@ mod tests {
         assert_eq!(nowhere.absent(), Some(Absent::NoSuchName));
         let bare = both(none(Absent::NoSuchRecord), none(Absent::NoSuchName));
         assert_eq!(bare.absent(), Some(Absent::NoSuchRecord));
+        let unproven = || Answer::none(Absent::NoSuchRecord, false);
+        assert!(both(v4(), unproven()).is_secure(), "what is there is proven");
+        assert!(!both(none(Absent::NoSuchRecord), unproven()).is_secure());
     }
 }

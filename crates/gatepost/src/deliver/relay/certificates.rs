@@ -7,7 +7,7 @@ use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::{PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 
-use super::{Handshake, HandshakeFault, Shaking, Socket};
+use super::{Handshake, HandshakeFault, Shaken, Shaking, Socket};
 use crate::deliver::next_hop::{TlsLevel, TlsPlan};
 use crate::net::tls_result::TlsFailure;
 
@@ -59,8 +59,10 @@ impl Handshake for Client {
         };
         Box::pin(async move {
             let name = ServerName::try_from(name).unwrap();
-            TlsConnector::from(Arc::clone(&both().client)).connect(name, socket).await.map_err(|error| {
-                HandshakeFault { failure: TlsFailure::ValidationFailure, text: error.to_string() }
+            let connecting = TlsConnector::from(Arc::clone(&both().client)).connect(name, socket);
+            connecting.await.map(|stream| Shaken { stream, remark: None }).map_err(|error| HandshakeFault {
+                failure: TlsFailure::ValidationFailure,
+                text: error.to_string(),
             })
         })
     }

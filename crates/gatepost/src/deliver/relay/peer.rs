@@ -9,7 +9,7 @@ use smtp::client::timeouts::Timeouts;
 use smtp::client::{Credentials, Protocol, Settings, Tls};
 use smtp::command::ClientName;
 
-use crate::deliver::next_hop::{Endpoint, NextHop, NextHost, Sources, TlsLevel, TlsPlan};
+use crate::deliver::next_hop::{Bar, Endpoint, NextHop, NextHost, Sources, TlsLevel, TlsPlan};
 use crate::net::tls_result::PolicyKind;
 
 /// A server as a connection to it is made: connections with equal peers serve the same mail.
@@ -66,9 +66,12 @@ impl Peer {
         let tls = match (&self.tls.level, self.tls.implicit) {
             (TlsLevel::Off, _) => Tls::Off,
             (_, true) => Tls::Implicit,
-            (TlsLevel::Opportunistic, false) if in_clear => Tls::Off,
-            (TlsLevel::Opportunistic, false) => Tls::Opportunistic,
-            (TlsLevel::Encrypted | TlsLevel::Verified(_) | TlsLevel::Dane { .. }, false) => Tls::Required,
+            (TlsLevel::Opportunistic | TlsLevel::Tested(_), false) if in_clear => Tls::Off,
+            (TlsLevel::Opportunistic | TlsLevel::Tested(_), false) => Tls::Opportunistic,
+            (
+                TlsLevel::Encrypted | TlsLevel::Verified(_) | TlsLevel::Dane { .. } | TlsLevel::Barred(_),
+                false,
+            ) => Tls::Required,
         };
         Arc::new(Settings {
             protocol: self.protocol,
@@ -87,7 +90,15 @@ impl Peer {
 
     /// Whether mail may go to it in clear text when TLS fails.
     pub(super) fn may_fall_to_clear_text(&self) -> bool {
-        self.tls.level == TlsLevel::Opportunistic && !self.tls.implicit
+        matches!(self.tls.level, TlsLevel::Opportunistic | TlsLevel::Tested(_)) && !self.tls.implicit
+    }
+
+    /// Why no mail may go to it for now.
+    pub(super) fn bar(&self) -> Option<&Bar> {
+        match &self.tls.level {
+            TlsLevel::Barred(bar) => Some(bar),
+            _ => None,
+        }
     }
 
     /// Whether it is this machine's own message store: what goes there is delivered, and not relayed (RFC 2033 §1).
@@ -137,7 +148,7 @@ impl fmt::Display for Peer {
 /// Whether it is the recipients' domain that asks for the plan's level.
 pub(super) fn is_found(plan: &TlsPlan) -> bool {
     let found = plan.reported.as_ref().map(|policy| policy.kind);
-    let is_strict = !matches!(plan.level, TlsLevel::Off | TlsLevel::Opportunistic);
+    let is_strict = !matches!(plan.level, TlsLevel::Off | TlsLevel::Opportunistic | TlsLevel::Tested(_));
     is_strict && matches!(found, Some(PolicyKind::Sts | PolicyKind::Tlsa))
 }
 
@@ -181,6 +192,7 @@ pub(super) mod tests {
             (TlsLevel::Off, false, Tls::Off, Tls::Off),
             (TlsLevel::Opportunistic, false, Tls::Opportunistic, Tls::Off),
             (TlsLevel::Opportunistic, true, Tls::Implicit, Tls::Implicit),
+            (TlsLevel::Tested(Arc::clone(&names)), false, Tls::Opportunistic, Tls::Off),
             (TlsLevel::Encrypted, false, Tls::Required, Tls::Required),
             (TlsLevel::Verified(names), false, Tls::Required, Tls::Required),
             (dane.clone(), false, Tls::Required, Tls::Required),

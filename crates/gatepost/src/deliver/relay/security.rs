@@ -15,15 +15,21 @@ use tokio_rustls::client::TlsStream;
 
 use super::peer::Peer;
 use super::stream::{Socket, Stream};
-use crate::deliver::next_hop::{TlsLevel, TlsPlan};
+use crate::deliver::next_hop::{Bar, TlsLevel, TlsPlan};
 use crate::net::tls_result::{TlsFailure, TlsResult};
 
 /// Takes what came of protecting connections.
 pub(crate) type TlsResults = Arc<dyn Fn(TlsResult) + Send + Sync>;
 
 /// A handshake under way.
-pub(crate) type Shaking<'a> =
-    Pin<Box<dyn Future<Output = Result<TlsStream<Socket>, HandshakeFault>> + Send + 'a>>;
+pub(crate) type Shaking<'a> = Pin<Box<dyn Future<Output = Result<Shaken, HandshakeFault>> + Send + 'a>>;
+
+/// A connection under TLS.
+pub(crate) struct Shaken {
+    pub(crate) stream: TlsStream<Socket>,
+    /// What would have failed under a policy that is only tested.
+    pub(crate) remark: Option<TlsFailure>,
+}
 
 /// Does TLS handshakes as a plan wants them.
 pub(crate) trait Handshake: Send + Sync {
@@ -96,10 +102,11 @@ impl Security {
             let text = String::from("timed out");
             Err(HandshakeFault { failure: TlsFailure::ValidationFailure, text })
         });
-        self.report(peer, source, shaken.as_ref().err().map(|fault| fault.failure));
+        let failure = shaken.as_ref().map_or_else(|fault| Some(fault.failure), |shaken| shaken.remark);
+        self.report(peer, source, failure);
         match shaken {
-            Ok(secured) => {
-                *stream = Stream::Tls(Box::new(secured));
+            Ok(shaken) => {
+                *stream = Stream::Tls(Box::new(shaken.stream));
                 Ok(())
             }
             Err(fault) => Err(fault.text),
@@ -117,6 +124,11 @@ impl Security {
         if lacks_it && peer.tls.level != TlsLevel::Off {
             self.report(peer, stream.source(), Some(TlsFailure::StarttlsNotSupported));
         }
+    }
+
+    /// Tells of a host to which no connection may be made.
+    pub(super) fn tell_barred(&self, peer: &Peer, bar: &Bar) {
+        self.report(peer, None, Some(bar.failure));
     }
 
     /// Tells of a connection that ended before the handshake that the server had agreed to.

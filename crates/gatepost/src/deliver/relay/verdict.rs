@@ -63,6 +63,12 @@ impl Verdict {
         Self::deferred(Failure::local("4.4.1", diagnostic).met(Met::Absence).class(Class::Connection))
     }
 
+    /// No connection may be made.
+    pub(super) fn barred(text: &str) -> Self {
+        let diagnostic = shorten(one_line(text));
+        Self::deferred(Failure::local("4.7.5", diagnostic).met(Met::Absence).class(Class::Tls))
+    }
+
     /// The message demands more protection than this host is known to give.
     pub(super) fn untrusted(peer: &Peer) -> Self {
         let diagnostic =

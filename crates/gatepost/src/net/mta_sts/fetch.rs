@@ -14,14 +14,14 @@ use crate::net::https::{self, reasons};
 use crate::net::tls::Authorities;
 use crate::net::tls_result::TlsFailure;
 
-/// Longest wait for a policy (RFC 8461 §3.3 suggests a minute).
+/// Longest wait for a policy, the wait for a place included (RFC 8461 §3.3 suggests a minute).
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Largest policy, in octets (RFC 8461 §3.3 suggests 64 kilobytes).
 const POLICY_OCTETS_MAX: usize = 64 * 1024;
 
-/// Policies that are fetched at a time (ours).
-const FETCHES_MAX: usize = 20;
+/// Policies that are fetched at a time (ours: servers that don't answer must not hold up those that do).
+const FETCHES_MAX: usize = 100;
 
 /// Fetches policies.
 #[derive(Debug)]
@@ -44,8 +44,11 @@ impl Fetcher {
     /// # Errors
     /// As it is reported, and in words.
     pub(crate) async fn fetch(&self, dns: &Arc<Dns>, domain: &str) -> Result<Policy, (TlsFailure, String)> {
-        let _place = self.places.acquire().await;
-        let text = tokio::time::timeout(TIMEOUT, self.read(dns, domain))
+        let reading = async {
+            let _place = self.places.acquire().await;
+            self.read(dns, domain).await
+        };
+        let text = tokio::time::timeout(TIMEOUT, reading)
             .await
             .unwrap_or_else(|_| Err((TlsFailure::StsPolicyFetchError, String::from("it took too long"))))?;
         Policy::parse(&text).map_err(|why| (TlsFailure::StsPolicyInvalid, why.to_string()))

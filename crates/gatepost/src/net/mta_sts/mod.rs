@@ -1,48 +1,57 @@
 //! MTA-STS (RFC 8461): what domains ask of those who send to them, kept for as long as they say.
 //!
 //! Invariants: a policy that was found stays in force until its time is over, whatever fails in between (RFC 8461 §10.2:
-//! nobody can talk it away); it is asked for anew when its id changes; a policy that can't be had is no policy, and not
-//! asked for again at once; what was kept outlives the program.
+//! nobody can talk it away); it is asked for anew when its id changes, and in time before it ends; a policy that can't be
+//! had is no policy, and not asked for again at once; what was kept outlives the program; of one domain one policy is
+//! fetched at a time.
 
 mod fetch;
+mod kept;
 mod policy;
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use std::{fs, io};
 
 use smtp::time::WallTime;
+use tokio::sync::{Mutex as Turn, OwnedMutexGuard};
 
 pub(crate) use fetch::Fetcher;
 pub(crate) use policy::{Mode, Policy};
 
 use super::dns::Dns;
 use super::tls_result::TlsFailure;
+use crate::clock;
+use kept::{Directory, Kept};
 
 /// How long a policy that could not be had is not asked for again (RFC 8461 §3.3 suggests five minutes).
 const FAILURE_KEPT: Duration = Duration::from_secs(300);
 
+/// Longest time after which a policy is asked for again although nothing says that it has changed (RFC 8461 §10.2 suggests
+/// once a day); one that lives shorter than two days, in the middle of its life.
+const REFRESHED_AFTER: Duration = Duration::from_secs(86_400);
+
 /// Domains that are remembered (ours: some hundred octets each); what is over goes first.
 const DOMAINS_MAX: usize = 50_000;
 
-/// Octets of a kept policy's file (ours: above what is fetched).
-const FILE_OCTETS_MAX: u64 = 128 * 1024;
+/// Policies that are looked after (ours: as many as are remembered).
+const FILES_MAX: usize = 50_000;
 
 /// What is known of domains.
 #[derive(Debug)]
 pub(crate) struct MtaSts {
-    directory: PathBuf,
+    directory: Directory,
     known: Mutex<HashMap<String, Known>>,
+    /// Held by who fetches a domain's policy.
+    turns: Mutex<HashMap<String, Arc<Turn<()>>>>,
 }
 
 /// What is known of a domain.
 #[derive(Debug, Clone)]
 struct Known {
-    /// The policy, under which id it came, and when.
-    kept: Option<(Arc<Policy>, String, WallTime)>,
-    /// When it could not be had last, under which id, and why.
+    kept: Option<Kept>,
+    /// When the policy could not be had last, under which id, and why.
     failed: Option<(WallTime, String, TlsFailure)>,
 }
 
@@ -57,135 +66,166 @@ pub(crate) enum InForce {
     Policy(Arc<Policy>),
 }
 
+/// Where policies come from.
+#[derive(Debug, Clone)]
+pub(crate) struct Source {
+    pub(crate) dns: Arc<Dns>,
+    /// Without one, for this reason, what is kept still holds.
+    pub(crate) fetcher: Result<Arc<Fetcher>, String>,
+}
+
+impl Known {
+    /// Whether a policy under this id is there, or was looked for in vain a short time ago.
+    fn is_settled(&self, id: &str, now: WallTime) -> bool {
+        self.kept.as_ref().is_some_and(|kept| kept.id == id) || self.failed_lately(Some(id), now)
+    }
+
+    /// Whether it failed a short time ago, under this id or any.
+    fn failed_lately(&self, wanted: Option<&str>, now: WallTime) -> bool {
+        let lately = |(when, id, _): &&(WallTime, String, TlsFailure)| {
+            now.since(*when) < FAILURE_KEPT && wanted.is_none_or(|wanted| wanted == id)
+        };
+        self.failed.as_ref().filter(lately).is_some()
+    }
+
+    /// The policy that is to be asked for again before its time is over.
+    fn aging(&self, now: WallTime) -> Option<&Kept> {
+        let kept = self.kept.as_ref().filter(|kept| kept.policy.mode != Mode::None)?;
+        let is_aging = now.since(kept.fetched) >= (kept.policy.max_age / 2).min(REFRESHED_AFTER);
+        (is_aging && !self.failed_lately(None, now)).then_some(kept)
+    }
+}
+
 impl MtaSts {
     /// Policies that are kept in `directory`, which is made when there is something to keep.
     pub(crate) fn new(directory: PathBuf) -> Self {
-        Self { directory, known: Mutex::default() }
+        Self { directory: Directory(directory), known: Mutex::default(), turns: Mutex::default() }
     }
 
-    /// The policy of a domain, which is in its normal form.
-    pub(crate) async fn find(
-        &self,
-        dns: &Arc<Dns>,
-        fetcher: &Fetcher,
-        domain: &str,
-        now: WallTime,
-    ) -> InForce {
+    /// The policy of a domain, which is in its normal form. Needs a runtime with several threads.
+    pub(crate) async fn find(self: &Arc<Self>, source: &Source, domain: &str, now: WallTime) -> InForce {
         if domain.starts_with('[') {
             return InForce::Nothing;
         }
-        let mut known = self.recall(domain, now);
         // A look-up that fails is none that changes anything (RFC 8461 §3.1).
-        let records = dns.txt(&format!("_mta-sts.{domain}")).await;
+        let records = source.dns.txt(&format!("_mta-sts.{domain}")).await;
         let announced = records.ok().and_then(|answer| policy::id_of(answer.records()));
-        let is_current = |known: &Known| match (&announced, &known.kept) {
-            (None, _) => true,
-            (Some(announced), Some((_, id, _))) => id == announced,
-            (Some(_), None) => false,
-        };
-        if let Some(announced) = announced.as_ref().filter(|_| !is_current(&known)) {
-            let failed_lately = known
-                .failed
-                .as_ref()
-                .is_some_and(|(when, id, _)| id == announced && now.since(*when) < FAILURE_KEPT);
-            if !failed_lately {
-                known = self.fetch(dns, fetcher, (domain, announced), known, now).await;
+        let mut known = self.recall(domain, now);
+        if let Some(id) = announced.as_ref().filter(|id| !known.is_settled(id, now)) {
+            let turn = self.turn(domain).lock_owned().await;
+            // Who had the turn before may have found it.
+            known = self.recall(domain, now);
+            if !known.is_settled(id, now) {
+                known = self.fetch(source, (domain, id), known, now).await;
             }
+            self.end_turn(domain, turn);
+        } else if let Some(kept) = known.aging(now) {
+            self.refresh(source, domain, announced.as_ref().unwrap_or(&kept.id), now);
         }
         match (known.kept, known.failed) {
-            (Some((policy, ..)), _) if policy.mode != Mode::None => InForce::Policy(policy),
+            (Some(Kept { policy, .. }), _) if policy.mode != Mode::None => InForce::Policy(policy),
             (None, Some((_, id, why))) if announced.as_ref() == Some(&id) => InForce::Unknown(why),
             _ => InForce::Nothing,
         }
     }
 
+    /// Asks for policies again that are kept and aging, though no mail goes to their domains, and takes away those whose
+    /// time is over (RFC 8461 §10.2: who could wait until a policy has ended could then keep the next one away).
+    pub(crate) async fn tend(self: &Arc<Self>, source: &Source) {
+        let domains = tokio::task::block_in_place(|| self.directory.domains(FILES_MAX));
+        for domain in domains {
+            let now = clock::wall();
+            let known = self.recall(&domain, now);
+            if known.kept.is_none() {
+                tokio::task::block_in_place(|| self.directory.remove(&domain));
+            } else if let (Some(kept), Ok(turn)) = (known.aging(now), self.turn(&domain).try_lock_owned()) {
+                let id = kept.id.clone();
+                self.fetch(source, (&domain, &id), known, now).await;
+                self.end_turn(&domain, turn);
+            }
+        }
+    }
+
+    /// Asks for a policy again while the one that is there holds.
+    fn refresh(self: &Arc<Self>, source: &Source, domain: &str, id: &str, now: WallTime) {
+        let Ok(turn) = self.turn(domain).try_lock_owned() else { return };
+        let (policies, source) = (Arc::clone(self), source.clone());
+        let (domain, id) = (domain.to_owned(), id.to_owned());
+        tokio::spawn(async move {
+            let known = policies.recall(&domain, now);
+            policies.fetch(&source, (&domain, &id), known, now).await;
+            policies.end_turn(&domain, turn);
+        });
+    }
+
     async fn fetch(
         &self,
-        dns: &Arc<Dns>,
-        fetcher: &Fetcher,
-        (domain, id): (&str, &String),
+        source: &Source,
+        (domain, id): (&str, &str),
         mut known: Known,
         now: WallTime,
     ) -> Known {
-        match fetcher.fetch(dns, domain).await {
+        let fetched = match &source.fetcher {
+            Ok(fetcher) => fetcher.fetch(&source.dns, domain).await,
+            Err(why) => Err((TlsFailure::StsPolicyFetchError, why.clone())),
+        };
+        match fetched {
             Ok(policy) => {
-                if let Err(error) = self.keep(domain, id, &policy, now) {
+                let kept = Kept { policy: Arc::new(policy), id: id.to_owned(), fetched: now };
+                let written = tokio::task::block_in_place(|| self.directory.write(domain, &kept));
+                if let Err(error) = written {
                     tracing::warn!(domain, %error, "an MTA-STS policy cannot be kept on the disk; memory has it");
                 }
-                known = Known { kept: Some((Arc::new(policy), id.clone(), now)), failed: None };
+                known = Known { kept: Some(kept), failed: None };
             }
             Err((failure, why)) => {
                 tracing::info!(domain, why, "no MTA-STS policy can be had although one is announced");
-                known.failed = Some((now, id.clone(), failure));
+                known.failed = Some((now, id.to_owned(), failure));
             }
         }
-        let mut all = self.lock();
+        self.remember(domain, known.clone(), now);
+        known
+    }
+
+    fn remember(&self, domain: &str, known: Known, now: WallTime) {
+        let mut all = lock(&self.known);
         if all.len() >= DOMAINS_MAX {
-            all.retain(|_, known| known.kept.as_ref().is_some_and(|kept| is_in_time(kept, now)));
+            all.retain(|_, known| known.kept.as_ref().is_some_and(|kept| kept.is_in_time(now)));
             if all.len() >= DOMAINS_MAX {
                 // They are on the disk, and read again when they are wanted.
                 all.clear();
             }
         }
-        all.insert(domain.to_owned(), known.clone());
-        known
+        all.insert(domain.to_owned(), known);
     }
 
     /// What is known of a domain, from memory or the disk; a policy whose time is over isn't.
     fn recall(&self, domain: &str, now: WallTime) -> Known {
-        let held = self.lock().get(domain).cloned();
+        let held = lock(&self.known).get(domain).cloned();
         let mut known = held.unwrap_or_else(|| {
-            let kept = tokio::task::block_in_place(|| self.read(domain).ok().flatten());
+            let kept = tokio::task::block_in_place(|| self.directory.read(domain));
             let known = Known { kept, failed: None };
-            let mut all = self.lock();
-            if all.len() < DOMAINS_MAX {
-                all.insert(domain.to_owned(), known.clone());
-            }
+            self.remember(domain, known.clone(), now);
             known
         });
-        known.kept = known.kept.filter(|kept| is_in_time(kept, now));
+        known.kept = known.kept.filter(|kept| kept.is_in_time(now));
         known
     }
 
-    /// Writes the policy down: its id and its time, then its lines.
-    fn keep(&self, domain: &str, id: &str, policy: &Policy, now: WallTime) -> io::Result<()> {
-        let Some(path) = self.file_of(domain) else { return Ok(()) };
-        let text = format!("{id} {}\n{}\n", now.as_unix_seconds(), policy.lines().join("\n"));
-        tokio::task::block_in_place(|| {
-            fs::create_dir_all(&self.directory)?;
-            let fresh = path.with_extension("new");
-            fs::write(&fresh, text)?;
-            fs::rename(&fresh, &path)
-        })
+    fn turn(&self, domain: &str) -> Arc<Turn<()>> {
+        Arc::clone(lock(&self.turns).entry(domain.to_owned()).or_default())
     }
 
-    fn read(&self, domain: &str) -> io::Result<Option<(Arc<Policy>, String, WallTime)>> {
-        let Some(path) = self.file_of(domain) else { return Ok(None) };
-        if fs::metadata(&path)?.len() > FILE_OCTETS_MAX {
-            return Ok(None);
+    /// Ends a turn, and forgets whose it was unless others wait for it.
+    fn end_turn(&self, domain: &str, turn: OwnedMutexGuard<()>) {
+        drop(turn);
+        let mut turns = lock(&self.turns);
+        if turns.get(domain).is_some_and(|turn| Arc::strong_count(turn) == 1) {
+            turns.remove(domain);
         }
-        let text = fs::read_to_string(&path)?;
-        let parsed = text.split_once('\n').and_then(|(head, policy)| {
-            let (id, seconds) = head.split_once(' ')?;
-            let fetched = WallTime::from_unix_millis(seconds.parse::<u64>().ok()?.checked_mul(1_000)?);
-            Some((Arc::new(Policy::parse(policy).ok()?), id.to_owned(), fetched))
-        });
-        Ok(parsed)
-    }
-
-    /// The file of a domain; `None` for a name that can be no file's.
-    fn file_of(&self, domain: &str) -> Option<PathBuf> {
-        let is_plain = domain.bytes().all(|c| c.is_ascii_alphanumeric() || b"-_.".contains(&c));
-        (is_plain && !domain.starts_with('.') && domain.len() <= 253)
-            .then(|| self.directory.join(Path::new(&format!("{domain}.policy"))))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Known>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Whether a policy may still be kept. One from the future was kept by a clock that was wrong, and counts from now.
-fn is_in_time((policy, _, fetched): &(Arc<Policy>, String, WallTime), now: WallTime) -> bool {
-    now.since(*fetched) < policy.max_age
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use aws_lc_rs::digest;
 use hickory_resolver::proto::rr::rdata::TLSA;
 use hickory_resolver::proto::rr::rdata::tlsa::{CertUsage, Matching, Selector};
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, TrustAnchor};
 use webpki::EndEntityCert;
 
 /// Whether SMTP can use the record: the usages DANE-TA and DANE-EE alone (RFC 7672 §3.1.3), known selectors and
@@ -44,18 +44,59 @@ pub(super) fn matches_end_entity(record: &TLSA, certificate: &CertificateDer<'_>
     record.cert_usage == CertUsage::DaneEe && is_usable(record) && matches(record, certificate)
 }
 
-/// The authorities that the record names: among the certificates of the chain, or in the record itself.
-pub(super) fn authorities(record: &TLSA, chain: &[CertificateDer<'_>]) -> Vec<CertificateDer<'static>> {
+/// The authorities that the record names: among the certificates of the chain, or in the record itself, which may hold a
+/// certificate or, RFC 7671 §5.2, a bare key; that may have issued any certificate of the chain.
+pub(super) fn authorities(
+    record: &TLSA,
+    own: &CertificateDer<'_>,
+    rest: &[CertificateDer<'_>],
+) -> Vec<TrustAnchor<'static>> {
     if record.cert_usage != CertUsage::DaneTa || !is_usable(record) {
         return Vec::new();
     }
-    let in_chain = chain.iter().filter(|certificate| matches(record, certificate));
-    let mut found: Vec<CertificateDer<'static>> =
-        in_chain.map(|certificate| certificate.clone().into_owned()).collect();
-    if record.selector == Selector::Full && record.matching == Matching::Raw {
-        found.push(CertificateDer::from(record.cert_data.clone()));
+    let anchor = |certificate: &CertificateDer<'_>| {
+        Some(webpki::anchor_from_trusted_cert(certificate).ok()?.to_owned())
+    };
+    let in_chain = rest.iter().filter(|certificate| matches(record, certificate));
+    let mut found: Vec<TrustAnchor<'static>> = in_chain.filter_map(anchor).collect();
+    match (record.selector, record.matching) {
+        (Selector::Full, Matching::Raw) => {
+            found.extend(anchor(&CertificateDer::from(record.cert_data.as_slice())))
+        }
+        (Selector::Spki, Matching::Raw) => {
+            let key = contents(&record.cert_data);
+            let issued = std::iter::once(own).chain(rest);
+            let by = |certificate| Some(EndEntityCert::try_from(certificate).ok()?.issuer().to_vec());
+            found.extend(issued.filter_map(by).zip(std::iter::repeat(key)).filter_map(|(issuer, key)| {
+                Some(TrustAnchor {
+                    subject: issuer.into(),
+                    subject_public_key_info: key?.to_vec().into(),
+                    name_constraints: None,
+                })
+            }));
+        }
+        _ => {}
     }
     found
+}
+
+/// What stands in a SEQUENCE of DER that is the whole of `octets` (X.690 §8.1).
+fn contents(octets: &[u8]) -> Option<&[u8]> {
+    let (&[tag, first], rest) = octets.split_first_chunk::<2>()?;
+    if tag != 0x30 {
+        return None;
+    }
+    let (length, rest) = match first {
+        ..=0x7f => (usize::from(first), rest),
+        0x81 => rest.split_first().map(|(length, rest)| (usize::from(*length), rest))?,
+        0x82 => {
+            let (length, rest) = rest.split_first_chunk::<2>()?;
+            (usize::from(u16::from_be_bytes(*length)), rest)
+        }
+        // No key is longer.
+        _ => return None,
+    };
+    (rest.len() == length).then_some(rest)
 }
 
 fn matches(record: &TLSA, certificate: &CertificateDer<'_>) -> bool {

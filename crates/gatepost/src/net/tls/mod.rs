@@ -9,11 +9,13 @@ mod verifier;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::{CertificateError, ClientConfig, Error, RootCertStore};
+use smtp::time::WallTime;
 
 pub(crate) use dane::{is_usable, show};
 pub(crate) use verifier::Asked;
@@ -69,11 +71,32 @@ pub(crate) fn client(asked: Asked, authorities: &Authorities) -> Result<Arc<Clie
     Ok(Arc::new(config))
 }
 
+/// What a policy that is only tested would have failed for: the certificates of a server, its own first, are not those of
+/// a trusted authority for one of the names.
+pub(crate) fn remark(
+    names: &Arc<[String]>,
+    authorities: &Authorities,
+    certificates: &[CertificateDer<'_>],
+    now: WallTime,
+) -> Option<TlsFailure> {
+    if names.is_empty() {
+        return Some(TlsFailure::ValidationFailure);
+    }
+    let (own, rest) = certificates.split_first()?;
+    let verifier = Verifier::new(Asked::Nothing, Arc::clone(&authorities.0), &provider());
+    let now = UnixTime::since_unix_epoch(Duration::from_secs(now.as_unix_seconds()));
+    verifier.by_authority(names, (own, rest), now).err().map(|error| failure_of(&error))
+}
+
 /// A handshake's failure as it is reported (RFC 8460 §4.3).
 pub(crate) fn failure(error: &io::Error) -> TlsFailure {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
-    match inner {
-        Some(Error::InvalidCertificate(certificate)) => match certificate {
+    inner.map_or(TlsFailure::ValidationFailure, failure_of)
+}
+
+fn failure_of(error: &Error) -> TlsFailure {
+    match error {
+        Error::InvalidCertificate(certificate) => match certificate {
             CertificateError::Expired
             | CertificateError::ExpiredContext { .. }
             | CertificateError::NotValidYet

@@ -49,15 +49,24 @@ impl Verifier {
             return Ok(());
         }
         let mut failure = CertificateError::ApplicationVerificationFailure;
-        for authority in records.iter().flat_map(|record| dane::authorities(record, rest)) {
-            let Ok(anchor) = webpki::anchor_from_trusted_cert(&authority) else { continue };
-            match self.by_chain(own, rest, std::slice::from_ref(&anchor), names, now) {
+        for authority in records.iter().flat_map(|record| dane::authorities(record, own, rest)) {
+            match self.by_chain(own, rest, std::slice::from_ref(&authority), names, now) {
                 Ok(()) => return Ok(()),
                 Err(Error::InvalidCertificate(why)) => failure = why,
                 Err(_) => {}
             }
         }
         Err(Error::InvalidCertificate(failure))
+    }
+
+    /// Whether a trusted authority vouches for one of the names.
+    pub(super) fn by_authority(
+        &self,
+        names: &[String],
+        (own, rest): (&CertificateDer<'_>, &[CertificateDer<'_>]),
+        now: UnixTime,
+    ) -> Result<(), Error> {
+        self.by_chain(own, rest, &self.roots.roots, names, now)
     }
 
     /// Whether a chain leads to one of the anchors, and the certificate is for one of the names.
@@ -108,7 +117,7 @@ impl ServerCertVerifier for Verifier {
         match &self.asked {
             Asked::Nothing => {}
             Asked::Names(names) => {
-                self.by_chain(end_entity, intermediates, &self.roots.roots, names, now)?;
+                self.by_authority(names, (end_entity, intermediates), now)?;
             }
             Asked::Records(records, names) => {
                 self.by_records(records, names, (end_entity, intermediates), now)?;

@@ -1,0 +1,220 @@
+//! What is asked of the connections to a host: by the site, by TLSA records that DNSSEC proves (RFC 7672), by the policy of
+//! the recipients' domain (RFC 8461), in this order.
+//!
+//! Invariants: what can't be found out bars a host, and never makes it one of which less is asked; what the site has chosen
+//! is neither weakened nor reported on.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use hickory_resolver::proto::rr::rdata::TLSA;
+
+use super::mx::{MxHost, bases_of};
+use super::next_hop::{Bar, TlsLevel, TlsPlan};
+use crate::config::TlsChoice;
+use crate::net::dns::{Dns, DnsFailure};
+use crate::net::mta_sts::{InForce, Mode};
+use crate::net::tls;
+use crate::net::tls_result::{PolicyKind, ReportedPolicy, TlsFailure};
+
+/// What is known of a domain whose MX hosts are to be protected.
+pub(super) struct MxPlans<'a> {
+    /// Where TLSA records are looked up.
+    pub(super) dns: &'a Dns,
+    /// The port that is connected to.
+    pub(super) port: u16,
+    /// The recipients' domain, and what it is an alias for.
+    pub(super) domain: &'a str,
+    pub(super) alias: Option<String>,
+    /// Whether DNSSEC proves which hosts are its MX hosts.
+    pub(super) is_secure: bool,
+    /// What the site has chosen for the domain, whatever that says itself.
+    pub(super) chosen: Option<TlsChoice>,
+    /// What is asked where nothing else is known.
+    pub(super) default: TlsChoice,
+    /// What the domain asks by MTA-STS.
+    pub(super) asked: InForce,
+    /// What was found out last, for the other addresses of the host.
+    pub(super) last: Option<(String, Dane)>,
+}
+
+/// What DNSSEC says of a host's certificate.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Dane {
+    /// Nothing: another policy decides.
+    Nothing,
+    /// It must have TLS, and nothing is known of its certificate: no record under this name is usable (RFC 7672 §2.2).
+    Unusable(String),
+    /// It must match one of these, which stand under this name.
+    Records(String, Arc<[TLSA]>),
+    /// It can't be found out.
+    Unknown(String, DnsFailure),
+}
+
+impl MxPlans<'_> {
+    /// The plan for a host.
+    pub(super) async fn plan(&mut self, host: &MxHost) -> TlsPlan {
+        match self.chosen {
+            Some(TlsChoice::Dane) => {
+                let level = match self.dane(host).await {
+                    Dane::Records(base, records) => self.by_records(base, records),
+                    Dane::Unknown(base, why) => barred(unknown(&host.name, &base, why)),
+                    Dane::Nothing | Dane::Unusable(_) => barred(lacking(&host.name)),
+                };
+                plain(level)
+            }
+            Some(chosen) => plain(level_of(chosen, &host.name)),
+            None => {
+                let dane = self.dane(host).await;
+                self.by_domain(&host.name, dane)
+            }
+        }
+    }
+
+    async fn dane(&mut self, host: &MxHost) -> Dane {
+        if !self.is_secure || host.bases.is_empty() {
+            return Dane::Nothing;
+        }
+        match &self.last {
+            Some((name, dane)) if *name == host.name => dane.clone(),
+            _ => {
+                let dane = find_records(self.dns, &host.bases, self.port).await;
+                self.last = Some((host.name.clone(), dane.clone()));
+                dane
+            }
+        }
+    }
+
+    /// What the domain asks by its records or its policy, else what is usual.
+    fn by_domain(&self, host: &str, dane: Dane) -> TlsPlan {
+        let reported = |base: &str, lines, fault| {
+            let policy = self.reported(base, PolicyKind::Tlsa, lines);
+            Some(Arc::new(ReportedPolicy { fault, ..policy }))
+        };
+        let (level, reported) = match dane {
+            Dane::Records(base, records) => {
+                let reported = reported(&base, records.iter().map(tls::show).collect(), None);
+                (self.by_records(base, records), reported)
+            }
+            Dane::Unknown(base, why) => {
+                (barred(unknown(host, &base, why)), reported(&base, Vec::new(), None))
+            }
+            Dane::Nothing => return self.by_policy(host),
+            // Encryption is asked for by the records; who is met may be asked for by a policy.
+            Dane::Unusable(base) => match self.by_policy(host) {
+                plan @ TlsPlan { level: TlsLevel::Verified(_) | TlsLevel::Barred(_), .. } => return plan,
+                _ => (TlsLevel::Encrypted, reported(&base, Vec::new(), Some(TlsFailure::TlsaInvalid))),
+            },
+        };
+        TlsPlan { level, implicit: false, reported }
+    }
+
+    /// RFC 7672 §3.2.2: the certificate below an authority is for the TLSA base domain or the next-hop domain.
+    fn by_records(&self, base: String, records: Arc<[TLSA]>) -> TlsLevel {
+        let names = [base, self.domain.to_owned()].into_iter().chain(self.alias.clone());
+        TlsLevel::Dane { records, names: names.collect() }
+    }
+
+    /// What MTA-STS asks, else what is usual.
+    fn by_policy(&self, host: &str) -> TlsPlan {
+        let (level, reported) = match &self.asked {
+            InForce::Policy(policy) => {
+                let names: Arc<[String]> =
+                    if policy.has(host) { Arc::from([host.to_owned()]) } else { Arc::from([]) };
+                let level = match policy.mode {
+                    Mode::Enforce if names.is_empty() => {
+                        let domain = self.domain;
+                        let text =
+                            format!("{host} is left out: the MTA-STS policy of {domain} does not name it");
+                        barred(Bar { failure: TlsFailure::ValidationFailure, text })
+                    }
+                    Mode::Enforce => TlsLevel::Verified(names),
+                    Mode::Testing | Mode::None => match level_of(self.default, host) {
+                        TlsLevel::Opportunistic => TlsLevel::Tested(names),
+                        more => more,
+                    },
+                };
+                let reported = self.reported(self.domain, PolicyKind::Sts, policy.lines());
+                (level, ReportedPolicy { mx: policy.mx.clone(), ..reported })
+            }
+            InForce::Unknown(fault) => {
+                let reported = self.reported(self.domain, PolicyKind::Sts, Vec::new());
+                (level_of(self.default, host), ReportedPolicy { fault: Some(*fault), ..reported })
+            }
+            InForce::Nothing => {
+                let reported = self.reported(self.domain, PolicyKind::NoPolicyFound, Vec::new());
+                (level_of(self.default, host), reported)
+            }
+        };
+        TlsPlan { level, implicit: false, reported: Some(Arc::new(reported)) }
+    }
+
+    fn reported(&self, domain: &str, kind: PolicyKind, lines: Vec<String>) -> ReportedPolicy {
+        let (domain, told) = (domain.to_owned(), self.domain.to_owned());
+        ReportedPolicy { domain, kind, lines, mx: Vec::new(), told, fault: None }
+    }
+}
+
+/// What is asked of a host, no MX host, when the site wants its certificate to be named by TLSA records.
+pub(super) async fn of_named_host(dns: &Dns, host: &str, port: u16) -> TlsLevel {
+    if host.parse::<IpAddr>().is_ok() {
+        return barred(lacking(host));
+    }
+    let bases = match dns.addresses(host).await {
+        Ok(addresses) => bases_of(host, &addresses),
+        Err(why) => return barred(unknown(host, host, why)),
+    };
+    match find_records(dns, &bases, port).await {
+        Dane::Records(base, records) => TlsLevel::Dane { records, names: Arc::from([base]) },
+        Dane::Unknown(base, why) => barred(unknown(host, &base, why)),
+        Dane::Nothing | Dane::Unusable(_) => barred(lacking(host)),
+    }
+}
+
+/// Looks for TLSA records under the names in turn; the first name that has some decides (RFC 7672 §2.2.2).
+async fn find_records(dns: &Dns, bases: &[String], port: u16) -> Dane {
+    for base in bases {
+        let answer = match dns.tlsa(&format!("_{port}._tcp.{base}")).await {
+            Ok(answer) => answer,
+            Err(why) => return Dane::Unknown(base.clone(), why),
+        };
+        if !answer.is_secure() || answer.absent().is_some() {
+            continue;
+        }
+        let usable: Arc<[TLSA]> = answer.into_records().into_iter().filter(tls::is_usable).collect();
+        let base = base.clone();
+        return if usable.is_empty() { Dane::Unusable(base) } else { Dane::Records(base, usable) };
+    }
+    Dane::Nothing
+}
+
+fn unknown(host: &str, base: &str, why: DnsFailure) -> Bar {
+    let at = if host == base { String::new() } else { format!(" under {base}") };
+    let text = format!("{host} is left out: cannot look up its TLSA records{at}: {why}");
+    Bar { failure: TlsFailure::DnssecInvalid, text }
+}
+
+fn lacking(host: &str) -> Bar {
+    let text =
+        format!("{host} is left out: it has no TLSA record that is proven and usable, as this site asks for");
+    Bar { failure: TlsFailure::DaneRequired, text }
+}
+
+fn barred(bar: Bar) -> TlsLevel {
+    TlsLevel::Barred(Arc::new(bar))
+}
+
+fn plain(level: TlsLevel) -> TlsPlan {
+    TlsPlan { level, implicit: false, reported: None }
+}
+
+/// What a choice asks of a host; [`TlsChoice::Dane`] is more than can be said without its records.
+pub(super) fn level_of(choice: TlsChoice, host: &str) -> TlsLevel {
+    match choice {
+        TlsChoice::Off => TlsLevel::Off,
+        TlsChoice::Opportunistic => TlsLevel::Opportunistic,
+        TlsChoice::Encrypted => TlsLevel::Encrypted,
+        TlsChoice::Verified => TlsLevel::Verified(Arc::from([host.to_owned()])),
+        TlsChoice::Dane => barred(lacking(host)),
+    }
+}
