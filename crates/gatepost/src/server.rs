@@ -22,6 +22,7 @@ use crate::journal::Journal;
 use crate::mailboxes::QuotaUsage;
 use crate::receive::{self, Listener, Reception};
 use crate::reload::{Reloads, free_octets_min, report};
+use crate::reports::{self, Reports};
 use crate::site::{Site, Sites};
 use crate::{PRODUCT, clock, descriptors};
 
@@ -60,19 +61,19 @@ pub async fn run(start: Start, sites: Arc<Sites>) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
     let site = sites.current();
     let spool = Arc::new(open_spool(&start, &site)?);
-    let control = control::Listener::bind(&control::socket_path(&start.state))?;
-    let places = descriptors::places();
-    check_places(&site, places);
+    let control = bind_control(&start);
+    let places = places_for(&site);
     let listeners = bind_all(&start, &site)?;
     let (drain, draining) = watch::channel(false);
     let (stop_delivery, delivery_stopping) = watch::channel(false);
     let quota = Arc::new(QuotaUsage::default());
     let journal = Arc::new(Journal::open(&start.state, site.config.journal, clock::wall()));
+    let reports = Arc::new(Reports::new(&start.state));
     let listening = listeners.iter().map(Listener::address).collect();
     let reception = Arc::new(Reception::new(
         Arc::clone(&sites),
         Arc::clone(&spool),
-        (Arc::clone(&quota), Arc::clone(&journal)),
+        (Arc::clone(&quota), Arc::clone(&journal), Arc::clone(&reports)),
         listening,
         started,
         draining,
@@ -90,8 +91,12 @@ pub async fn run(start: Start, sites: Arc<Sites>) -> anyhow::Result<()> {
     };
     let service = Service::new(Arc::clone(&spool), Box::new(running));
     let (stop_control, control_stopping) = watch::channel(false);
-    let control = tokio::spawn(control::serve(control, Arc::new(service), control_stopping));
-    let delivery = deliver::spawn(Arc::clone(&spool), Arc::clone(&sites), quota, delivery_stopping);
+    let control =
+        control.map(|control| tokio::spawn(control::serve(control, Arc::new(service), control_stopping)));
+    let delivery =
+        deliver::spawn(Arc::clone(&spool), Arc::clone(&sites), quota, &reports, delivery_stopping.clone());
+    let reporting =
+        reports::spawn(Arc::clone(&reports), Arc::clone(&sites), Arc::clone(&spool), delivery_stopping);
     greet(&start, &site, &listeners);
     let mut tasks = JoinSet::new();
     for listener in listeners {
@@ -118,12 +123,28 @@ pub async fn run(start: Start, sites: Arc<Sites>) -> anyhow::Result<()> {
         tracing::error!(%error, "delivery ended abnormally");
     }
     stop_control.send_replace(true);
-    if let Err(error) = control.await {
+    if let Some(control) = control
+        && let Err(error) = control.await
+    {
         tracing::error!(%error, "the control socket ended abnormally");
     }
-    tokio::task::block_in_place(|| journal.close());
+    match tokio::time::timeout(sites.current().config.queue.stop_timeout, reporting).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!(%error, "sending reports ended abnormally"),
+        Err(_) => tracing::warn!("a report that was being handed over is cut off; it counts as sent"),
+    }
+    tokio::task::block_in_place(|| {
+        reports.close();
+        journal.close();
+    });
     tracing::info!("stopped");
     Ok(())
+}
+
+/// The control socket. Mail goes without one, too.
+fn bind_control(start: &Start) -> Option<control::Listener> {
+    let bound = control::Listener::bind(&control::socket_path(&start.state));
+    bound.map_err(|error| tracing::error!("{error:#}; commands cannot ask this server")).ok()
 }
 
 /// Listens wherever the start or else the configuration says.
@@ -179,8 +200,9 @@ pub(crate) fn unusable(folder: &Path, error: impl Into<std::io::Error>) -> anyho
     anyhow!("cannot use the spool in {}: {error}{advice}", folder.display())
 }
 
-/// Warns when the configuration promises more than the descriptors suffice for.
-fn check_places(site: &Site, places: u32) {
+/// How many clients the descriptors suffice for; warns when the configuration promises more.
+fn places_for(site: &Site) -> u32 {
+    let places = descriptors::places();
     let connections = site.config.limits.connections;
     if connections > places {
         tracing::warn!(
@@ -188,6 +210,7 @@ fn check_places(site: &Site, places: u32) {
              (`ulimit -n`, LimitNOFILE= of systemd)"
         );
     }
+    places
 }
 
 /// Says on standard output, in five lines, where the server is and how to send it a message.

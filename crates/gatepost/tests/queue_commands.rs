@@ -170,6 +170,7 @@ fn what_is_wrongly_used_missing_or_out_of_reach_has_its_exit_code() {
             (&["queue", "list", "--older", "soon"], 2, "`soon` is no time"),
             (&["queue", "redirect", "--all", "--to", "nowhere"], 2, "neither an address"),
             (&["queue", "redirect", "--all", "--to", "nobody@client.example"], 2, "can't be delivered"),
+            (&["queue", "redirect", "--all", "--to", "route:nowhere"], 2, "no route `nowhere`"),
             (&["queue", "show", "00000000001"], 1, "not in the spool"),
             (&["queue", "release", "00000000001"], 1, "nothing in the queue matches"),
         ] {

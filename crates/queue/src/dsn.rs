@@ -7,6 +7,7 @@
 mod delivery_status;
 mod encoding;
 mod explanation;
+mod guard;
 mod readable;
 mod returned;
 
@@ -14,6 +15,8 @@ mod returned;
 mod strict;
 #[cfg(test)]
 mod tests;
+
+pub use self::guard::{ADDRESS_AN_HOUR, DOMAIN_AN_HOUR, Guard, SUBMITTER_AN_HOUR};
 
 use smtp::address::{DomainName, ForwardPath, Mailbox, ReversePath};
 use smtp::envelope::{BodyType, MailParameters, Notify, RcptParameters, Ret};

@@ -13,6 +13,7 @@ pub mod message;
 pub mod pace;
 pub mod postmaster;
 pub mod queue_id;
+pub mod rate;
 pub mod schedule;
 pub mod sender;
 pub mod simulated_disk;

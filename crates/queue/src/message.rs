@@ -1,5 +1,6 @@
 //! A queued message: its envelope after aliases, where it came from and where each recipient goes.
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -76,6 +77,12 @@ impl Destination {
     }
 }
 
+impl Borrow<str> for Destination {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
 impl fmt::Display for Destination {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.pad(&self.0)
@@ -98,17 +105,20 @@ pub struct Draft {
 }
 
 /// Recipients by the key of their destination, in the order of each one's first recipient: the first deliveries.
-pub(crate) fn group_by_destination<'a>(keys: impl Iterator<Item = &'a str>) -> Vec<(Destination, Vec<u32>)> {
+pub(crate) fn group_by_destination<'a>(
+    keys: impl Iterator<Item = &'a str>,
+    mut named: impl FnMut(&str) -> Destination,
+) -> Vec<(Destination, Vec<u32>)> {
     let mut groups: Vec<(Destination, Vec<u32>)> = Vec::new();
     let mut slots = HashMap::new();
     let mut keys = (0u32..).zip(keys).peekable();
     while let Some((index, key)) = keys.next() {
         if groups.is_empty() && keys.peek().is_none() {
             // Most messages have one recipient: no table for that.
-            return vec![(Destination::new(key), vec![index])];
+            return vec![(named(key), vec![index])];
         }
         let slot = *slots.entry(key).or_insert_with(|| {
-            groups.push((Destination::new(key), Vec::new()));
+            groups.push((named(key), Vec::new()));
             groups.len() - 1
         });
         if let Some((_, indexes)) = groups.get_mut(slot) {
@@ -121,6 +131,9 @@ pub(crate) fn group_by_destination<'a>(keys: impl Iterator<Item = &'a str>) -> V
 impl QueuedMessage {
     /// The recipients by destination.
     pub(crate) fn groups(&self) -> Vec<(Destination, Vec<u32>)> {
-        group_by_destination(self.recipients.iter().map(|recipient| recipient.destination.as_str()))
+        group_by_destination(
+            self.recipients.iter().map(|recipient| recipient.destination.as_str()),
+            Destination::new,
+        )
     }
 }

@@ -12,12 +12,12 @@ use queue::spool::{Spool, SpoolError, Window};
 use queue::wait::block_on;
 use smtp::address::Mailbox;
 
-use super::answer::{Answer, Done, Failure, Outcome, Progress};
+use super::answer::{Answer, Done, Failure, FailureKind, Outcome, Progress};
 use super::form;
 use super::listing::{Pages, count};
 use super::replace::Replacement;
 use super::request::{Filter, Order, Redirection, Selection};
-use super::service::{Asker, Service, Stop};
+use super::service::{Asker, Program, Service, Stop};
 use crate::clock;
 
 impl<S: Spool> Service<S> {
@@ -30,6 +30,9 @@ impl<S: Spool> Service<S> {
             }
             _ => None,
         };
+        if let Order::Redirect { to: Redirection::Destination(key) } = order {
+            check_route(&*self.program, key)?;
+        }
         let plain = match &replacement {
             Some(_) => None,
             None => Some(plain(order)?),
@@ -107,6 +110,19 @@ pub(super) fn exact(entry: &Entry, (mailbox, state): &Ends) -> Option<Query> {
         destination: Some(state.destination.clone()),
         ..Query::default()
     })
+}
+
+/// Refuses a route that the configuration doesn't have: mail would go back to where it went before.
+fn check_route(program: &dyn Program, key: &str) -> Result<(), Failure> {
+    let Some(route) = key.strip_prefix("route:") else { return Ok(()) };
+    let name = route.rsplit_once('@').map_or(route, |(name, _)| name);
+    let site = program.site().map_err(|why| Failure::new(FailureKind::Unavailable, why))?;
+    if site.config.route(name).is_some() {
+        return Ok(());
+    }
+    let names = site.config.routes.iter().map(|route| &*route.name);
+    let near = policy::nearest::did_you_mean(name, names).map(|near| format!("; {near}")).unwrap_or_default();
+    Err(Failure::usage(format!("the configuration has no route `{name}`{near}")))
 }
 
 /// The spool's order.

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use queue::body::StoredMessage;
 use queue::delivery::{Delivery, RecipientOutcome};
+use queue::dsn::Guard;
 use queue::message::{Destination, Draft};
 use queue::pace::Met;
 use queue::schedule::{Class, Next, Schedule};
@@ -43,6 +44,8 @@ pub(super) struct Outside<S> {
     pub(super) relay: Relay,
     /// What the site's own senders have sent lately.
     pub(super) senders: Mutex<Rates<SenderKey>>,
+    /// Against DSNs that flood who wrote nothing.
+    pub(super) guard: Mutex<Guard>,
     /// A message from before this time may have been delivered by an earlier run.
     pub(super) started: WallTime,
 }
@@ -247,8 +250,25 @@ impl<S: Spool> Outside<S> {
             outcomes: &outcomes,
             warned_until: timing.warned_until,
         };
-        let notices = notices::drafts(&site, &results, now, random()).await;
+        let mut notices = notices::drafts(&site, &results, now, random()).await;
+        notices.retain(|_| self.may_report(stored, now));
         self.settle(delivery, outcomes, notices).await;
+    }
+
+    /// Whether one more DSN about the message may be sent.
+    fn may_report(&self, stored: &StoredMessage, now: WallTime) -> bool {
+        let mut guard = self.guard.lock().unwrap_or_else(PoisonError::into_inner);
+        let may_report = guard.lets_through(&stored.message, now);
+        if !may_report {
+            let reverse_path = &stored.message.reverse_path;
+            tracing::warn!(
+                target: "gatepost::delivery",
+                queue_id = %stored.id,
+                %reverse_path,
+                "a DSN is not sent: its recipient has got too many within an hour"
+            );
+        }
+        may_report
     }
 
     async fn settle(&self, delivery: Delivery, outcomes: Vec<RecipientOutcome>, notices: Vec<Draft>) {

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use queue::dsn;
 use queue::log_spool::{LogSpool, Options};
 use queue::postmaster::Entry;
 use queue::simulated_disk::SimulatedDisk;
@@ -123,6 +124,17 @@ async fn nothing_answers_the_null_reverse_path_or_whoever_wants_no_answer() {
     post.send(Letter::to("nobody@example.org").notify(true, false, true)).await;
     post.until_empty().await;
     assert_eq!(post.letters("alice").len(), 0);
+    post.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_named_in_a_flood_gets_so_many_dsns_and_no_more() {
+    let post = Post::new();
+    for _ in 0..dsn::ADDRESS_AN_HOUR + 10 {
+        post.send(Letter::to("nobody@example.org")).await;
+    }
+    post.until_empty().await;
+    assert_eq!(post.letters("alice").len(), dsn::ADDRESS_AN_HOUR as usize);
     post.stop().await;
 }
 

@@ -85,6 +85,11 @@ impl Agenda {
         self.change(slot, |line| line.claims = line.claims.saturating_sub(1));
     }
 
+    /// Takes no more memory than what waits needs.
+    pub(super) fn compact(&mut self) {
+        self.lines.iter_mut().for_each(Line::compact);
+    }
+
     /// Sets how the destination's deliveries are handed out.
     pub(super) fn set_window(&mut self, destination: &Destination, window: Window) {
         if window == Window::default() {

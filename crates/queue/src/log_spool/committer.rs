@@ -11,6 +11,7 @@ use std::task::Waker;
 use foldhash::HashSet;
 
 use super::digest::{Digest, IndexFile, Summary};
+use super::entry::{Destinations, StateSummary};
 use super::index::Key;
 use super::names::Name;
 use super::options::Drill;
@@ -19,7 +20,6 @@ use super::reclaim::Reclaim;
 use super::record::{Frame, HEADER_OCTETS, Kind, Place, RECORD_OCTETS_MAX};
 use super::shared::{GROUP_OCTETS_MAX, Job, Shared};
 use crate::body::Unkept;
-use crate::delivery::DeliveryState;
 use crate::disk::{Disk, DiskFile};
 
 use crate::queue_id::QueueId;
@@ -55,7 +55,7 @@ pub(super) struct Part {
 /// What a record will say to the index.
 pub(super) enum Says {
     Message(Summary),
-    State(u32, DeliveryState),
+    State(u32, StateSummary),
     Gone,
     Mark {
         ids_until: u64,
@@ -228,9 +228,10 @@ impl<D: Disk> Committer<D> {
                 (Says::Mark { ids_until, sealed_octets }, _) => Digest::Mark { ids_until, sealed_octets },
                 (Says::Moved(kind, delivery, old), Some(id)) => {
                     self.group.changes.push(Change::Moved { id, number: delivery, old, new: place });
-                    if let (Some(digest), Some(active)) =
-                        (Digest::of(kind, number, place, &part.head), self.active.as_mut())
-                    {
+                    if let (Some(digest), Some(active)) = (
+                        Digest::of(kind, number, place, &part.head, &mut Destinations::default()),
+                        self.active.as_mut(),
+                    ) {
                         active.index.push(&digest);
                     }
                     continue;

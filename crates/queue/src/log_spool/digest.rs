@@ -7,10 +7,10 @@ use std::num::NonZeroU32;
 use smtp::time::WallTime;
 
 use super::codec::{Cursor, put_number, put_text};
-use super::payload::{BodyForm, RawMessage, put_state, read_mark, read_state};
+use super::entry::{Destinations, StateSummary};
+use super::payload::{BodyForm, RawMessage, put_state_summary, read_mark, read_state_summary};
 use super::record::{Kind, Place};
 use super::scan::Damage;
-use crate::delivery::DeliveryState;
 use crate::message::Destination;
 use crate::queue_id::QueueId;
 use crate::sender::SenderKey;
@@ -32,14 +32,20 @@ pub(super) struct Summary {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Digest {
     Message { id: QueueId, place: Place, summary: Summary },
-    State { id: QueueId, place: Place, number: u32, state: DeliveryState },
+    State { id: QueueId, place: Place, number: u32, state: StateSummary },
     Gone { id: QueueId },
     Mark { ids_until: u64, sealed_octets: u32 },
 }
 
 impl Digest {
     /// The digest of a whole record that is no group; `None` when its payload does not read.
-    pub(super) fn of(kind: Kind, id: u64, place: Place, payload: &[u8]) -> Option<Self> {
+    pub(super) fn of(
+        kind: Kind,
+        id: u64,
+        place: Place,
+        payload: &[u8],
+        names: &mut Destinations,
+    ) -> Option<Self> {
         let id = QueueId::from_number(id);
         match kind {
             Kind::Message => {
@@ -50,13 +56,12 @@ impl Digest {
                     large: raw.form != BodyForm::Inline,
                     held: raw.hold().is_some(),
                     sender_key: SenderKey::of_text(raw.reverse_path),
-                    groups: raw.groups(),
+                    groups: raw.groups(names),
                 };
                 Some(Self::Message { id: id?, place, summary })
             }
             Kind::State => {
-                let (number, mut state) = read_state(&mut Cursor::new(payload))?;
-                forget_replies(&mut state);
+                let (number, state) = read_state_summary(&mut Cursor::new(payload), names)?;
                 Some(Self::State { id: id?, place, number, state })
             }
             Kind::Gone => Some(Self::Gone { id: id? }),
@@ -66,13 +71,6 @@ impl Digest {
             }
             Kind::Group => None,
         }
-    }
-}
-
-/// The index does not keep replies.
-pub(super) fn forget_replies(state: &mut DeliveryState) {
-    for (_, reply) in &mut state.pending {
-        *reply = None;
     }
 }
 
@@ -117,13 +115,7 @@ impl IndexFile {
             Digest::State { id, place, number, state } => {
                 out.push(STATE);
                 put_place(out, *id, place);
-                if state.pending.iter().all(|(_, reply)| reply.is_none()) {
-                    put_state(out, *number, state);
-                } else {
-                    let mut state = state.clone();
-                    forget_replies(&mut state);
-                    put_state(out, *number, &state);
-                }
+                put_state_summary(out, *number, state);
             }
             Digest::Gone { id } => {
                 out.push(GONE);
@@ -174,12 +166,13 @@ pub(super) fn read_index(
         return None;
     }
     let (mut digests, mut damage) = (Vec::new(), Vec::new());
+    let mut names = Destinations::default();
     let mut cursor = Cursor::new(rest);
     while let Some(kind) = cursor.octet() {
         if kind == DAMAGE {
             damage.push(read_damage(&mut cursor, segment)?);
         } else {
-            digests.push(read_digest(kind, &mut cursor, segment)?);
+            digests.push(read_digest(kind, &mut cursor, segment, &mut names)?);
         }
     }
     Some((digests, damage, u32::from_le_bytes(*end)))
@@ -203,7 +196,12 @@ fn read_damage(cursor: &mut Cursor<'_>, segment: NonZeroU32) -> Option<Damage> {
     Some(Damage { segment: segment.get(), offset, octets, id, is_message })
 }
 
-fn read_digest(kind: u8, cursor: &mut Cursor<'_>, segment: NonZeroU32) -> Option<Digest> {
+fn read_digest(
+    kind: u8,
+    cursor: &mut Cursor<'_>,
+    segment: NonZeroU32,
+    names: &mut Destinations,
+) -> Option<Digest> {
     match kind {
         MESSAGE => {
             let (id, place) = read_place(cursor, segment)?;
@@ -213,13 +211,13 @@ fn read_digest(kind: u8, cursor: &mut Cursor<'_>, segment: NonZeroU32) -> Option
             let (large, held) = (flags & 1 != 0, flags & 2 != 0);
             let sender_key = if flags & SENDER != 0 { cursor.fixed()? } else { [0; 4] };
             let sender_key = SenderKey::from_number(u32::from_le_bytes(sender_key));
-            let mut groups = Vec::new();
-            for _ in 0..cursor.number()? {
-                let destination = Destination::new(cursor.text()?);
-                let mut recipients = Vec::new();
-                for _ in 0..cursor.number()? {
-                    recipients.push(cursor.small()?);
-                }
+            let count = cursor.number()?;
+            // Most messages have one: no room for more is kept.
+            let mut groups = Vec::with_capacity(usize::from(count > 0));
+            for _ in 0..count {
+                let destination = names.named(cursor.text()?);
+                let recipients =
+                    (0..cursor.number()?).map(|_| cursor.small()).collect::<Option<Vec<u32>>>()?;
                 groups.push((destination, recipients));
             }
             Some(Digest::Message {
@@ -230,7 +228,7 @@ fn read_digest(kind: u8, cursor: &mut Cursor<'_>, segment: NonZeroU32) -> Option
         }
         STATE => {
             let (id, place) = read_place(cursor, segment)?;
-            let (number, state) = read_state(cursor)?;
+            let (number, state) = read_state_summary(cursor, names)?;
             Some(Digest::State { id, place, number, state })
         }
         GONE => Some(Digest::Gone { id: QueueId::from_number(cursor.number()?)? }),
@@ -256,11 +254,15 @@ mod tests {
             sender_key: SenderKey::from_number(0x8000_0001),
             groups: vec![(Destination::new("a"), vec![0, 2]), (Destination::new("b"), vec![1])],
         };
-        let state = DeliveryState::first(Destination::new("a"), WallTime::from_unix_millis(8), &[0, 2]);
+        let state = crate::delivery::DeliveryState::first(
+            Destination::new("a"),
+            WallTime::from_unix_millis(8),
+            &[0, 2],
+        );
         let digests = vec![
             Digest::Mark { ids_until: 77, sealed_octets: 5 },
             Digest::Message { id, place, summary },
-            Digest::State { id, place, number: 1, state },
+            Digest::State { id, place, number: 1, state: StateSummary::of(&state) },
             Digest::Gone { id },
         ];
         let damage = Damage { segment: 3, offset: 5, octets: 6, id: Some(id), is_message: true };

@@ -1,15 +1,17 @@
-//! What the index keeps of one message and its deliveries: about 200 octets for a message to one recipient, its places in
-//! the maps included.
+//! What the index keeps of one message and its deliveries: about 160 octets for a message to one recipient, its places in
+//! the maps included, after a start; about 250 when it came since.
 
+use foldhash::HashSet;
 use smtp::time::WallTime;
 
 use super::agenda::Slot;
 use super::record::Place;
-use crate::delivery::Phase;
+use crate::delivery::{DeliveryState, Phase};
+use crate::message::Destination;
 use crate::sender::SenderKey;
 
 /// Recipients that are not done.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) enum Pending {
     #[default]
     None,
@@ -32,6 +34,44 @@ impl Pending {
             Self::One(recipient) => std::slice::from_ref(recipient),
             Self::Many(recipients) => recipients,
         }
+    }
+}
+
+/// A delivery's state as the index keeps it: without replies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct StateSummary {
+    pub(super) destination: Destination,
+    pub(super) held: bool,
+    pub(super) due: WallTime,
+    pub(super) attempts: u32,
+    pub(super) pending: Pending,
+}
+
+impl StateSummary {
+    pub(super) fn of(state: &DeliveryState) -> Self {
+        let pending: Vec<u32> = state.pending.iter().map(|(recipient, _)| *recipient).collect();
+        Self {
+            destination: state.destination.clone(),
+            held: state.held,
+            due: state.due,
+            attempts: state.attempts,
+            pending: Pending::new(&pending),
+        }
+    }
+}
+
+/// The destinations that records of a segment name, each of them kept once.
+#[derive(Debug, Default)]
+pub(super) struct Destinations(HashSet<Destination>);
+
+impl Destinations {
+    pub(super) fn named(&mut self, key: &str) -> Destination {
+        if let Some(known) = self.0.get(key) {
+            return known.clone();
+        }
+        let destination = Destination::new(key);
+        self.0.insert(destination.clone());
+        destination
     }
 }
 

@@ -13,7 +13,7 @@ use foldhash::HashMap;
 
 use super::agenda::{Agenda, Slot};
 use super::digest::{Digest, Summary};
-use super::entry::{Entry, Hand, Message, Pending};
+use super::entry::{Entry, Hand, Message, Pending, StateSummary};
 use super::line::Waiting;
 use super::record::Place;
 use crate::delivery::{Delivery, DeliveryState, Phase};
@@ -54,7 +54,7 @@ pub(super) struct Index {
     /// Orders for deliveries that are in somebody's hands.
     wishes: HashMap<Key, Vec<(Order, Vec<u32>)>>,
     /// States whose message comes later in the log, because that was moved.
-    orphans: HashMap<QueueId, Vec<(Place, u32, DeliveryState)>>,
+    orphans: HashMap<QueueId, Vec<(Place, u32, StateSummary)>>,
     live: BTreeMap<NonZeroU32, u64>,
     live_octets: u64,
     damaged: BTreeSet<QueueId>,
@@ -157,13 +157,7 @@ impl Index {
     }
 
     /// A delivery's new state, which also puts it back into nobody's hands. Without a place the state is not on disk.
-    pub(super) fn put_state(
-        &mut self,
-        id: QueueId,
-        place: Option<Place>,
-        number: u32,
-        state: &DeliveryState,
-    ) {
+    pub(super) fn put_state(&mut self, id: QueueId, place: Option<Place>, number: u32, state: &StateSummary) {
         if let Some(place) = place {
             self.count_live(place);
         }
@@ -180,10 +174,9 @@ impl Index {
             self.agenda.forget(slot);
             return;
         };
-        let pending: Vec<u32> = state.pending.iter().map(|(recipient, _)| *recipient).collect();
         let waited = entry.waits().then_some(entry.due);
         let old_slot = std::mem::replace(&mut entry.slot, slot);
-        entry.pending = Pending::new(&pending);
+        entry.pending = state.pending.clone();
         (entry.due, entry.attempts, entry.held, entry.hand) =
             (state.due, state.attempts, state.held, Hand::Free);
         let old = if place.is_some() { std::mem::replace(&mut entry.state, place) } else { None };
@@ -242,6 +235,16 @@ impl Index {
         for (place, ..) in orphans.into_values().flatten() {
             self.count_dead(place);
         }
+    }
+
+    /// Takes no more memory than what is there needs: what was inserted in order, as at a start, fills its nodes by half.
+    pub(super) fn compact(&mut self) {
+        let mut messages = std::mem::take(&mut self.messages);
+        if let Some((id, message)) = messages.pop_first() {
+            self.messages.insert(id, message);
+            self.messages.append(&mut messages);
+        }
+        self.agenda.compact();
     }
 
     /// A record was written again elsewhere: the message's, or with a number that delivery's state.

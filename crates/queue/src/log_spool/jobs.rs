@@ -1,6 +1,7 @@
 //! What the committer makes of each job: the records that it takes.
 
 use super::committer::{Answer, Committer, Part, Says};
+use super::entry::StateSummary;
 use super::index::Key;
 use super::payload::put_state;
 use super::shared::{Job, Prepared, Target};
@@ -158,20 +159,20 @@ impl<D: Disk> Committer<D> {
             let gone = Part { id: Some(id), head: Vec::new(), body: Vec::new(), says: Says::Gone };
             return (count, vec![gone]);
         }
-        let mut parts = vec![state_part(id, number, state)];
+        let mut parts = vec![state_part(id, number, &state)];
         for split in splits {
             if let Some(number) = index.add_delivery(id) {
-                parts.push(state_part(id, number, split));
+                parts.push(state_part(id, number, &split));
             }
         }
         (count, parts)
     }
 }
 
-pub(super) fn state_part(id: QueueId, number: u32, state: DeliveryState) -> Part {
+pub(super) fn state_part(id: QueueId, number: u32, state: &DeliveryState) -> Part {
     let mut head = Vec::new();
-    put_state(&mut head, number, &state);
-    Part { id: Some(id), head, body: Vec::new(), says: Says::State(number, state) }
+    put_state(&mut head, number, state);
+    Part { id: Some(id), head, body: Vec::new(), says: Says::State(number, StateSummary::of(state)) }
 }
 
 impl From<Prepared> for Part {

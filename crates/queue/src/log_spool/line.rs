@@ -134,6 +134,15 @@ impl Line {
         self.ready.range((Excluded(end), Unbounded)).next().copied()
     }
 
+    /// Takes no more memory than what waits needs.
+    pub(super) fn compact(&mut self) {
+        let mut later = std::mem::take(&mut self.later);
+        if let Some(first) = later.pop_first() {
+            self.later.insert(first);
+            self.later.append(&mut later);
+        }
+    }
+
     /// All that waits, in no order.
     pub(super) fn all(&self) -> impl Iterator<Item = Waiting> {
         self.ready.iter().map(|ready| ready.waiting()).chain(self.later.iter().copied())

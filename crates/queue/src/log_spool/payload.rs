@@ -6,6 +6,7 @@ use smtp::envelope::{BodyType, MailParameters, Notify, OriginalRecipient, RcptPa
 use smtp::time::WallTime;
 
 use super::codec::{Cursor, put_number, put_optional_text, put_text};
+use super::entry::{Destinations, Pending, StateSummary};
 use crate::delivery::DeliveryState;
 use crate::message::{Destination, Hold, Origin, QueuedMessage, QueuedRecipient, group_by_destination};
 
@@ -203,8 +204,10 @@ impl<'a> RawMessage<'a> {
     }
 
     /// The recipients by destination.
-    pub(super) fn groups(&self) -> Vec<(Destination, Vec<u32>)> {
-        group_by_destination(self.recipients.iter().map(|recipient| recipient.destination))
+    pub(super) fn groups(&self, names: &mut Destinations) -> Vec<(Destination, Vec<u32>)> {
+        group_by_destination(self.recipients.iter().map(|recipient| recipient.destination), |key| {
+            names.named(key)
+        })
     }
 
     pub(super) fn parse(&self) -> Option<QueuedMessage> {
@@ -296,6 +299,44 @@ pub(super) fn read_state(cursor: &mut Cursor<'_>) -> Option<(u32, DeliveryState)
     Some((number, DeliveryState { destination, held, due, attempts, pending }))
 }
 
+/// As [`put_state`], without replies.
+pub(super) fn put_state_summary(out: &mut Vec<u8>, number: u32, state: &StateSummary) {
+    put_number(out, u64::from(number));
+    out.push(u8::from(state.held));
+    put_number(out, state.due.as_unix_millis());
+    put_number(out, u64::from(state.attempts));
+    put_text(out, state.destination.as_str());
+    put_number(out, state.pending.as_slice().len() as u64);
+    for &recipient in state.pending.as_slice() {
+        put_number(out, u64::from(recipient));
+        put_optional_text(out, None);
+    }
+}
+
+/// As [`read_state`], without replies.
+pub(super) fn read_state_summary(
+    cursor: &mut Cursor<'_>,
+    names: &mut Destinations,
+) -> Option<(u32, StateSummary)> {
+    let number = cursor.small()?;
+    let held = cursor.octet()? != 0;
+    let due = WallTime::from_unix_millis(cursor.number()?);
+    let attempts = cursor.small()?;
+    let destination = names.named(cursor.text()?);
+    let count = cursor.number()?;
+    let mut recipient = || {
+        let recipient = cursor.small()?;
+        cursor.optional_text()?;
+        Some(recipient)
+    };
+    let pending = match count {
+        0 => Pending::None,
+        1 => Pending::One(recipient()?),
+        count => Pending::new(&(0..count).map(|_| recipient()).collect::<Option<Vec<u32>>>()?),
+    };
+    Some((number, StateSummary { destination, held, due, attempts, pending }))
+}
+
 /// The payload of a Mark: no id up to `ids_until` is given again; the segment before was synced up to `sealed_octets`,
 /// 0 when that is not known.
 pub(super) fn put_mark(out: &mut Vec<u8>, ids_until: u64, sealed_octets: u32) {
@@ -355,7 +396,7 @@ mod tests {
             assert_eq!((raw.form, raw.body), (form, body));
             assert_eq!(raw.size_octets(), raw.large_octets() + body.len() as u64);
             let expected = message().groups();
-            assert_eq!(raw.groups(), expected);
+            assert_eq!(raw.groups(&mut Destinations::default()), expected);
             assert_eq!(expected.len(), 2);
         }
     }
@@ -380,6 +421,13 @@ mod tests {
         };
         let mut payload = Vec::new();
         put_state(&mut payload, 4, &state);
-        assert_eq!(read_state(&mut Cursor::new(&payload)), Some((4, state)));
+        assert_eq!(read_state(&mut Cursor::new(&payload)), Some((4, state.clone())));
+        let summary = StateSummary::of(&state);
+        let read =
+            |payload: &[u8]| read_state_summary(&mut Cursor::new(payload), &mut Destinations::default());
+        assert_eq!(read(&payload), Some((4, summary.clone())));
+        let mut short = Vec::new();
+        put_state_summary(&mut short, 4, &summary);
+        assert_eq!(read(&short), Some((4, summary)));
     }
 }

@@ -191,7 +191,7 @@ impl<D: Disk> Committer<D> {
                 self.set_damaged(place.segment);
                 let state = lock(&self.shared.index).state((id, number));
                 let Some((state, _)) = state else { return true };
-                let mut part = state_part(id, number, state);
+                let mut part = state_part(id, number, &state);
                 part.says = Says::Moved(Kind::State, Some(number), place);
                 part
             }

@@ -177,6 +177,7 @@ pub(super) fn recover<D: Disk>(disk: &D, purpose: Purpose) -> Result<Recovered<D
         recovered.take(scanned);
     }
     recovered.index.drop_orphans();
+    recovered.index.compact();
     recovered.settle_damage();
     recovered.report.segments = recovered.segments.len() as u64;
     recovered.report.messages = recovered.index.len() as u64;
@@ -270,7 +271,7 @@ fn from_index(disk: &impl Disk, number: NonZeroU32, salt: u32, size_octets: u64)
     let name = Name::Index(number).to_string();
     let file = read_file(&disk.open(&name).ok()?, size_octets).ok()?;
     let (digests, damage, end) = read_index(&file, number, salt)?;
-    Some(Scan { digests, damage, unfinished: Vec::new(), end })
+    Some(Scan { digests, damage, end, ..Scan::default() })
 }
 
 /// Writes the index file that a segment lacks.

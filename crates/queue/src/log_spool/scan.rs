@@ -10,6 +10,7 @@ use std::num::NonZeroU32;
 use memchr::memmem;
 
 use super::digest::Digest;
+use super::entry::Destinations;
 use super::record::{HEADER_OCTETS, Header, Kind, Place, SEGMENT_OFFSET, word};
 use crate::queue_id::QueueId;
 
@@ -34,6 +35,8 @@ pub(super) struct Scan {
     pub(super) digests: Vec<Digest>,
     pub(super) damage: Vec<Damage>,
     pub(super) unfinished: Vec<Damage>,
+    /// What the digests name.
+    pub(super) names: Destinations,
     /// Where the last whole record ends.
     pub(super) end: u32,
 }
@@ -194,7 +197,9 @@ impl Scanner<'_> {
         }
         let place = self.place(offset, &header);
         let payload = self.payload(offset, &header);
-        match payload.and_then(|payload| Digest::of(header.kind, header.id, place, payload)) {
+        let digest =
+            payload.and_then(|payload| Digest::of(header.kind, header.id, place, payload, &mut scan.names));
+        match digest {
             Some(digest) => scan.digests.push(digest),
             None => scan.damage.push(self.damage(&(offset..offset + header.record_octets()), Some(header))),
         }
