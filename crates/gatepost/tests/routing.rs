@@ -447,6 +447,45 @@ fn a_sender_of_the_site_gets_so_many_messages_out_in_a_minute() {
 }
 
 #[test]
+fn servers_that_do_not_answer_hold_nobody_up() {
+    // Connections are taken by the kernel while it has room for them, and nobody greets.
+    let silent = TcpListener::bind("127.0.0.2:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let peer = Peer::at(([127, 0, 0, 3], port).into(), Manner::default());
+    let dns = DnsServer::with(
+        "silent.example A 127.0.0.2\nanswers.example A 127.0.0.3\nlive.example MX 10 answers.example\n",
+    );
+    let domains: Vec<String> = (0..110).map(|number| format!("d{number}.example")).collect();
+    domains.iter().for_each(|domain| dns.add(&format!("{domain} MX 10 silent.example")));
+    let relay = format!("[relay]\nmx = true\nmx_port = {port}\nmx_loopback = true\n");
+    let rest = REST.replace("[queue]\n", "[queue]\nstop_timeout = \"0s\"\n");
+    let server = Server::with_config(&[NAME, &relay, &dns.config(), &rest].concat());
+    let recipients: Vec<String> = domains.iter().map(|domain| format!("anna@{domain}")).collect();
+    let recipients: Vec<&str> = recipients.iter().map(String::as_str).collect();
+    // More than there are places for, five to each.
+    (0..5).for_each(|_| send(&server, &recipients));
+    let begin = now();
+    send(&server, &["bert@live.example"]);
+    wait_for_messages(&peer, 1);
+    assert!(now() - begin < Duration::from_secs(25), "connecting is given up after 30 s only");
+}
+
+#[test]
+fn a_server_under_another_name_is_not_its_own_next_hop() {
+    let (port, [worse]) = Peer::all_at([(3, Manner::default())]);
+    let dns = DnsServer::with(
+        "example.net MX 10 other-name.example\nother-name.example A 127.0.0.2\n\
+         example.net MX 20 worse.example\nworse.example A 127.0.0.3\n",
+    );
+    let listen = format!("listen.mx = [\"127.0.0.2:{port}\"]\n");
+    let relay = format!("[relay]\nmx = true\nmx_port = {port}\nmx_loopback = true\n");
+    let server = Server::with_config(&[NAME, &listen, &relay, &dns.config(), REST].concat());
+    send(&server, &["anna@example.net"]);
+    assert_says(&report(&server), &["Status: 5.4.6", "loops back"]);
+    assert!(worse.seen().clients.is_empty());
+}
+
+#[test]
 fn a_destination_that_is_away_holds_nobody_else_up() {
     let away = nowhere();
     let peer = Peer::start(&["250 2.0.0 taken"]);

@@ -12,7 +12,7 @@ use queue::message::Destination;
 use queue::pace::{Limits, Pace};
 use queue::postmaster::{Order, Query};
 use queue::spool::{Overdue, Spool, Window};
-use smtp::time::WallTime;
+use smtp::time::{Timestamp, WallTime};
 use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
 
@@ -25,12 +25,22 @@ use super::route::Way;
 use super::timing::{ClockWatch, horizon};
 use crate::clock;
 use crate::config::Access;
+use crate::descriptors;
 use crate::mailboxes::QuotaUsage;
 use crate::reports::Reports;
 use crate::site::{Site, Sites};
 
 /// Attempts at other servers under way in all (ours: bounds memory and descriptors).
 const RELAYS_MAX: usize = 500;
+
+/// How long an attempt takes before it is set aside for others when all places are taken (ours: a server that is there has
+/// taken a message by then).
+const SLOW: Duration = Duration::from_secs(5);
+
+/// Attempts that are set aside, which hold up nobody (ours: servers that don't answer are waited for up to five minutes); and
+/// at most one for so many descriptors.
+const SLOW_MAX: usize = 2_000;
+const DESCRIPTORS_PER_SLOW: usize = 8;
 
 /// Attempts at the smart host at a time, at first and at most; it is the site's own and knows us (ours).
 const SMART_HOST_CLAIMS: (u32, u32) = (20, 64);
@@ -89,6 +99,7 @@ pub fn spawn<S: Spool>(
         paces: HashMap::new(),
         limited: HashMap::new(),
         relays: 0,
+        slow: 0,
         batches: 0,
         local_claims: 0,
     };
@@ -108,6 +119,8 @@ struct Dispatcher<S> {
     /// Destinations for which the site has chosen how much they get.
     limited: HashMap<Destination, Limited>,
     relays: usize,
+    /// Attempts that were set aside.
+    slow: usize,
     batches: usize,
     /// Deliveries in the running batches.
     local_claims: usize,
@@ -118,8 +131,10 @@ struct Dispatcher<S> {
 #[derive(Debug, Clone, Default)]
 struct Places {
     relays: usize,
+    slow: usize,
     batches: usize,
     local_claims: usize,
+    started: Timestamp,
     /// A destination whose deliveries are counted.
     limited: Option<Destination>,
 }
@@ -275,6 +290,9 @@ impl<S: Spool> Dispatcher<S> {
     async fn start_due(&mut self) -> Option<Duration> {
         loop {
             let now = clock::wall();
+            if self.relays >= RELAYS_MAX {
+                self.set_slow_aside();
+            }
             let free = RELAYS_MAX.saturating_sub(self.relays);
             let due = if free > 0 {
                 self.outside.spool.due(now, free.min(DUE_MAX)).await
@@ -299,6 +317,18 @@ impl<S: Spool> Dispatcher<S> {
                 return None;
             }
             self.start_all(due);
+        }
+    }
+
+    /// Frees the places of attempts that take long, so that servers that don't answer hold up no others.
+    fn set_slow_aside(&mut self) {
+        let now = clock::monotonic();
+        let room = SLOW_MAX.min(descriptors::limit() / DESCRIPTORS_PER_SLOW).saturating_sub(self.slow);
+        let is_slow = |places: &&mut Places| places.relays > 0 && now.since(places.started) >= SLOW;
+        for places in self.places.values_mut().filter(is_slow).take(room) {
+            (places.relays, places.slow) = (0, 1);
+            self.relays = self.relays.saturating_sub(1);
+            self.slow += 1;
         }
     }
 
@@ -367,7 +397,7 @@ impl<S: Spool> Dispatcher<S> {
         self.batches += places.batches;
         self.local_claims += places.local_claims;
         let task = self.running.spawn(attempt).id();
-        self.places.insert(task, places);
+        self.places.insert(task, Places { started: clock::monotonic(), ..places });
     }
 
     /// Gives back the places of a task, however it ended, and takes in what it found out.
@@ -381,6 +411,7 @@ impl<S: Spool> Dispatcher<S> {
         };
         let places = self.places.remove(&task).unwrap_or_default();
         self.relays = self.relays.saturating_sub(places.relays);
+        self.slow = self.slow.saturating_sub(places.slow);
         self.batches = self.batches.saturating_sub(places.batches);
         self.local_claims = self.local_claims.saturating_sub(places.local_claims);
         if places.batches > 0 {
@@ -441,8 +472,8 @@ impl<S: Spool> Dispatcher<S> {
 
     fn until_next(&self) -> Duration {
         if self.relays >= RELAYS_MAX {
-            // A finished attempt wakes the dispatcher.
-            return SLEEP_MAX;
+            // A finished attempt wakes the dispatcher, too; one may have become slow before.
+            return PAUSE;
         }
         self.outside.spool.next_due().map_or(SLEEP_MAX, |due| due.since(clock::wall()).min(SLEEP_MAX))
     }
