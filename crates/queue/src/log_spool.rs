@@ -326,16 +326,18 @@ impl<D: Disk> Spool for LogSpool<D> {
     async fn order(&self, query: &Query, order: Order) -> Result<u64, SpoolError> {
         let mut count = 0;
         let mut after = None;
-        loop {
-            let page = self.shared.page(query, after);
-            let Some(&last) = page.last() else { return Ok(count) };
+        while let Some((last, page)) = self.shared.page(query, after) {
             after = Some(last);
             let targets: Vec<_> = page.into_iter().flat_map(|id| self.shared.targets(query, id)).collect();
+            if targets.is_empty() {
+                continue;
+            }
             let (answer, receiver) = oneshot();
             count += self
                 .commit_with_others(Job::Order { targets, order: order.clone(), answer }, receiver)
                 .await?;
         }
+        Ok(count)
     }
 
     async fn census(&self) -> Result<Census, SpoolError> {

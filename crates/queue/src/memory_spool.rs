@@ -12,7 +12,7 @@ use self::queue::{Message, Queue};
 use crate::body::{Body, BodySink, Content, LargeBody, SealedBody, SealedContent, StoredBody, StoredMessage};
 use crate::delivery::{Delivery, Phase, RecipientOutcome};
 use crate::message::{Destination, Draft};
-use crate::postmaster::{Census, Entry, Order, Query, entry};
+use crate::postmaster::{Census, DestinationCensus, Entry, Order, Query, entry};
 use crate::queue_id::{Allotter, QueueId};
 use crate::spool::{Arrival, NoRoom, Overdue, RECIPIENTS_MAX, Spool, SpoolError, Window};
 use crate::wait::{Bell, Changed, lock};
@@ -256,16 +256,20 @@ impl Spool for MemorySpool {
     async fn census(&self) -> Result<Census, SpoolError> {
         let queue = lock(&self.queue);
         let mut census = Census::default();
-        let mut destinations: BTreeMap<_, crate::postmaster::DestinationCensus> = BTreeMap::new();
+        let mut destinations: BTreeMap<_, DestinationCensus> = BTreeMap::new();
         for stored in queue.messages.values() {
             let received = stored.message.received;
             census.messages += 1;
             census.octets += stored.body.len() as u64;
             census.oldest = Some(census.oldest.map_or(received, |oldest| oldest.min(received)));
             for line in stored.deliveries.iter().filter(|line| line.phase() != Phase::Finished) {
-                let destination = destinations.entry(line.state.destination.clone()).or_default();
+                let window = queue.window(&line.state.destination);
+                let destination = destinations
+                    .entry(line.state.destination.clone())
+                    .or_insert_with(|| DestinationCensus { window, ..DestinationCensus::default() });
                 let recipients = line.state.pending.len() as u64;
-                destination.count(recipients, line.phase(), line.state.attempts, received);
+                let times = [received, line.state.due];
+                destination.count(recipients, line.phase(), line.state.attempts, times);
             }
         }
         census.destinations = destinations.into_iter().collect();

@@ -9,6 +9,7 @@ use smtp::time::WallTime;
 use crate::delivery::{Phase, RecipientState};
 use crate::message::{Destination, Hold, QueuedMessage};
 use crate::queue_id::QueueId;
+use crate::spool::Window;
 
 /// Which recipients of which messages are meant; every part that is given must match, an empty query matches all.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -166,16 +167,30 @@ pub struct DestinationCensus {
     pub under_way: u64,
     /// When the oldest message was received.
     pub oldest: Option<WallTime>,
+    /// When the next that waits is due, or its destination open again; how much goes at a time is another matter.
+    pub next_due: Option<WallTime>,
+    /// How its deliveries are handed out.
+    pub window: Window,
 }
 
 impl DestinationCensus {
-    /// Counts a delivery of `recipients` recipients.
-    pub(crate) fn count(&mut self, recipients: u64, phase: Phase, attempts: u32, received: WallTime) {
+    /// Counts a delivery of `recipients` recipients that is due at `due`.
+    pub(crate) fn count(
+        &mut self,
+        recipients: u64,
+        phase: Phase,
+        attempts: u32,
+        [received, due]: [WallTime; 2],
+    ) {
         self.recipients += recipients;
         match phase {
             Phase::Held => self.held += recipients,
             Phase::UnderWay => self.under_way += recipients,
-            Phase::Waiting | Phase::Finished => {}
+            Phase::Waiting => {
+                let due = due.max(self.window.opens);
+                self.next_due = Some(self.next_due.map_or(due, |next| next.min(due)));
+            }
+            Phase::Finished => {}
         }
         if attempts > 0 {
             self.deferred += recipients;

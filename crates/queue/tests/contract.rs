@@ -436,7 +436,11 @@ fn the_census_counts(spool: &impl Driven) {
     order(spool, &of_b, Order::Hold);
     let mut found = due(spool, 10);
     settle(spool, found.remove(0), &deferred(20));
+    let closed = Window { claims_max: 3, opens: at(500) };
+    spool.set_window(&Destination::new("a"), closed);
     let census = run(spool, spool.census()).unwrap();
+    let next: Vec<_> = census.destinations.iter().map(|(_, of)| (of.next_due, of.window)).collect();
+    assert_eq!(next, [(Some(at(500)), closed), (None, Window::default())]);
     assert_eq!((census.messages, census.recipients, census.octets), (2, 4, 150));
     assert_eq!((census.held, census.deferred, census.under_way, census.oldest), (1, 1, 2, Some(at(3))));
     let keys: Vec<_> = census.destinations.iter().map(|(key, of)| (key.as_str(), of.recipients)).collect();

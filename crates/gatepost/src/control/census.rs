@@ -12,7 +12,7 @@ use super::service::{Asker, Service, Stop};
 /// Destinations that are told of without a limit of the asker's (ours: each one's oldest messages are looked up).
 const DESTINATIONS_DEFAULT: u64 = 100;
 
-/// Messages of a destination that are looked at for its next attempt and its last reply (ours).
+/// Messages of a destination that are looked at for its last reply (ours).
 const LOOKED_AT: usize = 10;
 
 /// The totals.
@@ -53,7 +53,6 @@ impl<S: Spool> Service<S> {
         let only = Query { destination: Some(destination.clone()), ..Query::default() };
         let entries = block_on(self.spool.list(&only, None, LOOKED_AT))?;
         let states = || entries.iter().flat_map(|entry| &entry.recipients).map(|(_, state)| state);
-        let waiting = states().filter(|state| state.phase == queue::delivery::Phase::Waiting);
         Ok(DestinationRow {
             destination: destination.to_string(),
             recipients: counts.recipients,
@@ -61,7 +60,7 @@ impl<S: Spool> Service<S> {
             deferred: counts.deferred,
             active: counts.under_way,
             oldest: counts.oldest.map(Time),
-            next_due: waiting.map(|state| Time(state.due)).min(),
+            next_due: counts.next_due.map(Time),
             last_reply: states().find_map(|state| state.last_reply.clone()),
         })
     }

@@ -102,6 +102,10 @@ impl Agenda {
         }
     }
 
+    pub(super) fn window(&self, destination: &Destination) -> Window {
+        self.windows.get(destination).copied().unwrap_or_default()
+    }
+
     /// Changes a line, and keeps the calendar to the earliest time of it.
     fn change(&mut self, slot: Slot, change: impl FnOnce(&mut Line)) {
         let Some(line) = self.lines.get_mut(slot.0 as usize) else { return };

@@ -119,41 +119,32 @@ impl<D: Disk> Shared<D> {
         state.map(|(_, state)| state.pending.into_iter().collect()).unwrap_or_default()
     }
 
-    /// The next messages that may match, with their sizes; empty when there are no more.
-    pub(super) fn page(&self, query: &Query, after: Option<QueueId>) -> Vec<QueueId> {
+    /// The last of the next messages that were looked at, and those of them that may match; `None` when there are no more.
+    pub(super) fn page(&self, query: &Query, after: Option<QueueId>) -> Option<(QueueId, Vec<QueueId>)> {
         let index = lock(&self.index);
-        if query.ids.is_empty() {
-            return index.page(after, PAGE_MESSAGES).into_iter().map(|(id, ..)| id).collect();
-        }
-        let later = |id: &QueueId| after.is_none_or(|after| *id > after) && index.contains(*id);
-        let mut ids: Vec<QueueId> = query.ids.iter().copied().filter(later).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        ids.truncate(PAGE_MESSAGES);
-        ids
-    }
-
-    /// Whether the index can tell that nothing of a message matches.
-    fn may_match(&self, query: &Query, id: QueueId) -> bool {
-        let views = lock(&self.index).views(id);
-        views.iter().any(|view| {
-            query.matches_received(view.received) && query.matches_delivery(&view.destination, view.phase)
-        })
+        let mut ids: Vec<QueueId> = if query.ids.is_empty() {
+            index.page(after, PAGE_MESSAGES).into_iter().map(|(id, ..)| id).collect()
+        } else {
+            let later = |id: &QueueId| after.is_none_or(|after| *id > after) && index.contains(*id);
+            let mut ids: Vec<QueueId> = query.ids.iter().copied().filter(later).collect();
+            ids.sort_unstable();
+            ids.dedup();
+            ids.truncate(PAGE_MESSAGES);
+            ids
+        };
+        let last = *ids.last()?;
+        ids.retain(|id| index.may_match(query, *id));
+        Some((last, ids))
     }
 
     pub(super) fn list(&self, query: &Query, after: Option<QueueId>, limit: usize) -> Vec<Entry> {
         let mut entries = Vec::new();
         let mut after = after;
-        loop {
-            let page = self.page(query, after);
-            let Some(&last) = page.last() else { return entries };
+        while let Some((last, page)) = self.page(query, after) {
             after = Some(last);
             for id in page {
                 if entries.len() >= limit {
                     return entries;
-                }
-                if !self.may_match(query, id) {
-                    continue;
                 }
                 if let Ok(stored) = self.open(id) {
                     let size_octets = stored.body.size_octets;
@@ -161,14 +152,12 @@ impl<D: Disk> Shared<D> {
                 }
             }
         }
+        entries
     }
 
     /// The deliveries of a message, and the recipients of each, that match.
     pub(super) fn targets(&self, query: &Query, id: QueueId) -> Vec<Target> {
         let message = if query.reads_envelope() {
-            if !self.may_match(query, id) {
-                return Vec::new();
-            }
             let Ok(stored) = self.open(id) else { return Vec::new() };
             if !query.matches_reverse_path(&stored.message.reverse_path) {
                 return Vec::new();
@@ -212,8 +201,12 @@ impl<D: Disk> Shared<D> {
                 census.oldest = Some(census.oldest.map_or(received, |oldest| oldest.min(received)));
                 for view in index.views(id) {
                     if view.phase != Phase::Finished {
-                        let destination = destinations.entry(view.destination).or_default();
-                        destination.count(view.pending.len() as u64, view.phase, view.attempts, received);
+                        let window = index.window(&view.destination);
+                        let destination = destinations
+                            .entry(view.destination)
+                            .or_insert_with(|| DestinationCensus { window, ..DestinationCensus::default() });
+                        let recipients = view.pending.len() as u64;
+                        destination.count(recipients, view.phase, view.attempts, [received, view.due]);
                     }
                 }
             }
