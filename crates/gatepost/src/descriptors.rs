@@ -23,3 +23,11 @@ pub fn places() -> u32 {
         u32::try_from(limit.saturating_sub(RESERVED).max(limit / 4)).unwrap_or(u32::MAX)
     })
 }
+
+/// How many may be open now.
+#[must_use]
+pub fn limit() -> usize {
+    getrlimit(Resource::Nofile)
+        .current
+        .map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
+}

@@ -125,6 +125,12 @@ impl Pace {
         }
     }
 
+    /// Goes by other limits from now on; what was found out stays.
+    pub fn follow(&mut self, limits: Limits) {
+        self.limits = limits;
+        self.size = self.size.min(ONE.saturating_mul(limits.claims_max.max(1)));
+    }
+
     /// Shortens a wait that a clock which was wrong has made too long.
     pub fn mend(&mut self, now: WallTime) {
         self.opens = self.opens.min(now + self.limits.back_off_max);
@@ -167,6 +173,16 @@ mod tests {
             pace.learn(Met::Welcome, at(0), 0);
         }
         assert_eq!(claims(&pace), 20);
+    }
+
+    #[test]
+    fn other_limits_hold_at_once() {
+        let mut pace = Pace::new(Limits { claims_first: 8, ..Limits::default() });
+        pace.follow(Limits { claims_max: 3, ..Limits::default() });
+        assert_eq!(claims(&pace), 3);
+        pace.follow(Limits::default());
+        pace.learn(Met::Welcome, at(0), 0);
+        assert_eq!(claims(&pace), 4, "it grows from there");
     }
 
     #[test]

@@ -186,6 +186,10 @@ keys! {
     DELAY_WARNING: Key<Time> = "delay_warning", Time { min_seconds: 60, max_seconds: LIFETIME_SECONDS_MAX }, "\"4h\"",
         "\"1d\"", "Age at which the sender hears that a message is delayed, once (RFC 3461 §4.1). One that is not \
         shorter than `lifetime` switches the warning off.";
+    SENDER_RATE: Key<Maybe<Count>> = "sender_rate", Maybe(Count { min: 1, max: 60_000 }), "", "30",
+        "Most messages a minute that leave this server from one sender of the site's own: from clients that may relay or have \
+         authenticated. The rest waits in the queue. Reverse-paths that differ behind a `+`, `-` or `=` are one sender; DSNs \
+         don't count. By default there is no such limit.";
     STOP_TIMEOUT: Key<Time> = "stop_timeout", Time { min_seconds: 0, max_seconds: 3_600 }, "\"20s\"", "\"1m\"",
         "How long deliveries under way may go on once the server shuts down. What is cut off is tried again after the \
         next start.";

@@ -68,6 +68,12 @@ keys! {
     SOURCE_IPV6: Key<Maybe<SourceForm<Ipv6Addr>>> = "source_ipv6",
         Maybe(SourceForm("an IPv6 address", PhantomData)), "", "\"2001:db8::25\"",
         "The local address of connections to IPv6 hosts; by default the system chooses.";
+    OUT_CONNECTIONS: Key<Maybe<Count>> = "connections", Maybe(Count { min: 1, max: 1_000 }), "", "5",
+        "Most deliveries at a time; to each domain where they go to its MX hosts. By default 20, and 64 to a smart host; fewer \
+         while the server wants less.";
+    OUT_RATE: Key<Maybe<Count>> = "rate", Maybe(Count { min: 1, max: 60_000 }), "", "60",
+        "Most messages a minute, to each domain where they go to its MX hosts; the rest waits in the queue. By default there is \
+         no such limit.";
 }
 
 pub(crate) static ROUTE_DOMAINS: Key<ListOf<PatternForm>> = Key::new(
@@ -84,21 +90,6 @@ pub(crate) static ROUTE_TO: Key<ListOf<HopForm>> = Key::new(
     "",
     "\"lmtp:/run/dovecot/lmtp\"",
     "Where its mail goes; with a list the next one is tried when one can't be reached.",
-);
-pub(crate) static ROUTE_CONNECTIONS: Key<Maybe<Count>> = Key::new(
-    "connections",
-    Maybe(Count { min: 1, max: 1_000 }),
-    "",
-    "5",
-    "Most deliveries at a time. By default 20, fewer while the server wants less.",
-);
-
-pub(crate) static ROUTE_RATE: Key<Maybe<Count>> = Key::new(
-    "rate",
-    Maybe(Count { min: 1, max: 100_000 }),
-    "",
-    "60",
-    "Most messages a minute; the rest waits in the queue. By default there is no such limit.",
 );
 pub(crate) static ROUTE_COMMAND: Key<ListOf<ArgumentForm>> = Key::new(
     "command",
@@ -136,8 +127,8 @@ pub(crate) static ROUTE: Section = Section {
         &ROUTE_COMMAND,
         &ROUTE_RUN_AS,
         &ROUTE_TIMEOUT,
-        &ROUTE_CONNECTIONS,
-        &ROUTE_RATE,
+        &OUT_CONNECTIONS,
+        &OUT_RATE,
         &USER,
         &PASSWORD_FILE,
         &RELAY_TLS,

@@ -218,6 +218,8 @@ pub struct RetrySchedule {
     pub lifetime: Duration,
     /// When its sender hears of the delay.
     pub delay_warning: Duration,
+    /// Most messages a minute that leave from one sender of the site's own.
+    pub sender_rate: Option<u32>,
     /// How long deliveries under way may go on at shutdown.
     pub stop_timeout: Duration,
 }

@@ -205,6 +205,7 @@ fn read_queue(top: &Table<'_>, problems: &mut Vec<Problem>) -> RetrySchedule {
         max: table.read(&keys::RETRY_MAX, problems),
         lifetime: table.read(&keys::LIFETIME, problems),
         delay_warning: table.read(&keys::DELAY_WARNING, problems),
+        sender_rate: table.read(&keys::SENDER_RATE, problems),
         stop_timeout: table.read(&keys::STOP_TIMEOUT, problems),
     }
 }

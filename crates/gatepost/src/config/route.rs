@@ -60,6 +60,10 @@ pub struct Access {
     pub source_ipv4: Option<Ipv4Addr>,
     /// Where connections to IPv6 hosts come from.
     pub source_ipv6: Option<Ipv6Addr>,
+    /// Most deliveries at a time.
+    pub connections: Option<u32>,
+    /// Most messages a minute.
+    pub rate: Option<u32>,
 }
 
 /// A user and a password.
@@ -105,10 +109,6 @@ pub struct Route {
     pub agent: Option<Agent>,
     /// How the servers are used.
     pub access: Access,
-    /// Most deliveries at a time.
-    pub connections: Option<u32>,
-    /// Most messages a minute.
-    pub rate: Option<u32>,
 }
 
 /// Where a route leads.
@@ -339,6 +339,8 @@ fn read_access(
         tls,
         source_ipv4: table.read(&keys::SOURCE_IPV4, problems),
         source_ipv6: table.read(&keys::SOURCE_IPV6, problems),
+        connections: table.read(&keys::OUT_CONNECTIONS, problems),
+        rate: table.read(&keys::OUT_RATE, problems),
     }
 }
 
@@ -387,8 +389,6 @@ pub(super) fn read_routes(
             hops,
             agent,
             access: read_access((top, &table), files, problems),
-            connections: table.read(&keys::ROUTE_CONNECTIONS, problems),
-            rate: table.read(&keys::ROUTE_RATE, problems),
         });
     }
     read

@@ -12,23 +12,35 @@ use queue::message::Destination;
 use queue::pace::{Limits, Pace};
 use queue::postmaster::{Order, Query};
 use queue::spool::{Overdue, Spool, Window};
-use smtp::time::WallTime;
+use smtp::time::{Timestamp, WallTime};
 use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
 
 use super::attempt::Failure;
 use super::errand::{Finding, Outside, defer, discard, jitter, maildirs, relay, schedule};
 use super::protection::Protection;
+use super::rate::Rate;
 use super::relay::{Relay, Security};
 use super::route::Way;
 use super::timing::{ClockWatch, horizon};
 use crate::clock;
+use crate::config::Access;
+use crate::descriptors;
 use crate::mailboxes::QuotaUsage;
 use crate::reports::Reports;
 use crate::site::{Site, Sites};
 
 /// Attempts at other servers under way in all (ours: bounds memory and descriptors).
 const RELAYS_MAX: usize = 500;
+
+/// How long an attempt takes before it is set aside for others when all places are taken (ours: a server that is there has
+/// taken a message by then).
+const SLOW: Duration = Duration::from_secs(5);
+
+/// Attempts that are set aside, which hold up nobody (ours: servers that don't answer are waited for up to five minutes); and
+/// at most one for so many descriptors.
+const SLOW_MAX: usize = 2_000;
+const DESCRIPTORS_PER_SLOW: usize = 8;
 
 /// Attempts at the smart host at a time, at first and at most; it is the site's own and knows us (ours).
 const SMART_HOST_CLAIMS: (u32, u32) = (20, 64);
@@ -75,6 +87,7 @@ pub fn spawn<S: Spool>(
         quota,
         relay: Relay::new(security),
         guard: Mutex::default(),
+        senders: Mutex::default(),
         started: clock::wall(),
     });
     let mut dispatcher = Dispatcher {
@@ -84,7 +97,9 @@ pub fn spawn<S: Spool>(
         running: JoinSet::new(),
         places: HashMap::new(),
         paces: HashMap::new(),
+        limited: HashMap::new(),
         relays: 0,
+        slow: 0,
         batches: 0,
         local_claims: 0,
     };
@@ -101,7 +116,11 @@ struct Dispatcher<S> {
     places: HashMap<Id, Places>,
     /// What is known of destinations at other servers.
     paces: HashMap<Destination, Pace>,
+    /// Destinations for which the site has chosen how much they get.
+    limited: HashMap<Destination, Limited>,
     relays: usize,
+    /// Attempts that were set aside.
+    slow: usize,
     batches: usize,
     /// Deliveries in the running batches.
     local_claims: usize,
@@ -109,11 +128,28 @@ struct Dispatcher<S> {
 }
 
 /// What a running task holds.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 struct Places {
     relays: usize,
+    slow: usize,
     batches: usize,
     local_claims: usize,
+    started: Timestamp,
+    /// A destination whose deliveries are counted.
+    limited: Option<Destination>,
+}
+
+/// A destination for which the site has chosen how much it gets.
+#[derive(Debug)]
+struct Limited {
+    rate: Option<Rate>,
+    under_way: u32,
+}
+
+impl Limited {
+    fn is_in_use(&self, now: WallTime) -> bool {
+        self.under_way > 0 || self.rate.is_some_and(|rate| !rate.is_unused(now))
+    }
 }
 
 impl<S: Spool> Dispatcher<S> {
@@ -150,8 +186,37 @@ impl<S: Spool> Dispatcher<S> {
         let site = self.outside.sites.current();
         if !Arc::ptr_eq(&site, &self.site) {
             self.site = site;
+            self.follow_limits();
             self.open_windows();
         }
+    }
+
+    /// Takes in the limits of the configuration that is in force.
+    fn follow_limits(&mut self) {
+        let destinations: Vec<Destination> = self.paces.keys().chain(self.limited.keys()).cloned().collect();
+        for destination in destinations {
+            let limits = self.limits(&destination);
+            if let Some(pace) = self.paces.get_mut(&destination) {
+                pace.follow(limits);
+            }
+            let per_minute = self.access(&destination).and_then(|access| access.rate);
+            if let Some(Limited { rate, .. }) = self.limited.get_mut(&destination) {
+                *rate = per_minute.map(|per_minute| rate.unwrap_or(Rate::new(per_minute)).at(per_minute));
+            }
+            self.open_window(&destination);
+        }
+    }
+
+    /// Sets the window of a destination at another server by all that is known of it.
+    fn open_window(&self, destination: &Destination) {
+        let pace = self.paces.get(destination).copied();
+        let mut window = pace.unwrap_or_else(|| Pace::new(self.limits(destination))).window();
+        if let Some(Limited { rate: Some(rate), under_way }) = self.limited.get(destination) {
+            let (room, opens) = rate.room(clock::wall());
+            window.claims_max = window.claims_max.min(under_way.saturating_add(room.max(1)));
+            window.opens = if room == 0 { window.opens.max(opens) } else { window.opens };
+        }
+        self.outside.spool.set_window(destination, window);
     }
 
     /// Sets the windows of the destinations that are known beforehand.
@@ -162,9 +227,7 @@ impl<S: Spool> Dispatcher<S> {
             self.site.config.routes.iter().map(|route| Way::Route { name: &route.name, domain: None });
         for way in routes.chain([Way::Relay]) {
             let destination = way.key();
-            if !self.paces.contains_key(&destination) {
-                spool.set_window(&destination, Pace::new(self.limits(&destination)).window());
-            }
+            self.open_window(&destination);
         }
         self.open_local_window();
     }
@@ -179,20 +242,28 @@ impl<S: Spool> Dispatcher<S> {
     /// How many deliveries a destination at another server gets at a time, and how long it is let alone.
     fn limits(&self, destination: &Destination) -> Limits {
         let usual = Limits::default();
-        let (claims_first, claims_max) = match Way::of(destination) {
+        let (first, max) = match Way::of(destination) {
             Way::Relay => SMART_HOST_CLAIMS,
-            Way::Route { name, .. } => {
-                let most = self.site.config.route(name).and_then(|route| route.connections);
-                let most = most.unwrap_or(usual.claims_max);
-                (usual.claims_first.min(most), most)
-            }
             _ => (usual.claims_first, usual.claims_max),
         };
+        let chosen = self.access(destination).and_then(|access| access.connections);
+        let claims_max = chosen.unwrap_or(max);
+        let claims_first = first.min(claims_max);
         // A site that wants its mail tried again soon wants that of servers that were away, too.
         let queue = &self.site.config.queue;
         let back_off_first = usual.back_off_first.min(queue.first);
         let back_off_max = usual.back_off_max.min(queue.max).max(back_off_first);
         Limits { claims_first, claims_max, back_off_first, back_off_max }
+    }
+
+    /// How the servers of a destination are used.
+    fn access(&self, destination: &Destination) -> Option<&Access> {
+        let config = &self.site.config;
+        match Way::of(destination) {
+            Way::Relay | Way::Mx(_) | Way::Table(_) => Some(&config.relaying.access),
+            Way::Route { name, .. } => config.route(name).map(|route| &route.access),
+            Way::Local | Way::Discard => None,
+        }
     }
 
     /// Makes due now what a clock that was wrong has put off for too long.
@@ -204,10 +275,8 @@ impl<S: Spool> Dispatcher<S> {
         if !set_back && spool.next_due().is_none_or(|due| due <= far) {
             return;
         }
-        for (destination, pace) in &mut self.paces {
-            pace.mend(now);
-            spool.set_window(destination, pace.window());
-        }
+        self.paces.values_mut().for_each(|pace| pace.mend(now));
+        self.paces.keys().for_each(|destination| self.open_window(destination));
         let waiting = Query { phase: Some(Phase::Waiting), ..Query::default() };
         match spool.order(&waiting, Order::Retry { due: now }).await {
             Ok(recipients) => {
@@ -221,6 +290,9 @@ impl<S: Spool> Dispatcher<S> {
     async fn start_due(&mut self) -> Option<Duration> {
         loop {
             let now = clock::wall();
+            if self.relays >= RELAYS_MAX {
+                self.set_slow_aside();
+            }
             let free = RELAYS_MAX.saturating_sub(self.relays);
             let due = if free > 0 {
                 self.outside.spool.due(now, free.min(DUE_MAX)).await
@@ -248,6 +320,18 @@ impl<S: Spool> Dispatcher<S> {
         }
     }
 
+    /// Frees the places of attempts that take long, so that servers that don't answer hold up no others.
+    fn set_slow_aside(&mut self) {
+        let now = clock::monotonic();
+        let room = SLOW_MAX.min(descriptors::limit() / DESCRIPTORS_PER_SLOW).saturating_sub(self.slow);
+        let is_slow = |places: &&mut Places| places.relays > 0 && now.since(places.started) >= SLOW;
+        for places in self.places.values_mut().filter(is_slow).take(room) {
+            (places.relays, places.slow) = (0, 1);
+            self.relays = self.relays.saturating_sub(1);
+            self.slow += 1;
+        }
+    }
+
     /// Starts attempts for deliveries.
     fn start_all(&mut self, due: Vec<Delivery>) {
         let (mut local, mut discards) = (Vec::new(), Vec::new());
@@ -256,8 +340,7 @@ impl<S: Spool> Dispatcher<S> {
                 Way::Local => local.push(delivery),
                 Way::Discard => discards.push(delivery),
                 Way::Relay | Way::Mx(_) | Way::Route { .. } | Way::Table(_) => {
-                    let places = Places { relays: 1, ..Places::default() };
-                    self.start(relay(Arc::clone(&self.outside), delivery), places);
+                    self.start_relay(delivery);
                 }
             }
         }
@@ -272,12 +355,49 @@ impl<S: Spool> Dispatcher<S> {
         }
     }
 
+    /// Starts an attempt at another server, unless that has got enough for now.
+    fn start_relay(&mut self, delivery: Delivery) {
+        let mut places = Places { relays: 1, ..Places::default() };
+        let chosen = self.access(&delivery.destination).map(|access| (access.connections, access.rate));
+        if let Some((connections, rate)) = chosen.filter(|chosen| *chosen != (None, None)) {
+            if let Err(turn) = self.let_through(&delivery.destination, connections, rate) {
+                return self.outside.spool.release(delivery, turn);
+            }
+            places.limited = Some(delivery.destination.clone());
+        }
+        self.start(relay(Arc::clone(&self.outside), delivery), places);
+    }
+
+    /// Counts a delivery, unless its destination has as many as it gets; then it waits, and the window is as narrow as it
+    /// should have been.
+    fn let_through(
+        &mut self,
+        destination: &Destination,
+        connections: Option<u32>,
+        rate: Option<u32>,
+    ) -> Result<(), WallTime> {
+        let now = clock::wall();
+        if self.limited.len() >= PACES_MAX {
+            self.limited.retain(|_, limited| limited.is_in_use(now));
+        }
+        let unused = || Limited { rate: rate.map(Rate::new), under_way: 0 };
+        let limited = self.limited.entry(destination.clone()).or_insert_with(unused);
+        let taken = match &mut limited.rate {
+            _ if connections.is_some_and(|most| limited.under_way >= most) => Err(now),
+            Some(rate) => rate.take(now),
+            None => Ok(()),
+        };
+        limited.under_way += u32::from(taken.is_ok());
+        self.open_window(destination);
+        taken
+    }
+
     fn start(&mut self, attempt: impl Future<Output = Option<Finding>> + Send + 'static, places: Places) {
         self.relays += places.relays;
         self.batches += places.batches;
         self.local_claims += places.local_claims;
         let task = self.running.spawn(attempt).id();
-        self.places.insert(task, places);
+        self.places.insert(task, Places { started: clock::monotonic(), ..places });
     }
 
     /// Gives back the places of a task, however it ended, and takes in what it found out.
@@ -291,10 +411,17 @@ impl<S: Spool> Dispatcher<S> {
         };
         let places = self.places.remove(&task).unwrap_or_default();
         self.relays = self.relays.saturating_sub(places.relays);
+        self.slow = self.slow.saturating_sub(places.slow);
         self.batches = self.batches.saturating_sub(places.batches);
         self.local_claims = self.local_claims.saturating_sub(places.local_claims);
         if places.batches > 0 {
             self.open_local_window();
+        }
+        if let Some(destination) = places.limited {
+            if let Some(limited) = self.limited.get_mut(&destination) {
+                limited.under_way = limited.under_way.saturating_sub(1);
+            }
+            self.open_window(&destination);
         }
         if let Some(finding) = finding {
             self.learn(finding).await;
@@ -312,13 +439,9 @@ impl<S: Spool> Dispatcher<S> {
         if known == Some(pace) {
             return;
         }
-        self.outside.spool.set_window(&destination, pace.window());
         if pace.is_shut_off() != was_shut_off {
             let is_shut_off = pace.is_shut_off();
             tracing::info!(target: "gatepost::delivery", %destination, is_shut_off, "a destination's state has changed");
-        }
-        if let Some(failure) = failure.filter(|_| pace.is_shut_off()) {
-            self.give_overdue(&destination, failure, now).await;
         }
         if self.paces.len() >= PACES_MAX && known.is_none() {
             let spool = &self.outside.spool;
@@ -330,7 +453,11 @@ impl<S: Spool> Dispatcher<S> {
                 !goes_well
             });
         }
-        self.paces.insert(destination, pace);
+        self.paces.insert(destination.clone(), pace);
+        self.open_window(&destination);
+        if let Some(failure) = failure.filter(|_| pace.is_shut_off()) {
+            self.give_overdue(&destination, failure, now).await;
+        }
     }
 
     /// Has those hear of it whose mail can't wait until the destination, which is shut off, is probed again.
@@ -345,8 +472,8 @@ impl<S: Spool> Dispatcher<S> {
 
     fn until_next(&self) -> Duration {
         if self.relays >= RELAYS_MAX {
-            // A finished attempt wakes the dispatcher.
-            return SLEEP_MAX;
+            // A finished attempt wakes the dispatcher, too; one may have become slow before.
+            return PAUSE;
         }
         self.outside.spool.next_due().map_or(SLEEP_MAX, |due| due.since(clock::wall()).min(SLEEP_MAX))
     }

@@ -14,6 +14,7 @@ use queue::dsn::Guard;
 use queue::message::{Destination, Draft};
 use queue::pace::Met;
 use queue::schedule::{Class, Next, Schedule};
+use queue::sender::SenderKey;
 use queue::spool::Spool;
 use smtp::time::WallTime;
 
@@ -22,6 +23,7 @@ use super::command;
 use super::local::{self, Task};
 use super::mx::NoWay;
 use super::notices::{self, Results};
+use super::rate::Rates;
 use super::relay::{Departure, Relay};
 use super::reroute;
 use super::route::Way;
@@ -40,6 +42,8 @@ pub(super) struct Outside<S> {
     pub(super) sites: Arc<Sites>,
     pub(super) quota: Arc<QuotaUsage>,
     pub(super) relay: Relay,
+    /// What the site's own senders have sent lately.
+    pub(super) senders: Mutex<Rates<SenderKey>>,
     /// Against DSNs that flood who wrote nothing.
     pub(super) guard: Mutex<Guard>,
     /// A message from before this time may have been delivered by an earlier run.
@@ -125,6 +129,10 @@ pub(super) async fn relay<S: Spool>(outside: Arc<Outside<S>>, delivery: Delivery
     }
     let (delivery, stored) = outside.open(delivery).await?;
     let site = outside.sites.current();
+    if let Some(turn) = outside.turn_of(&site, &stored) {
+        outside.spool.release(delivery, turn);
+        return None;
+    }
     let looked_up = reroute::look_up(&site, &[(&stored, &delivery.recipients)]).await;
     let known = site.directory.with(&looked_up);
     let changed = |index: &u32| reroute::changed(&site.config, known, &stored, *index);
@@ -209,6 +217,16 @@ impl<S: Spool> Outside<S> {
                 None
             }
         }
+    }
+
+    /// Until when a message waits because its sender has sent enough for now.
+    fn turn_of(&self, site: &Site, stored: &StoredMessage) -> Option<WallTime> {
+        let message = &stored.message;
+        let per_minute = site.config.queue.sender_rate.filter(|_| message.origin.submitted)?;
+        message.reverse_path.mailbox()?;
+        let sender = SenderKey::of(&message.reverse_path);
+        let mut senders = self.senders.lock().unwrap_or_else(PoisonError::into_inner);
+        senders.take_a_turn(sender, per_minute, clock::wall()).err()
     }
 
     /// Settles the attempts of a delivery: what is done, what is due again and when, and the DSNs that follow.

@@ -11,6 +11,7 @@ mod mx;
 mod next_hop;
 mod notices;
 mod protection;
+mod rate;
 mod relay;
 mod reroute;
 mod route;

@@ -29,7 +29,7 @@ pub(super) enum NoWay {
 /// What this server is called and where it listens.
 pub(super) struct Own<'a> {
     pub(super) hostname: &'a str,
-    pub(super) addresses: &'a [IpAddr],
+    pub(super) listens_at: &'a (dyn Fn(IpAddr) -> bool + Sync),
     /// Whether hosts may have addresses of the loopback network.
     pub(super) loopback: bool,
 }
@@ -89,7 +89,7 @@ fn of_literal(literal: &str, domain: &str, own: &Own<'_>) -> Result<MxHosts, NoW
     let Some(address) = address else {
         return Err(NoWay::Ever(Failure::local("5.1.2", format!("no host can be reached at {domain}"))));
     };
-    if own.addresses.contains(&address) {
+    if (own.listens_at)(address) {
         return Err(loops(domain));
     }
     Ok(MxHosts {
@@ -156,7 +156,8 @@ async fn addresses_of(dns: &Dns, domain: &str, names: Vec<Mx>, own: &Own<'_>) ->
         if let Some(why) = answer.incomplete().filter(|_| answer.records().is_empty()) {
             failure.get_or_insert(cannot_look_up(&exchange, why));
         }
-        if answer.records().iter().any(|address| own.addresses.contains(address)) {
+        let is_own = |address: &IpAddr| is_usable(*address, own) && (own.listens_at)(*address);
+        if answer.records().iter().any(is_own) {
             // This server under another name: it and what isn't preferred to it is left out.
             own_preference = Some(preference);
             hosts.retain(|(other, _)| *other < preference);
@@ -265,7 +266,7 @@ mod tests {
 
     #[test]
     fn addresses_of_nobody_are_no_hosts() {
-        let own = Own { hostname: "me.example", addresses: &[], loopback: false };
+        let own = Own { hostname: "me.example", listens_at: &|_| false, loopback: false };
         for text in [
             "127.0.0.1",
             "0.0.0.0",
@@ -295,8 +296,8 @@ mod tests {
 
     #[test]
     fn a_literal_is_its_own_host() {
-        let listens = ["192.0.2.9".parse().unwrap()];
-        let own = Own { hostname: "me.example", addresses: &listens, loopback: false };
+        let listens: IpAddr = "192.0.2.9".parse().unwrap();
+        let own = Own { hostname: "me.example", listens_at: &|address| address == listens, loopback: false };
         let literal =
             |text: &str| of_literal(text, text, &own).map(|found| found.hosts[0].address.to_string());
         assert_eq!(literal("192.0.2.1").unwrap(), "192.0.2.1");

@@ -2,7 +2,7 @@
 //!
 //! Invariants: a way that can't be found out now defers; only what the DNS proves, or the site says, fails.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 use std::{io, sync::Arc};
 
@@ -172,7 +172,7 @@ async fn of_mx(
     let relaying = &site.config.relaying;
     let own = Own {
         hostname: &site.settings.hostname,
-        addresses: &own_addresses(site),
+        listens_at: &|address| is_own(&site.config.listen.mx, relaying.mx_port, address),
         loopback: relaying.mx_loopback,
     };
     let MxHosts { hosts, is_secure, alias } = mx::hosts(dns, domain, &own, random).await?;
@@ -190,11 +190,13 @@ async fn of_mx(
     Ok(next)
 }
 
-/// The addresses on which this server takes mail from others at the port of MX hosts.
-fn own_addresses(site: &Site) -> Vec<IpAddr> {
-    let listens = site.config.listen.mx.iter();
-    let at_port = listens.filter(|address| address.port() == site.config.relaying.mx_port);
-    at_port.map(SocketAddr::ip).filter(|address| !address.is_unspecified()).collect()
+/// Whether this server listens at `address`, and at the port of MX hosts.
+fn is_own(listen: &[SocketAddr], mx_port: u16, address: IpAddr) -> bool {
+    listen.iter().filter(|listens| listens.port() == mx_port).any(|listens| match listens.ip() {
+        // All addresses of this machine: one of them can be bound to, another's can't.
+        all if all.is_unspecified() => UdpSocket::bind((address, 0)).is_ok(),
+        own => own.to_canonical() == address.to_canonical(),
+    })
 }
 
 async fn of_host(
@@ -249,4 +251,21 @@ async fn resolve(host: &SmartHost, name: &str) -> io::Result<Vec<SocketAddr>> {
         }
     }
     if addresses.is_empty() { Err(io::Error::other("it has none")) } else { Ok(addresses) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_knows_where_it_listens_also_when_that_is_everywhere() {
+        let listen = |text: &str| [text.parse::<SocketAddr>().unwrap()];
+        let is = |listens: &str, address: &str| is_own(&listen(listens), 25, address.parse().unwrap());
+        assert!(is("192.0.2.1:25", "192.0.2.1") && is("[::ffff:192.0.2.1]:25", "192.0.2.1"));
+        assert!(!is("192.0.2.1:2525", "192.0.2.1"), "another port");
+        assert!(!is("192.0.2.1:25", "192.0.2.2"));
+        assert!(is("0.0.0.0:25", "127.0.0.1") && is("[::]:25", "127.0.0.7"));
+        // RFC 5737 §3: nobody has an address of this network.
+        assert!(!is("0.0.0.0:25", "192.0.2.1") && !is("[::]:25", "192.0.2.1"));
+    }
 }
