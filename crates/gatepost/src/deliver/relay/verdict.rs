@@ -66,7 +66,8 @@ impl Verdict {
     /// No connection may be made.
     pub(super) fn barred(text: &str) -> Self {
         let diagnostic = shorten(one_line(text));
-        Self::deferred(Failure::local("4.7.5", diagnostic).met(Met::Absence).class(Class::Tls))
+        // A look-up may succeed soon, and a policy be mended.
+        Self::deferred(Failure::local("4.7.5", diagnostic).met(Met::Absence).class(Class::Connection))
     }
 
     /// The message demands more protection than this host is known to give.
