@@ -7,16 +7,16 @@
     reason = "test code"
 )]
 
+mod command;
+#[path = "../harness/mod.rs"]
 mod harness;
+mod limits;
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::PermissionsExt as _;
-use std::time::Duration;
 
-use harness::{DnsServer, Fault, Manner, Peer, Server, now, wait_for};
+use harness::{DnsServer, Fault, Manner, Peer, Server, wait_for};
 use rustix::process::Signal;
-use tempfile::TempDir;
 
 const MESSAGE: &[u8] = b"Subject: onwards\r\n\r\nhello\r\n";
 
@@ -298,178 +298,6 @@ fn mailboxes_behind_lmtp_answer_one_by_one() {
     assert_says(&seen.commands[0], &["LHLO out.client.example"]);
 }
 
-/// A site whose mailboxes' mail a shell script gets, with what `more` says of the route.
-fn with_command(script: &str, more: &str) -> Server {
-    let placeholders =
-        "\"{recipient}\", \"{local_part}\", \"{sub_address}\", \"{domain}\", \"{reverse_path}\"";
-    let config = format!(
-        "{NAME}[route.agent]\ncommand = [\"/bin/sh\", \"-c\", '''{script}''', \"agent\", {placeholders}]\n\
-         {more}\n{REST}[domain.\"example.org\"]\nroute = \"agent\"\n\
-         [domain.\"example.org\".mailbox]\npostmaster = {{}}\nanna = {{}}\nbert = {{}}\n\"-rf\" = {{}}\n",
-    );
-    Server::with_config(&config)
-}
-
-/// A directory that any account may write in: the server may be root, and its commands never are.
-fn open_folder() -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
-    folder
-}
-
-#[test]
-fn a_command_gets_each_recipients_message_and_says_what_became_of_it() {
-    let folder = open_folder();
-    let script = "[ \"$2\" = bert ] && {{ echo no such bert here >&2; exit 67; }}\n\
-                  {{ printf \"%s|\" \"$@\"; echo; tr \"\\0\" \" \" </proc/self/environ; echo; id -u; cat; }} >FOLDER/part\n\
-                  mv FOLDER/part FOLDER/whole\n";
-    let server = with_command(&script.replace("FOLDER", &folder.path().display().to_string()), "");
-    send(&server, &["anna+lists@example.org", "bert@example.org"]);
-    let report = report(&server);
-    server.wait_for_empty_queue();
-    let written = fs::read_to_string(folder.path().join("whole")).unwrap();
-    let mut lines = written.lines();
-    assert_eq!(lines.next(), Some("anna@example.org|anna|lists|example.org|sender@client.example|"));
-    let environment = lines.next().unwrap();
-    assert!(environment.contains("PATH=/usr/local/bin:/usr/bin:/bin"), "{environment}");
-    assert!(!environment.contains("USER=") && !environment.contains("HOME="), "{environment}");
-    assert_ne!(lines.next(), Some("0"), "a command never runs as root");
-    let message = "Return-Path: <sender@client.example>\nDelivered-To: anna@example.org\n\
-                   X-Original-To: anna+lists@example.org\nReceived: from";
-    assert!(written.contains(message) && written.ends_with("\n\nhello\n"), "{written}");
-    let said = "the delivery command ended with 67 (no such user): no such bert here";
-    assert_says(&report, &["bert@example.org", "Status: 5.1.1", said]);
-}
-
-#[test]
-fn a_command_that_says_not_now_is_run_again() {
-    let folder = open_folder();
-    let script = "mkdir FOLDER/one 2>&1 && exit 75; mkdir FOLDER/two 2>&1 && kill -9 $$; exit 0";
-    let server = with_command(&script.replace("FOLDER", &folder.path().display().to_string()), "");
-    send(&server, &["anna@example.org"]);
-    server.wait_for_empty_queue();
-    for words in ["ended with 75 (not now)", "ended by signal 9", "attempts=3", "outcome=\"delivered\""] {
-        server.wait_for_log(words);
-    }
-    assert!(server.maildir("client.example", "sender").files().is_empty());
-}
-
-#[test]
-fn a_command_that_hangs_is_killed_with_all_that_it_started() {
-    let folder = open_folder();
-    let pid = folder.path().join("pid");
-    let script = format!("sleep 1000 & echo $! >{}; yes", pid.display());
-    let server = with_command(&script, "timeout = \"1s\"");
-    send(&server, &["anna@example.org"]);
-    server.wait_for_log("did not end within 1 s: y y y");
-    let sleeper = fs::read_to_string(&pid).unwrap();
-    // One that was killed is a zombie until its new parent has heard of it.
-    let process = format!("/proc/{}/stat", sleeper.trim());
-    wait_for("the end of what the command started", || {
-        let stat = fs::read_to_string(&process).unwrap_or_default();
-        (stat.is_empty() || stat.contains(") Z ")).then_some(())
-    });
-}
-
-#[test]
-fn no_address_becomes_an_option_and_a_missing_command_is_no_failure() {
-    let server = with_command("exit 0", "");
-    send(&server, &["-rf@example.org"]);
-    assert_says(&report(&server), &["Status: 5.1.3", "is not handed to a command"]);
-    let route = "[route.gone]\ndomains = \"example.net\"\ncommand = [\"/nonexistent/agent\"]\n";
-    let server = with_ways(route);
-    send(&server, &["anna@example.net"]);
-    server.wait_for_log("the delivery command cannot be started");
-    server.wait_for_log("is_shut_off=true");
-    assert!(server.maildir("client.example", "sender").files().is_empty());
-}
-
-#[test]
-fn a_message_of_several_megabytes_goes_through_a_command() {
-    let folder = open_folder();
-    let counted = folder.path().join("counted");
-    let server = with_command(&format!("grep -c ^x >{}", counted.display()), "");
-    let mut client = server.session();
-    client.transaction(&["anna@example.org"]);
-    let lines = 60_000;
-    let body = "x234567890123456789012345678901234567890123456789012345678901234567890\r\n".repeat(lines);
-    client.data(format!("Subject: large\r\n\r\n{body}").as_bytes(), "250 2.6.0");
-    drop(client);
-    server.wait_for_empty_queue();
-    assert_eq!(fs::read_to_string(counted).unwrap().trim(), lines.to_string());
-}
-
-#[test]
-fn a_destination_gets_no_more_at_a_time_and_a_minute_than_the_site_says() {
-    let (slow, narrow) = (Peer::start(&["250 2.0.0 taken"]), Peer::start(&["250 2.0.0 taken"]));
-    let server = with_ways(&format!(
-        "[route.slow]\ndomains = \"slow.example\"\nto = \"smtp://{}\"\nrate = 40\n\
-         [route.narrow]\ndomains = \"narrow.example\"\nto = \"smtp://{}\"\nconnections = 1\n",
-        slow.address(),
-        narrow.address()
-    ));
-    let begin = now();
-    let mut client = server.session();
-    for _ in 0..3 {
-        client.deliver("anna@slow.example", MESSAGE);
-    }
-    for _ in 0..20 {
-        client.deliver("bert@narrow.example", MESSAGE);
-    }
-    wait_for_messages(&narrow, 20);
-    assert_eq!(narrow.seen().clients.len(), 1, "one delivery at a time uses one connection");
-    wait_for_messages(&slow, 3);
-    let spent = now() - begin;
-    assert!(spent >= Duration::from_millis(2_900), "two waits of 1.5 s, not {spent:?}");
-    server.wait_for_empty_queue();
-}
-
-#[test]
-fn a_sender_of_the_site_gets_so_many_messages_out_in_a_minute() {
-    let peer = Peer::start(&["250 2.0.0 taken"]);
-    let relay = format!("[relay]\nsmart_host = \"{}\"\n", peer.address());
-    let config = [NAME, &relay, REST].concat().replace("[queue]\n", "[queue]\nsender_rate = 40\n");
-    let server = Server::with_config(&config);
-    let begin = now();
-    let mut client = server.session();
-    for _ in 0..3 {
-        client.deliver("anna@example.net", MESSAGE);
-    }
-    client.ask_for("MAIL FROM:<other@client.example>", "250 2.1.0");
-    client.ask_for("RCPT TO:<bert@example.net>", "250 2.1.5");
-    client.data(MESSAGE, "250 2.6.0");
-    wait_for_messages(&peer, 2);
-    assert_eq!(peer.seen().recipients(), ["anna@example.net", "bert@example.net"], "others go on");
-    wait_for_messages(&peer, 4);
-    let spent = now() - begin;
-    assert!(spent >= Duration::from_millis(2_900), "two waits of 1.5 s, not {spent:?}");
-    server.wait_for_empty_queue();
-}
-
-#[test]
-fn servers_that_do_not_answer_hold_nobody_up() {
-    // Connections are taken by the kernel while it has room for them, and nobody greets.
-    let silent = TcpListener::bind("127.0.0.2:0").unwrap();
-    let port = silent.local_addr().unwrap().port();
-    let peer = Peer::at(([127, 0, 0, 3], port).into(), Manner::default());
-    let dns = DnsServer::with(
-        "silent.example A 127.0.0.2\nanswers.example A 127.0.0.3\nlive.example MX 10 answers.example\n",
-    );
-    let domains: Vec<String> = (0..110).map(|number| format!("d{number}.example")).collect();
-    domains.iter().for_each(|domain| dns.add(&format!("{domain} MX 10 silent.example")));
-    let relay = format!("[relay]\nmx = true\nmx_port = {port}\nmx_loopback = true\n");
-    let rest = REST.replace("[queue]\n", "[queue]\nstop_timeout = \"0s\"\n");
-    let server = Server::with_config(&[NAME, &relay, &dns.config(), &rest].concat());
-    let recipients: Vec<String> = domains.iter().map(|domain| format!("anna@{domain}")).collect();
-    let recipients: Vec<&str> = recipients.iter().map(String::as_str).collect();
-    // More than there are places for, five to each.
-    (0..5).for_each(|_| send(&server, &recipients));
-    let begin = now();
-    send(&server, &["bert@live.example"]);
-    wait_for_messages(&peer, 1);
-    assert!(now() - begin < Duration::from_secs(25), "connecting is given up after 30 s only");
-}
-
 #[test]
 fn a_server_under_another_name_is_not_its_own_next_hop() {
     let (port, [worse]) = Peer::all_at([(3, Manner::default())]);
@@ -483,26 +311,6 @@ fn a_server_under_another_name_is_not_its_own_next_hop() {
     send(&server, &["anna@example.net"]);
     assert_says(&report(&server), &["Status: 5.4.6", "loops back"]);
     assert!(worse.seen().clients.is_empty());
-}
-
-#[test]
-fn a_destination_that_is_away_holds_nobody_else_up() {
-    let away = nowhere();
-    let peer = Peer::start(&["250 2.0.0 taken"]);
-    let server = with_ways(&format!(
-        "[route.\"dead\"]\ndomains = \"dead.example\"\nto = \"smtp://{away}\"\n\
-         [route.\"live\"]\ndomains = \"live.example\"\nto = \"smtp://{}\"\n",
-        peer.address()
-    ));
-    let mut client = server.session();
-    for _ in 0..100 {
-        client.deliver("anna@dead.example", MESSAGE);
-    }
-    client.deliver("bert@live.example", MESSAGE);
-    wait_for_messages(&peer, 1);
-    // Those that were let through at first, and a probe now and then: not all of them.
-    let tried = server.log().matches("outcome=\"deferred\"").count();
-    assert!(tried < 50, "{tried} attempts at a destination that is away");
 }
 
 #[test]
