@@ -12,7 +12,7 @@ use hickory_resolver::proto::rr::rdata::TLSA;
 use super::mx::{MxHost, bases_of};
 use super::next_hop::{Bar, TlsLevel, TlsPlan};
 use crate::config::TlsChoice;
-use crate::net::dns::{Dns, DnsFailure};
+use crate::net::dns::{Answer, Dns, DnsFailure};
 use crate::net::mta_sts::{InForce, Mode};
 use crate::net::tls;
 use crate::net::tls_result::{PolicyKind, ReportedPolicy, TlsFailure};
@@ -156,15 +156,8 @@ impl MxPlans<'_> {
 }
 
 /// What is asked of a host, no MX host, when the site wants its certificate to be named by TLSA records.
-pub(super) async fn of_named_host(dns: &Dns, host: &str, port: u16) -> TlsLevel {
-    if host.parse::<IpAddr>().is_ok() {
-        return barred(lacking(host));
-    }
-    let bases = match dns.addresses(host).await {
-        Ok(addresses) => bases_of(host, &addresses),
-        Err(why) => return barred(unknown(host, host, why)),
-    };
-    match find_records(dns, &bases, port).await {
+pub(super) async fn of_named_host(dns: &Dns, host: &str, port: u16, addresses: &Answer<IpAddr>) -> TlsLevel {
+    match find_records(dns, &bases_of(host, addresses), port).await {
         Dane::Records(base, records) => TlsLevel::Dane { records, names: Arc::from([base]) },
         Dane::Unknown(base, why) => barred(unknown(host, &base, why)),
         Dane::Nothing | Dane::Unusable(_) => barred(lacking(host)),
