@@ -60,7 +60,7 @@ keys! {
         "What is asked of TLS. \"off\": none. \"opportunistic\": TLS when it is offered, whatever the certificate (RFC \
          7435). \"encrypted\": TLS with any certificate, or no mail. \"verified\": TLS with a certificate of a trusted \
          authority for the host's name, or no mail. \"dane\": TLS with a certificate that a TLSA record names which DNSSEC \
-         proves (RFC 7672), or no mail. By default \"verified\" where there is a password, else \
+         proves (RFC 7672), or no mail; a host's addresses are then those of the DNS alone. By default \"verified\" where there is a password, else \
          \"opportunistic\".";
     SOURCE_IPV4: Key<Maybe<SourceForm<Ipv4Addr>>> = "source_ipv4",
         Maybe(SourceForm("an IPv4 address", PhantomData)), "", "\"192.0.2.25\"",

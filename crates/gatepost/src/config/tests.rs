@@ -306,3 +306,23 @@ fn no_text_makes_the_reader_panic() {
         let _ = parse_case(&format!("[domain.\"example.org\"]\ntables = [\"t\"]\n--- t\n{}", &table[..end]));
     }
 }
+
+#[test]
+fn the_closest_domain_says_what_is_asked_of_tls() {
+    let config = config(&format!(
+        "[dns]\ndnssec = true\n[tls]\ndefault = \"encrypted\"\n[tls.domain]\n\"Example.org\" = \"off\"\n\
+         \"*.example.org\" = \"verified\"\n\"*.deep.example.org\" = \"dane\"\n\"bücher.example\" = \"opportunistic\"\n{SMALLEST}"
+    ));
+    assert_eq!(config.tls.default, TlsChoice::Encrypted);
+    for (domain, level) in [
+        ("example.org", Some(TlsChoice::Off)),
+        ("a.example.org", Some(TlsChoice::Verified)),
+        ("deep.example.org", Some(TlsChoice::Verified)),
+        ("a.deep.example.org", Some(TlsChoice::Dane)),
+        ("xn--bcher-kva.example", Some(TlsChoice::Opportunistic)),
+        ("elsewhere.example", None),
+        ("notexample.org", None),
+    ] {
+        assert_eq!(config.tls.of_domain(domain), level, "{domain}");
+    }
+}

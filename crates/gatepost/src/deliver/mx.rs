@@ -225,6 +225,7 @@ fn in_turn(addresses: Vec<IpAddr>) -> Vec<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::dns::Alias;
 
     fn record(preference: u16, exchange: &str) -> Mx {
         Mx { preference, exchange: exchange.to_owned() }
@@ -284,6 +285,18 @@ mod tests {
             assert!(is_usable(text.parse().unwrap(), &own), "{text}");
         }
         assert!(is_usable("127.0.0.1".parse().unwrap(), &Own { loopback: true, ..own }));
+    }
+
+    #[test]
+    fn tlsa_records_stand_where_the_proof_reaches() {
+        let found = |is_secure: bool| Answer::of(vec![IpAddr::from([192, 0, 2, 1])], is_secure);
+        let at = |answer: Answer<IpAddr>| bases_of("mx.example", &answer).join(" ");
+        assert_eq!(at(found(true)), "mx.example");
+        assert_eq!(at(found(false)), "");
+        let alias = |is_secure| Alias { target: "real.example".into(), is_secure };
+        assert_eq!(at(found(true).led_by(alias(true))), "real.example mx.example");
+        assert_eq!(at(found(false).led_by(alias(true))), "mx.example", "the alias alone is proven");
+        assert_eq!(at(found(false).led_by(alias(false))), "");
     }
 
     #[test]

@@ -15,6 +15,7 @@ use super::next_hop::{Endpoint, NextHop, NextHost, Sources, TlsLevel, TlsPlan};
 use super::route::Way;
 use super::tls_plan::{self, MxPlans};
 use crate::config::{Access, Agent, Hop, Route, SmartHost, TlsChoice, hop};
+use crate::net::dns::Answer;
 use crate::net::mta_sts::InForce;
 use crate::site::Site;
 use crate::tables;
@@ -205,20 +206,17 @@ async fn of_host(
     (protocol, implicit_tls): (Protocol, bool),
     access: &Access,
 ) -> Result<Vec<NextHost>, NoWay> {
+    if access.tls == Some(TlsChoice::Dane) {
+        return of_proven_host(site, host, implicit_tls).await;
+    }
     let name = host.name();
-    let addresses = resolve(host, &name).await.map_err(|error| {
-        let text = format!("cannot find the address of {name}: {error}");
-        NoWay::Now(Failure::local("4.4.3", text).met(Met::Absence))
-    })?;
+    let addresses = resolve(host, &name).await.map_err(|error| no_address(&name, &error.to_string()))?;
     let usual = match protocol {
         _ if access.login.is_some() => TlsLevel::Verified(Arc::new([name.clone()])),
         Protocol::Smtp => TlsLevel::Opportunistic,
         Protocol::Lmtp => TlsLevel::Off,
     };
-    let chosen = match (access.tls, site.services.dns()) {
-        (Some(TlsChoice::Dane), Ok(dns)) => Some(tls_plan::of_named_host(dns, &name, host.port).await),
-        (chosen, _) => chosen.map(|chosen| tls_plan::level_of(chosen, &name)),
-    };
+    let chosen = access.tls.map(|chosen| tls_plan::level_of(chosen, &name));
     let next = |address: SocketAddr| {
         // Nobody listens in on the loopback network.
         let is_inside = address.ip().is_loopback() && access.tls.is_none() && !implicit_tls;
@@ -231,6 +229,31 @@ async fn of_host(
         NextHost { name: name.clone(), endpoint: Endpoint::Tcp(address), tls: plan(level, implicit_tls) }
     };
     Ok(addresses.into_iter().map(next).collect())
+}
+
+/// The host at the addresses that the DNS has for it, which is met by its TLSA records alone.
+async fn of_proven_host(site: &Site, host: &SmartHost, implicit: bool) -> Result<Vec<NextHost>, NoWay> {
+    let name = host.name();
+    let dns = site.services.dns().map_err(|why| no_address(&name, why))?;
+    let found = match host.address() {
+        Some(address) => Answer::of(vec![address.ip()], false),
+        None => dns.addresses(&name).await.map_err(|why| no_address(&name, &why.to_string()))?,
+    };
+    if found.records().is_empty() {
+        return Err(no_address(&name, "it has none"));
+    }
+    let level = tls_plan::of_named_host(dns, &name, host.port, &found).await;
+    let next = |address: &IpAddr| NextHost {
+        name: name.clone(),
+        endpoint: Endpoint::Tcp(SocketAddr::new(*address, host.port)),
+        tls: plan(level.clone(), implicit),
+    };
+    Ok(found.records().iter().take(ADDRESSES_MAX).map(next).collect())
+}
+
+fn no_address(name: &str, why: &str) -> NoWay {
+    let text = format!("cannot find the address of {name}: {why}");
+    NoWay::Now(Failure::local("4.4.3", text).met(Met::Absence))
 }
 
 fn plan(level: TlsLevel, implicit: bool) -> TlsPlan {

@@ -12,7 +12,7 @@ use hickory_resolver::proto::rr::rdata::TLSA;
 use super::mx::{MxHost, bases_of};
 use super::next_hop::{Bar, TlsLevel, TlsPlan};
 use crate::config::TlsChoice;
-use crate::net::dns::{Dns, DnsFailure};
+use crate::net::dns::{Answer, Dns, DnsFailure};
 use crate::net::mta_sts::{InForce, Mode};
 use crate::net::tls;
 use crate::net::tls_result::{PolicyKind, ReportedPolicy, TlsFailure};
@@ -156,15 +156,8 @@ impl MxPlans<'_> {
 }
 
 /// What is asked of a host, no MX host, when the site wants its certificate to be named by TLSA records.
-pub(super) async fn of_named_host(dns: &Dns, host: &str, port: u16) -> TlsLevel {
-    if host.parse::<IpAddr>().is_ok() {
-        return barred(lacking(host));
-    }
-    let bases = match dns.addresses(host).await {
-        Ok(addresses) => bases_of(host, &addresses),
-        Err(why) => return barred(unknown(host, host, why)),
-    };
-    match find_records(dns, &bases, port).await {
+pub(super) async fn of_named_host(dns: &Dns, host: &str, port: u16, addresses: &Answer<IpAddr>) -> TlsLevel {
+    match find_records(dns, &bases_of(host, addresses), port).await {
         Dane::Records(base, records) => TlsLevel::Dane { records, names: Arc::from([base]) },
         Dane::Unknown(base, why) => barred(unknown(host, &base, why)),
         Dane::Nothing | Dane::Unusable(_) => barred(lacking(host)),
@@ -216,5 +209,156 @@ pub(super) fn level_of(choice: TlsChoice, host: &str) -> TlsLevel {
         TlsChoice::Encrypted => TlsLevel::Encrypted,
         TlsChoice::Verified => TlsLevel::Verified(Arc::from([host.to_owned()])),
         TlsChoice::Dane => barred(lacking(host)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hickory_resolver::proto::rr::rdata::tlsa::{CertUsage, Matching, Selector};
+
+    use super::*;
+    use crate::config::DnsSettings;
+    use crate::net::mta_sts::Policy;
+
+    const HOST: &str = "mx.far.example";
+
+    fn policy(mode: &str, mx: &str) -> InForce {
+        let text = format!("version: STSv1\nmode: {mode}\nmx: {mx}\nmax_age: 100\n");
+        InForce::Policy(Arc::new(Policy::parse(&text).unwrap()))
+    }
+
+    fn records() -> Arc<[TLSA]> {
+        Arc::from([TLSA::new(CertUsage::DaneEe, Selector::Spki, Matching::Sha256, vec![7; 32])])
+    }
+
+    fn plans(dns: &Dns, asked: InForce, default: TlsChoice) -> MxPlans<'_> {
+        let (alias, is_secure) = (Some("real.example".to_owned()), true);
+        MxPlans {
+            dns,
+            port: 25,
+            domain: "far.example",
+            alias,
+            is_secure,
+            chosen: None,
+            default,
+            asked,
+            last: None,
+        }
+    }
+
+    fn dns() -> Dns {
+        Dns::silent(&DnsSettings {
+            servers: Vec::new(),
+            timeout: std::time::Duration::from_secs(1),
+            attempts: 1,
+            cache_entries: 0,
+            dnssec: true,
+            trust_anchors: None,
+        })
+    }
+
+    fn by_domain(dane: Dane, asked: InForce, default: TlsChoice) -> (TlsLevel, ReportedPolicy) {
+        let dns = dns();
+        let plan = plans(&dns, asked, default).by_domain(HOST, dane);
+        assert!(!plan.implicit);
+        (plan.level, (*plan.reported.unwrap()).clone())
+    }
+
+    fn names(names: &[&str]) -> Arc<[String]> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    fn failure(level: &TlsLevel) -> Option<TlsFailure> {
+        match level {
+            TlsLevel::Barred(bar) => Some(bar.failure),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn proven_records_go_before_a_policy() {
+        let dane = Dane::Records("mx.base.example".into(), records());
+        let (level, reported) = by_domain(dane, policy("enforce", "other.example"), TlsChoice::Opportunistic);
+        let names = names(&["mx.base.example", "far.example", "real.example"]);
+        assert_eq!(level, TlsLevel::Dane { records: records(), names });
+        assert_eq!((reported.kind, reported.domain.as_str()), (PolicyKind::Tlsa, "mx.base.example"));
+        assert_eq!((reported.told.as_str(), reported.lines.len()), ("far.example", 1));
+    }
+
+    #[test]
+    fn records_that_cannot_be_found_out_bar_the_host() {
+        let dane = || Dane::Unknown(HOST.into(), DnsFailure::Bogus);
+        for asked in [InForce::Nothing, policy("enforce", HOST), policy("testing", HOST)] {
+            let (level, reported) = by_domain(dane(), asked, TlsChoice::Off);
+            assert_eq!(failure(&level), Some(TlsFailure::DnssecInvalid));
+            assert_eq!(reported.kind, PolicyKind::Tlsa);
+        }
+    }
+
+    #[test]
+    fn records_that_cannot_be_used_ask_for_encryption_at_least() {
+        let dane = || Dane::Unusable(HOST.into());
+        for asked in
+            [InForce::Nothing, policy("testing", HOST), InForce::Unknown(TlsFailure::StsPolicyInvalid)]
+        {
+            let (level, reported) = by_domain(dane(), asked, TlsChoice::Opportunistic);
+            assert_eq!((level, reported.fault), (TlsLevel::Encrypted, Some(TlsFailure::TlsaInvalid)));
+        }
+        let (level, reported) = by_domain(dane(), policy("enforce", HOST), TlsChoice::Opportunistic);
+        assert_eq!((level, reported.kind), (TlsLevel::Verified(names(&[HOST])), PolicyKind::Sts));
+    }
+
+    #[test]
+    fn a_policy_asks_for_its_hosts_by_name_or_watches_them() {
+        let usual = TlsChoice::Opportunistic;
+        let by_policy = |asked| by_domain(Dane::Nothing, asked, usual);
+        let (level, reported) = by_policy(policy("enforce", "*.far.example"));
+        assert_eq!(
+            (level, reported.mx),
+            (TlsLevel::Verified(names(&[HOST])), vec!["*.far.example".to_owned()])
+        );
+        let (level, _) = by_policy(policy("enforce", "mx.other.example"));
+        assert_eq!(failure(&level), Some(TlsFailure::ValidationFailure));
+        assert_eq!(by_policy(policy("testing", HOST)).0, TlsLevel::Tested(names(&[HOST])));
+        assert_eq!(by_policy(policy("testing", "mx.other.example")).0, TlsLevel::Tested(names(&[])));
+        let (level, reported) = by_policy(InForce::Unknown(TlsFailure::StsPolicyFetchError));
+        assert_eq!((level, reported.fault), (TlsLevel::Opportunistic, Some(TlsFailure::StsPolicyFetchError)));
+        let (level, reported) = by_policy(InForce::Nothing);
+        assert_eq!((level, reported.kind), (TlsLevel::Opportunistic, PolicyKind::NoPolicyFound));
+    }
+
+    #[test]
+    fn the_default_holds_where_nothing_else_is_known() {
+        for (default, level) in [
+            (TlsChoice::Off, TlsLevel::Off),
+            (TlsChoice::Encrypted, TlsLevel::Encrypted),
+            (TlsChoice::Verified, TlsLevel::Verified(names(&[HOST]))),
+        ] {
+            assert_eq!(by_domain(Dane::Nothing, InForce::Nothing, default).0, level);
+            assert_eq!(by_domain(Dane::Nothing, policy("testing", HOST), default).0, level, "not weakened");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_the_site_has_chosen_is_not_looked_up_nor_reported_on() {
+        let dns = dns();
+        let host = MxHost { name: HOST.into(), address: [192, 0, 2, 1].into(), bases: names(&[HOST]) };
+        let mut plans = plans(&dns, policy("enforce", "mx.other.example"), TlsChoice::Verified);
+        for (chosen, level) in [
+            (TlsChoice::Off, TlsLevel::Off),
+            (TlsChoice::Opportunistic, TlsLevel::Opportunistic),
+            (TlsChoice::Verified, TlsLevel::Verified(names(&[HOST]))),
+        ] {
+            plans.chosen = Some(chosen);
+            assert_eq!(plans.plan(&host).await, plain(level));
+        }
+        // Nobody can be asked here.
+        plans.chosen = Some(TlsChoice::Dane);
+        assert_eq!(failure(&plans.plan(&host).await.level), Some(TlsFailure::DnssecInvalid));
+        let unproven = MxHost { bases: names(&[]), ..host.clone() };
+        assert_eq!(failure(&plans.plan(&unproven).await.level), Some(TlsFailure::DaneRequired));
+        plans.is_secure = false;
+        let plan = plans.plan(&host).await;
+        assert_eq!((failure(&plan.level), plan.reported), (Some(TlsFailure::DaneRequired), None));
     }
 }

@@ -133,6 +133,12 @@ impl<T> Answer<T> {
         self.alias.as_ref()
     }
 
+    /// The same, found through an alias.
+    #[must_use]
+    pub fn led_by(self, alias: Alias) -> Self {
+        Self { alias: Some(alias), ..self }
+    }
+
     fn map<U>(&self, change: impl FnMut(&T) -> Option<U>) -> Answer<U> {
         Answer {
             records: self.records.iter().filter_map(change).collect(),

@@ -37,6 +37,10 @@ pub(crate) enum Fault {
     Referral,
     /// Octets that are no DNS message.
     Garbage,
+    /// The answer, signed by somebody else.
+    Forged,
+    /// The answer without signatures.
+    Unsigned,
 }
 
 /// The server; dropping it ends it.
@@ -59,6 +63,8 @@ struct Script {
     questions: Vec<String>,
     time_to_live: u32,
     signer: Option<Signer>,
+    /// The zones that are not signed.
+    unsigned: Vec<String>,
 }
 
 impl DnsServer {
@@ -162,6 +168,12 @@ impl DnsServer {
         anchors
     }
 
+    /// Signs nothing of this zone: it is delegated without a DS record.
+    pub(crate) fn leave_unsigned(&self, zone: &str) {
+        self.add_one(zone, "NS", "ns.test");
+        self.script().unsigned.push(key(zone));
+    }
+
     /// How long answers may be kept from now on, in seconds.
     pub(crate) fn keep_for(&self, seconds: u32) {
         self.script().time_to_live = seconds;
@@ -263,10 +275,7 @@ impl Script {
                     delay = wait;
                 }
                 self.answer(&mut message, query.name(), query.query_type());
-                if let Some(signer) = &self.signer {
-                    let types = self.records.get(&asked).map(Vec::as_slice).unwrap_or_default();
-                    signer.sign(&mut message, types.iter().map(RData::record_type).collect());
-                }
+                self.sign(&mut message, (&asked, query.query_type()), other);
             }
         }
         let octets = message.to_vec().unwrap();
@@ -277,6 +286,28 @@ impl Script {
         message.metadata.truncation = true;
         message.answers.clear();
         Some(Response { message: message.to_vec().unwrap(), delay })
+    }
+
+    /// Signs the answer to a question, if it is to be signed.
+    fn sign(&self, message: &mut Message, (asked, record_type): (&str, RecordType), fault: Option<Fault>) {
+        let Some(signer) = &self.signer else { return };
+        let is_in = |zone: &String| {
+            asked.strip_suffix(zone.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+        };
+        let types: Vec<RecordType> = match self.unsigned.iter().find(|zone| is_in(zone)) {
+            // What stands above says that the zone has no keys.
+            Some(zone) if zone == asked && record_type == RecordType::DS => vec![RecordType::NS],
+            Some(_) => return,
+            None => {
+                let records = self.records.get(asked).map(Vec::as_slice).unwrap_or_default();
+                records.iter().map(RData::record_type).collect()
+            }
+        };
+        match fault {
+            Some(Fault::Unsigned) => {}
+            Some(Fault::Forged) => Signer::new().sign(message, types),
+            _ => signer.sign(message, types),
+        }
     }
 
     fn answer(&self, message: &mut Message, asked: &Name, record_type: RecordType) {

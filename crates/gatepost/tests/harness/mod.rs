@@ -12,6 +12,7 @@ mod maildir;
 mod peer;
 mod programs;
 mod server;
+mod tls_peer;
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -23,6 +24,7 @@ pub(crate) use maildir::{Letter, Maildir};
 pub(crate) use peer::{Manner, Peer};
 pub(crate) use programs::{finish, program, script};
 pub(crate) use server::{Server, Setup, every_code_config};
+pub(crate) use tls_peer::{Authority, Certificate, Taken, TlsPeer};
 
 /// Longest wait for anything that ought to happen at once; generous, as a build machine may be busy.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);

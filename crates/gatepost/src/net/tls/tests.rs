@@ -152,6 +152,54 @@ fn a_record_names_an_authority_and_then_name_and_time_count() {
 }
 
 #[test]
+fn an_authority_need_not_be_sent_when_the_record_holds_its_certificate_or_its_key() {
+    let alone = |name, until| {
+        let chain = chain(name, until);
+        let records: Vec<Vec<TLSA>> =
+            (0..2).map(|selector| vec![record_for(2, selector, 0, &chain.authority)]).collect();
+        (Chain { authority: chain.own.clone(), ..chain }, records)
+    };
+    let (good, records) = alone(NAME, 2100);
+    let (expired, of_expired) = alone(NAME, 2021);
+    let (other, of_other) = alone("other.example.org", 2100);
+    for selector in 0..2 {
+        assert_eq!(by_records(&good, records[selector].clone()), Ok(()), "2 {selector} 0");
+        let outcome = by_records(&expired, of_expired[selector].clone());
+        assert_eq!(outcome, Err(TlsFailure::CertificateExpired));
+        let outcome = by_records(&other, of_other[selector].clone());
+        assert_eq!(outcome, Err(TlsFailure::CertificateHostMismatch));
+        assert_ne!(by_records(&good, of_other[selector].clone()), Ok(()), "the key of somebody else");
+    }
+    let mut cut = records[1][0].cert_data.clone();
+    cut.pop();
+    assert_ne!(by_records(&good, vec![record(2, 1, 0, &cut)]), Ok(()));
+    let digest = record_for(2, 1, 1, &chain(NAME, 2100).authority);
+    assert_ne!(by_records(&good, vec![digest]), Ok(()), "a digest names what was not sent");
+}
+
+#[test]
+fn what_is_only_tested_is_remarked_on() {
+    let remark = |chain: &Chain, names: Arc<[String]>, trusts: bool| {
+        let mut roots = RootCertStore::empty();
+        if trusts {
+            roots.add(chain.authority.clone()).unwrap();
+        }
+        let certificates = [chain.own.clone(), chain.authority.clone()];
+        super::remark(&names, &Authorities(Arc::new(roots)), &certificates, crate::clock::wall())
+    };
+    let good = chain(NAME, 2100);
+    assert_eq!(remark(&good, names(NAME), true), None);
+    assert_eq!(remark(&good, names(NAME), false), Some(TlsFailure::CertificateNotTrusted));
+    assert_eq!(remark(&good, names("b.example"), true), Some(TlsFailure::CertificateHostMismatch));
+    assert_eq!(remark(&chain(NAME, 2021), names(NAME), true), Some(TlsFailure::CertificateExpired));
+    assert_eq!(
+        remark(&good, Arc::from([]), true),
+        Some(TlsFailure::ValidationFailure),
+        "no host of the policy"
+    );
+}
+
+#[test]
 fn one_record_of_several_is_enough_and_none_is_not() {
     let chain = chain(NAME, 2100);
     let wrong = record_for(3, 1, 1, &chain.authority);
