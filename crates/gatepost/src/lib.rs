@@ -16,6 +16,7 @@ pub mod policies;
 pub mod policy_files;
 pub mod receive;
 pub mod reload;
+pub mod reports;
 pub mod server;
 pub mod sign;
 pub mod site;

@@ -22,6 +22,7 @@ use crate::journal::Journal;
 use crate::mailboxes::QuotaUsage;
 use crate::receive::{self, Listener, Reception};
 use crate::reload::{Reloads, free_octets_min, report};
+use crate::reports::{self, Reports};
 use crate::site::{Site, Sites};
 use crate::{PRODUCT, clock, descriptors};
 
@@ -67,11 +68,12 @@ pub async fn run(start: Start, sites: Arc<Sites>) -> anyhow::Result<()> {
     let (stop_delivery, delivery_stopping) = watch::channel(false);
     let quota = Arc::new(QuotaUsage::default());
     let journal = Arc::new(Journal::open(&start.state, site.config.journal, clock::wall()));
+    let reports = Arc::new(Reports::new(&start.state));
     let listening = listeners.iter().map(Listener::address).collect();
     let reception = Arc::new(Reception::new(
         Arc::clone(&sites),
         Arc::clone(&spool),
-        (Arc::clone(&quota), Arc::clone(&journal)),
+        (Arc::clone(&quota), Arc::clone(&journal), Arc::clone(&reports)),
         listening,
         started,
         draining,
@@ -91,7 +93,10 @@ pub async fn run(start: Start, sites: Arc<Sites>) -> anyhow::Result<()> {
     let (stop_control, control_stopping) = watch::channel(false);
     let control =
         control.map(|control| tokio::spawn(control::serve(control, Arc::new(service), control_stopping)));
-    let delivery = deliver::spawn(Arc::clone(&spool), Arc::clone(&sites), quota, delivery_stopping);
+    let delivery =
+        deliver::spawn(Arc::clone(&spool), Arc::clone(&sites), quota, &reports, delivery_stopping.clone());
+    let reporting =
+        reports::spawn(Arc::clone(&reports), Arc::clone(&sites), Arc::clone(&spool), delivery_stopping);
     greet(&start, &site, &listeners);
     let mut tasks = JoinSet::new();
     for listener in listeners {
@@ -123,7 +128,15 @@ pub async fn run(start: Start, sites: Arc<Sites>) -> anyhow::Result<()> {
     {
         tracing::error!(%error, "the control socket ended abnormally");
     }
-    tokio::task::block_in_place(|| journal.close());
+    match tokio::time::timeout(sites.current().config.queue.stop_timeout, reporting).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!(%error, "sending reports ended abnormally"),
+        Err(_) => tracing::warn!("a report that was being handed over is cut off; it counts as sent"),
+    }
+    tokio::task::block_in_place(|| {
+        reports.close();
+        journal.close();
+    });
     tracing::info!("stopped");
     Ok(())
 }

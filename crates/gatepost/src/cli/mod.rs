@@ -14,6 +14,7 @@ mod recorded;
 mod recorded_tests;
 pub mod reference;
 pub mod replay;
+pub mod reports;
 pub mod run;
 pub mod status;
 pub mod table;
@@ -82,6 +83,8 @@ enum Command {
     Reload,
     /// End the running server, as SIGTERM does: open transactions may finish.
     Stop(status::StopArgs),
+    /// See what is collected for reports to other domains, and send them.
+    Reports(reports::Args),
     /// List the tables of the configuration, or look a key up in one.
     Table(table::Args),
     /// Print a generated reference page.
@@ -106,6 +109,7 @@ pub fn main() -> ExitCode {
         Command::Status(args) => status::status(&args, &site),
         Command::Reload => status::reload(&site),
         Command::Stop(args) => status::stop(&args, &site),
+        Command::Reports(args) => reports::run(&args, &site),
         Command::Table(args) => table::run(&args, &site),
         Command::Reference(args) => reference::run(&args),
     };

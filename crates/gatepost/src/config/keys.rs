@@ -11,6 +11,7 @@ use super::address_form::{
 use super::form::{Choice, Count, Flag, ListOf, Maybe, Placed, Size, Time, WordForm};
 use super::key::{Documented, Key, Section};
 pub(crate) use super::keys_out::*;
+use super::reports::{LineForm, TimeOfDayForm};
 use super::table_source::{SocketmapForm, TYPE_WORDS, TemplatedForm, TextForm, TypeWord};
 use super::{EarlyTalkers, LogLevel, OtherClients};
 use crate::journal::Mask;
@@ -48,7 +49,7 @@ macro_rules! keys {
 pub(super) use keys;
 
 keys! {
-    TOP = "", &["listen", "limits", "clients", "verify", "spool", "policy", "journal", "queue", "relay", "route", "dkim", "arc", "srs", "tls", "dns", "geo", "log", "domain", "table"],
+    TOP = "", &["listen", "limits", "clients", "verify", "spool", "policy", "journal", "queue", "relay", "route", "dkim", "arc", "srs", "tls", "dns", "geo", "log", "reports", "domain", "table"],
     "Keys at the top of the file, before the first table.";
 
     HOSTNAME: Key<Placed<HostnameForm>> = "hostname", Placed(HostnameForm), "\"localhost\"", "\"mx.example.org\"",
@@ -269,6 +270,28 @@ keys! {
 }
 
 keys! {
+    REPORTS = "[reports]", &[],
+    "Reports to other domains: what came of mail in their name (DMARC, RFC 9990) and of TLS with them (RFC 8460). They are \
+     collected over a day (UTC) and sent to who asks for them in the DNS. What is collected stands in `reports.sqlite` in the \
+     state directory. `gatepost reports` shows and sends them.";
+
+    REPORTS_DMARC: Key<Flag> = "dmarc", Flag, "false", "true",
+        "Whether DMARC aggregate reports are sent. DMARC is then evaluated for all mail from outside that is accepted, \
+         whatever the policy asks for.";
+    REPORTS_TLS: Key<Flag> = "tls", Flag, "false", "true", "Whether TLS reports are sent.";
+    REPORTS_ADDRESS: Key<Placed<TargetForm>> = "address", Placed(TargetForm), "", "\"reports@example.org\"",
+        "Where reports come from, in the envelope and in From. Its domain must sign with DKIM (`[dkim]`) or have an SPF record \
+         that names this server: who gets reports refuses others.";
+    REPORTS_ORGANISATION: Key<Maybe<LineForm>> = "organisation", Maybe(LineForm("a name")), "", "\"Example Ltd\"",
+        "Who reports, for people; by default `hostname`.";
+    REPORTS_CONTACT: Key<Maybe<LineForm>> = "contact", Maybe(LineForm("an address or a URL")), "",
+        "\"postmaster@example.org\"", "Whom to ask about a report; by default `address`.";
+    REPORTS_AT: Key<TimeOfDayForm> = "at", TimeOfDayForm, "\"00:30\"", "\"03:30\"",
+        "When a day is reported on, after its end, in UTC; each domain gets its reports up to four hours later, always at the \
+         same time (RFC 8460 §4.1).";
+}
+
+keys! {
     DOMAIN = "[domain.\"example.org\"]", &["mailbox"],
     "A domain whose mail ends here; one table for each. The first one answers for `<postmaster>`.";
 
@@ -397,7 +420,7 @@ pub(super) const TABLE_NAMES: ListOf<TextForm> =
 /// All sections, in the order of the reference.
 pub(crate) static SECTIONS: &[&Section] = &[
     &TOP, &LISTEN, &LIMITS, &CLIENTS, &VERIFY, &SPOOL, &POLICY, &JOURNAL, &QUEUE, &RELAYING, &ROUTE, &DKIM,
-    &ARC, &SRS, &TLS, &DNS, &GEO, &LOG, &DOMAIN, &MAILBOX, &TABLE,
+    &ARC, &SRS, &TLS, &DNS, &GEO, &LOG, &REPORTS, &DOMAIN, &MAILBOX, &TABLE,
 ];
 
 /// The header under which `name` is a key.

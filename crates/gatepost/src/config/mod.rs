@@ -18,6 +18,7 @@ mod network;
 mod problem;
 mod read;
 mod reference;
+mod reports;
 mod route;
 mod signing;
 mod table;
@@ -38,6 +39,7 @@ pub use network::{Network, NetworkError, any_contains};
 pub use problem::{Place, Problem, Severity, SourceFile};
 pub use read::{Parsed, parse};
 pub use reference::reference;
+pub use reports::ReportSettings;
 pub(crate) use route::hop;
 pub use route::{Access, DomainPattern, Hop, Login, Relaying, Route, TlsChoice, key_of, route_for};
 pub use signing::{ArcSettings, DkimSettings, KeyFile, SigningSettings, SrsSettings};
@@ -85,6 +87,8 @@ pub struct Config {
     pub log_level: LogLevel,
     /// What is remembered of sessions.
     pub journal: journal::Settings,
+    /// Which reports are sent to other domains.
+    pub reports: ReportSettings,
 }
 
 /// Where clients connect.

@@ -17,6 +17,7 @@ use super::domain::{Draft, TableFiles, read_domains};
 use super::form::Fault;
 use super::key::{Frame, Table};
 use super::problem::{Place, Problem, Severity, SourceFile, in_order};
+use super::reports::read_reports;
 use super::signing::read_signing;
 use super::{
     Clients, Config, DnsSettings, Geo, Limits, Listen, Network, PolicyChoice, RefusedClient, RetrySchedule,
@@ -111,6 +112,8 @@ fn read_site<'t>(
     let mailboxes =
         check::declare(&hostname, literals, &domains, postmaster.map(Spanned::into_inner), maildir);
     let log = top.section("log", &keys::LOG, problems);
+    let home = domains.first().map(|draft| &draft.domain.name);
+    let reports = read_reports(top, &hostname, home, problems);
     let config = Config {
         hostname,
         listen,
@@ -130,6 +133,7 @@ fn read_site<'t>(
         mailboxes,
         log_level: log.read(&keys::LEVEL, problems),
         journal: read_journal(top, problems),
+        reports,
     };
     Some(Site { top, config, domains, relay: relay_places })
 }

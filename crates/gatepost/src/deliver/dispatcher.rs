@@ -24,6 +24,7 @@ use super::route::Way;
 use super::timing::{ClockWatch, horizon};
 use crate::clock;
 use crate::mailboxes::QuotaUsage;
+use crate::reports::Reports;
 use crate::site::{Site, Sites};
 
 /// Attempts at other servers under way in all (ours: bounds memory and descriptors).
@@ -56,16 +57,18 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Longest sleep, so that a clock that steps is noticed.
 const SLEEP_MAX: Duration = Duration::from_secs(30);
 
-/// Starts delivery; it runs until `stopping` becomes true and attempts under way are settled.
+/// Starts delivery; it runs until `stopping` becomes true and attempts under way are settled. `reports` hears what comes of
+/// protecting connections.
 pub fn spawn<S: Spool>(
     spool: Arc<S>,
     sites: Arc<Sites>,
     quota: Arc<QuotaUsage>,
+    reports: &Arc<Reports>,
     stopping: watch::Receiver<bool>,
 ) -> JoinHandle<()> {
     let site = sites.current();
     let handshake = Arc::new(Protection::new(Arc::clone(&sites)));
-    let security = Security { handshake, results: Arc::new(|_| ()) };
+    let security = Security { handshake, results: reports.tls_results(&sites) };
     let outside = Arc::new(Outside {
         spool,
         sites,

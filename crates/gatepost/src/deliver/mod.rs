@@ -22,5 +22,6 @@ mod timing;
 pub use dispatcher::spawn;
 pub(crate) use local::header_section;
 pub(crate) use notices::given_up;
+pub(crate) use relay::TlsResults;
 pub use relay::remote_replies;
 pub(crate) use route::destination;

@@ -122,7 +122,14 @@ pub(super) async fn find_records(dns: &Dns, host: &str, port: u16) -> Result<Dan
 /// The plan for a host with such records.
 pub(super) fn dane_plan(records: Arc<[TLSA]>, host: &str, domain: &str) -> TlsPlan {
     let lines = records.iter().map(tls::show).collect();
-    let policy = ReportedPolicy { domain: host.to_owned(), kind: PolicyKind::Tlsa, lines, mx: Vec::new() };
+    let policy = ReportedPolicy {
+        domain: host.to_owned(),
+        kind: PolicyKind::Tlsa,
+        lines,
+        mx: Vec::new(),
+        told: domain.to_owned(),
+        fault: None,
+    };
     TlsPlan {
         // RFC 7672 §3.2.2: the TLSA base domain and the next-hop domain.
         level: TlsLevel::Dane { records, names: Arc::new([host.to_owned(), domain.to_owned()]) },
@@ -151,6 +158,31 @@ pub(super) fn sts_plan(asked: &InForce, host: &str, domain: &str) -> Option<Resu
         kind: PolicyKind::Sts,
         lines: policy.lines(),
         mx: policy.mx.clone(),
+        told: domain.to_owned(),
+        fault: None,
     };
     Some(Ok(TlsPlan { level, implicit: false, reported: Some(Arc::new(reported)) }))
+}
+
+/// What is reported of sessions with a host under no policy that can be applied: `asked` says whether the domain announces
+/// one, and `is_encrypted` whether the host has TLSA records none of which can be used.
+pub(super) fn without_policy(
+    asked: &InForce,
+    is_encrypted: bool,
+    host: &str,
+    domain: &str,
+) -> Arc<ReportedPolicy> {
+    let (name, kind, fault) = match asked {
+        _ if is_encrypted => (host, PolicyKind::Tlsa, Some(TlsFailure::TlsaInvalid)),
+        InForce::Unknown(fault) => (domain, PolicyKind::Sts, Some(*fault)),
+        InForce::Nothing | InForce::Policy(_) => (domain, PolicyKind::NoPolicyFound, None),
+    };
+    Arc::new(ReportedPolicy {
+        domain: name.to_owned(),
+        kind,
+        lines: Vec::new(),
+        mx: Vec::new(),
+        told: domain.to_owned(),
+        fault,
+    })
 }

@@ -33,7 +33,7 @@ use handover::{Handover, Next};
 use idle::IdlePool;
 use peer::{Peer, is_found};
 pub use reference::remote_replies;
-pub(crate) use security::{Handshake, HandshakeFault, Security, Shaking};
+pub(crate) use security::{Handshake, HandshakeFault, Security, Shaking, TlsResults};
 pub(crate) use stream::Socket;
 use verdict::{Verdict, is_stale};
 

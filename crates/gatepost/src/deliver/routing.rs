@@ -191,14 +191,24 @@ async fn of_mx(
         };
         let tls = match dane {
             Ok(Dane::Nothing) => match protection::sts_plan(&asked, &host.name, domain) {
-                None => plan(level(access, TlsLevel::Opportunistic, &host.name), false),
+                None => {
+                    let plan = plan(level(access, TlsLevel::Opportunistic, &host.name), false);
+                    // What the site itself has chosen is nothing that the domain could mend.
+                    let is_domains = access.tls.is_none();
+                    let reported =
+                        is_domains.then(|| protection::without_policy(&asked, false, &host.name, domain));
+                    TlsPlan { reported, ..plan }
+                }
                 Some(Ok(plan)) => plan,
                 Some(Err(failure)) => {
                     left_out.get_or_insert(NoWay::Now(failure));
                     continue;
                 }
             },
-            Ok(Dane::Encrypted) => plan(TlsLevel::Encrypted, false),
+            Ok(Dane::Encrypted) => {
+                let reported = Some(protection::without_policy(&asked, true, &host.name, domain));
+                TlsPlan { reported, ..plan(TlsLevel::Encrypted, false) }
+            }
             Ok(Dane::Records(records)) => protection::dane_plan(records, &host.name, domain),
             Err(failure) => {
                 left_out.get_or_insert(NoWay::Now(failure));

@@ -218,7 +218,7 @@ mod tests {
     use crate::net::dns::DnsFailure;
     use crate::net::mail_auth::arc::ArcChain;
     use crate::net::mail_auth::dkim::{DkimSignature, Verification};
-    use crate::net::mail_auth::dmarc::{DmarcAnswer, DmarcCheck, DmarcVerdict};
+    use crate::net::mail_auth::dmarc::{DmarcAnswer, DmarcCheck, DmarcVerdict, Published};
     use crate::net::mail_auth::spf::SpfOutcome;
 
     fn envelope(sender: &'static str) -> Envelope<'static> {
@@ -252,7 +252,24 @@ mod tests {
                 signature(Verification::Neutral("malformed signature"), ""),
             ],
         };
-        let verdict = DmarcVerdict { passes: true, policy: "reject", domain: "example.org".into() };
+        let published = Published {
+            policy: "reject",
+            subdomains: None,
+            nonexistent: None,
+            strict_dkim: false,
+            strict_spf: false,
+            testing: false,
+            failure_options: "0",
+            wants_reports: false,
+        };
+        let verdict = DmarcVerdict {
+            passes: true,
+            policy: "reject",
+            domain: "example.org".into(),
+            spf_passes: true,
+            dkim_passes: true,
+            published,
+        };
         let check = DmarcCheck { author: Some("example.org".into()), answer: DmarcAnswer::Record(verdict) };
         let (dmarc, spf) = (Dmarc { check }, spf(SpfResult::Pass));
         let chain = ArcChain { verification: Verification::Pass, domain: Some("lists.example".into()) };

@@ -18,6 +18,18 @@ impl Day {
         Self(time.as_unix_millis() / DAY_MILLIS)
     }
 
+    /// The day that begins so many days after 1970 did.
+    #[must_use]
+    pub const fn numbered(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// How many days after 1970 began it does.
+    #[must_use]
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+
     /// The day that begins `days` before this one; the first there is when that would be before 1970.
     #[must_use]
     pub const fn before(self, days: u64) -> Self {

@@ -2,6 +2,7 @@
 
 pub mod dns;
 pub mod dns_name;
+pub(crate) mod https;
 pub mod mail_auth;
 pub(crate) mod mta_sts;
 #[allow(dead_code, reason = "routing and TLS outwards are being built on it")]

@@ -25,6 +25,10 @@ pub(crate) struct ReportedPolicy {
     pub(crate) lines: Vec<String>,
     /// The patterns of MX hosts that MTA-STS names.
     pub(crate) mx: Vec<String>,
+    /// The domain that the mail was for: it is told (RFC 8460 §3).
+    pub(crate) told: String,
+    /// Why the policy can't be had although one is announced: every session fails for it (RFC 8460 §4.3.2.2).
+    pub(crate) fault: Option<TlsFailure>,
 }
 
 /// What came of one session, or of finding out the policy.
@@ -67,4 +71,34 @@ pub(crate) enum TlsFailure {
     StsPolicyInvalid,
     /// `sts-webpki-invalid`
     StsWebpkiInvalid,
+}
+
+impl PolicyKind {
+    /// The word for it in reports (RFC 8460 §4.4).
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Sts => "sts",
+            Self::Tlsa => "tlsa",
+            Self::NoPolicyFound => "no-policy-found",
+        }
+    }
+}
+
+impl TlsFailure {
+    /// The word for it in reports (RFC 8460 §4.3).
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::StarttlsNotSupported => "starttls-not-supported",
+            Self::CertificateHostMismatch => "certificate-host-mismatch",
+            Self::CertificateExpired => "certificate-expired",
+            Self::CertificateNotTrusted => "certificate-not-trusted",
+            Self::ValidationFailure => "validation-failure",
+            Self::TlsaInvalid => "tlsa-invalid",
+            Self::DnssecInvalid => "dnssec-invalid",
+            Self::DaneRequired => "dane-required",
+            Self::StsPolicyFetchError => "sts-policy-fetch-error",
+            Self::StsPolicyInvalid => "sts-policy-invalid",
+            Self::StsWebpkiInvalid => "sts-webpki-invalid",
+        }
+    }
 }

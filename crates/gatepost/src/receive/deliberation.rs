@@ -20,7 +20,7 @@ use super::effects::Effects;
 use super::incoming::Incoming;
 use super::judge::{Case, Judge};
 use super::session_facts::{Around, View};
-use crate::facts::Verified;
+use crate::facts::{Subject, Verified};
 use crate::policies::InForce;
 
 /// What decides in one session, and what has come of it so far.
@@ -28,6 +28,8 @@ pub(super) struct Deliberation {
     pub(super) judge: Judge,
     pub(super) verified: OnceLock<Arc<Verified>>,
     pub(super) effects: Effects,
+    /// The message that was decided on last, when domains want to hear what becomes of such.
+    pub(super) reported: Option<Arc<Subject>>,
 }
 
 /// What came of a question.
@@ -42,7 +44,7 @@ pub(super) struct Decided {
 
 impl Deliberation {
     pub(super) fn new(judge: Judge) -> Self {
-        Self { judge, verified: OnceLock::new(), effects: Effects::default() }
+        Self { judge, verified: OnceLock::new(), effects: Effects::default(), reported: None }
     }
 
     /// Forgets what was known of the hello, recipient, message or transaction before; says whether `policy` is another
@@ -81,6 +83,9 @@ impl Deliberation {
         let is_sealed = stage == Stage::Message
             && site.leaving.signing.seals()
             && incoming.as_deref().is_some_and(|incoming| incoming.passes_on(site));
+        let is_reported = stage == Stage::Message
+            && site.config.reports.dmarc
+            && incoming.as_deref().is_some_and(|incoming| !incoming.is_submitted());
         let received_fields = incoming.as_deref().map_or(0, Incoming::received_fields);
         let message = incoming.filter(|_| stage == Stage::Message).and_then(|incoming| {
             let inspected = incoming.inspected();
@@ -103,6 +108,7 @@ impl Deliberation {
             // What a seal vouches for is found out now, by the keys and records of this hour.
             case.verify_all().await;
         }
+        self.reported = is_reported.then(|| Arc::clone(case.subject()));
         drop(case);
         let is_refused = matches!(decision, Decision::Refuse(_) | Decision::Disconnect(_));
         let accepted = session.envelope().map_or(0, |envelope| envelope.recipients.len());

@@ -112,6 +112,11 @@ impl Incoming {
         self.inspection.finish(&mut self.buffer)
     }
 
+    /// Whether it is the site's own mail.
+    pub(super) const fn is_submitted(&self) -> bool {
+        self.submitted
+    }
+
     /// Whether it came from outside and goes on to another address elsewhere.
     pub(super) fn passes_on(&self, site: &Site) -> bool {
         let goes_on = |recipient: &QueuedRecipient| {

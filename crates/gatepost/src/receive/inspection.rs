@@ -1,7 +1,7 @@
 //! What is read of a message's content while it passes: facts for the policy, what signatures need, forged results.
 //!
-//! Invariant: nothing is read that neither the policy can ask for nor a seal vouches for, but for fields that others forged
-//! in this server's name.
+//! Invariant: nothing is read that neither the policy can ask for nor a seal vouches for nor a report tells of, but for fields
+//! that others forged in this server's name.
 
 use std::sync::Arc;
 
@@ -34,7 +34,8 @@ impl Inspection {
         let asked = &policy.content;
         Self {
             content: (!asked.is_nothing()).then(|| Box::new(Reading::new(asked.clone()))),
-            signed: (policy.verifies || site.leaving.signing.seals()).then(Box::default),
+            signed: (policy.verifies || site.leaving.signing.seals() || site.config.reports.dmarc)
+                .then(Box::default),
             forged: ForgedResults::new(&site.own_names),
         }
     }

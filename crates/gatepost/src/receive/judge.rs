@@ -86,7 +86,8 @@ impl<'a> Case<'a> {
         }
     }
 
-    fn subject(&self) -> &Arc<Subject> {
+    /// What searches for facts are about.
+    pub(super) fn subject(&self) -> &Arc<Subject> {
         self.subject.get_or_init(|| {
             let view = &self.view;
             let text = |name: &str| match session_facts::state(name, view) {

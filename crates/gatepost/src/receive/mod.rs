@@ -33,6 +33,7 @@ pub use listener::{Listener, serve};
 
 use crate::journal::Journal;
 use crate::mailboxes::QuotaUsage;
+use crate::reports::Reports;
 use crate::site::Sites;
 
 /// What every connection needs.
@@ -48,6 +49,8 @@ pub struct Reception<S> {
     pub quota: Arc<QuotaUsage>,
     /// What was decided.
     pub journal: Arc<Journal>,
+    /// What other domains are told.
+    pub reports: Arc<Reports>,
     /// Where the server listens.
     pub listening: Vec<SocketAddr>,
     /// When the program started.
@@ -66,7 +69,7 @@ impl<S: Spool> Reception<S> {
     pub fn new(
         sites: Arc<Sites>,
         spool: Arc<S>,
-        (quota, journal): (Arc<QuotaUsage>, Arc<Journal>),
+        (quota, journal, reports): (Arc<QuotaUsage>, Arc<Journal>, Arc<Reports>),
         listening: Vec<SocketAddr>,
         started: Timestamp,
         draining: watch::Receiver<bool>,
@@ -78,6 +81,7 @@ impl<S: Spool> Reception<S> {
             admission: Admission::with_places(places),
             quota,
             journal,
+            reports,
             listening,
             started,
             draining,

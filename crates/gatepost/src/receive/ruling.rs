@@ -6,8 +6,11 @@ use std::sync::Arc;
 
 use policy::decision::{Decision as Judgement, Verdict};
 use policy::stage::Stage;
+use queue::message::Hold;
 use queue::queue_id::QueueId;
 use queue::spool::Spool;
+use smtp::address::{ForwardPath, Mailbox};
+use smtp::envelope::Recipient;
 use smtp::reply::{Refusal, Reply, Severity};
 use smtp::server::{Decision, HEARD_OCTETS_KEPT, Question, Session};
 
@@ -22,6 +25,7 @@ use super::session_facts::{Around, address_text};
 use crate::clock;
 use crate::journal::{About, Peer, SessionLog};
 use crate::policies::InForce;
+use crate::reports::Fate;
 use crate::site::Site;
 
 /// What decides in one session, and what it has decided.
@@ -99,6 +103,7 @@ impl Ruling {
         let deciding =
             self.deliberation.decide(stage, (around, spool), session, incoming.as_deref_mut(), question);
         let Decided { judgement, decision, wait } = deciding.await;
+        self.report_refusal(reception, &site, session, &decision);
         if !wait.is_zero() {
             tokio::time::sleep(wait).await;
         }
@@ -189,8 +194,46 @@ impl Ruling {
         self.log.said(wire);
     }
 
+    /// Notes for reports that a message was refused for good, if DMARC had a say in that: nothing is found out for it.
+    fn report_refusal<S: Spool>(
+        &mut self,
+        reception: &Reception<S>,
+        site: &Site,
+        session: &Session,
+        decision: &Decision,
+    ) {
+        let (Decision::Refuse(refusal) | Decision::Disconnect(refusal)) = decision else { return };
+        let Some(subject) = self.deliberation.reported.take() else { return };
+        let is_permanent = refusal.reply().code().severity() == Severity::Permanent;
+        if is_permanent && subject.verified.dmarc.initialized() && !is_report(site, session) {
+            reception.reports.note_message(&site.services, subject, Fate::Rejected);
+        }
+    }
+
+    /// Notes for reports what became of a message that was taken.
+    fn report_taken<S: Spool>(&mut self, reception: &Reception<S>, session: &Session) {
+        let Some(subject) = self.deliberation.reported.take() else { return };
+        let site = reception.sites.current();
+        if is_report(&site, session) {
+            return;
+        }
+        let effects = self.effects();
+        let fate = match (effects.of_message(), effects.hold()) {
+            (Some(super::effects::Fate::Discarded), _) => Fate::Rejected,
+            (_, Some(Hold::Quarantined)) => Fate::Quarantined,
+            _ => Fate::Taken,
+        };
+        reception.reports.note_message(&site.services, subject, fate);
+    }
+
     /// Notes that the message is durable.
-    pub(super) fn stored(&mut self, session: &Session, queue_id: QueueId) {
+    pub(super) fn stored<S: Spool>(
+        &mut self,
+        reception: &Reception<S>,
+        session: &Session,
+        queue_id: QueueId,
+    ) {
+        self.report_taken(reception, session);
         self.log.stored(clock::wall(), About { recipient: None, ..self.envelope.about(session) }, queue_id);
         self.deliberation.effects.clear();
     }
@@ -221,4 +264,14 @@ impl Ruling {
         }
         incoming.prepend(&self.effects().fields());
     }
+}
+
+/// Whether the message is a report itself, of ours that came back or of others to us: telling of these would never end.
+fn is_report(site: &Site, session: &Session) -> bool {
+    let (Some(address), Some(envelope)) = (&site.config.reports.address, session.envelope()) else {
+        return false;
+    };
+    let is_own = |mailbox: &Mailbox| mailbox == address;
+    let to_us = |recipient: &Recipient| matches!(&recipient.forward_path, ForwardPath::Mailbox(mailbox) if is_own(mailbox));
+    envelope.reverse_path.mailbox().is_some_and(is_own) || envelope.recipients.iter().all(to_us)
 }

@@ -1,6 +1,6 @@
 //! An HTTPS server that serves one text, with a certificate of its own.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -23,6 +23,7 @@ pub(crate) struct HttpsServer {
 struct Script {
     answer: Option<String>,
     asked: Vec<String>,
+    bodies: Vec<Vec<u8>>,
 }
 
 impl HttpsServer {
@@ -39,7 +40,7 @@ impl HttpsServer {
             .unwrap();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
-        let script = Arc::new(Mutex::new(Script { answer: None, asked: Vec::new() }));
+        let script = Arc::new(Mutex::new(Script { answer: None, asked: Vec::new(), bodies: Vec::new() }));
         let (shared, config) = (Arc::clone(&script), Arc::new(config));
         thread::spawn(move || {
             for stream in listener.incoming() {
@@ -86,6 +87,11 @@ impl HttpsServer {
         &self.certificate
     }
 
+    /// The body of every request.
+    pub(crate) fn bodies(&self) -> Vec<Vec<u8>> {
+        self.script.lock().unwrap().bodies.clone()
+    }
+
     /// The first line of every request.
     pub(crate) fn asked(&self) -> Vec<String> {
         self.script.lock().unwrap().asked.clone()
@@ -100,11 +106,19 @@ fn serve(
     let mut first = String::new();
     reader.read_line(&mut first)?;
     let mut line = String::new();
+    let mut length = 0;
     while reader.read_line(&mut line)? > 2 {
+        let field = line.to_ascii_lowercase();
+        if let Some(value) = field.strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
         line.clear();
     }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body)?;
     let answer = {
         let mut script = script.lock().unwrap();
+        script.bodies.push(body);
         script.asked.push(first.trim_end().to_owned());
         script.answer.clone()
     };

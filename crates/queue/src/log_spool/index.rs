@@ -4,6 +4,8 @@
 //! delivery is in the agenda exactly when it is free, not held and not finished; `live` counts the octets of every
 //! record that a place here refers to.
 
+mod claims;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 
@@ -14,6 +16,7 @@ use foldhash::HashMap;
 use super::agenda::{Agenda, Slot};
 use super::digest::{Digest, Summary};
 use super::entry::{Entry, Hand, Message, Pending, StateSummary};
+
 use super::line::Waiting;
 use super::record::Place;
 use crate::delivery::{Delivery, DeliveryState, Phase};
@@ -21,7 +24,6 @@ use crate::message::Destination;
 use crate::postmaster::{Order, Query};
 use crate::queue_id::QueueId;
 use crate::sender::SenderKey;
-use crate::spool::{Overdue, Window};
 
 /// A delivery: its message and its number there.
 pub(super) type Key = (QueueId, u32);
@@ -287,87 +289,6 @@ impl Index {
             }
         }
         (records, None)
-    }
-
-    /// Claims at most `limit` deliveries that are due, of one destination if one is named.
-    pub(super) fn take_due(
-        &mut self,
-        of: Option<&Destination>,
-        now: WallTime,
-        limit: usize,
-    ) -> Vec<Delivery> {
-        let mut deliveries = Vec::new();
-        while deliveries.len() < limit {
-            let taken = match of {
-                Some(destination) => self.agenda.take_due_of(destination, now),
-                None => self.agenda.take_due(now),
-            };
-            let Some(key) = taken else { break };
-            deliveries.extend(self.claim(key));
-        }
-        deliveries
-    }
-
-    /// Claims at most `limit` deliveries of the destination that are overdue.
-    pub(super) fn take_overdue(
-        &mut self,
-        destination: &Destination,
-        now: WallTime,
-        overdue: Overdue,
-        limit: usize,
-    ) -> Vec<Delivery> {
-        let is_overdue = |waiting: &Waiting| {
-            let message = self.messages.get(&waiting.id);
-            message.is_some_and(|message| overdue.takes(now, message.received, waiting.due))
-        };
-        let mut found: Vec<Waiting> = self.agenda.waiting(destination).filter(is_overdue).collect();
-        found.sort_unstable();
-        found.truncate(limit);
-        let mut deliveries = Vec::with_capacity(found.len());
-        for waiting in found {
-            self.agenda.take(destination, &waiting);
-            deliveries.extend(self.claim((waiting.id, waiting.number)));
-        }
-        deliveries
-    }
-
-    /// The delivery as its claimant gets it, which the agenda has let go.
-    fn claim(&mut self, (id, number): Key) -> Option<Delivery> {
-        let message = self.messages.get_mut(&id)?;
-        let received = message.received;
-        let entry = message.entry_mut(number)?;
-        entry.hand = Hand::Claimed;
-        self.last_claim += 1;
-        self.claims.insert((id, number), (self.last_claim, entry.slot));
-        Some(Delivery {
-            id,
-            destination: self.agenda.destination(entry.slot),
-            recipients: entry.pending.as_slice().to_vec(),
-            attempts: entry.attempts,
-            received,
-            due: entry.due,
-            number,
-            claim: self.last_claim,
-        })
-    }
-
-    pub(super) fn next_due(&self) -> Option<WallTime> {
-        self.agenda.next_due()
-    }
-
-    pub(super) fn set_window(&mut self, destination: &Destination, window: Window) {
-        self.agenda.set_window(destination, window);
-    }
-
-    pub(super) fn window(&self, destination: &Destination) -> Window {
-        self.agenda.window(destination)
-    }
-
-    /// The claim of a delivery, if there is one, is over: its place in the window is free.
-    fn end_claim(&mut self, key: Key) {
-        if let Some((_, slot)) = self.claims.remove(&key) {
-            self.agenda.give_back(slot);
-        }
     }
 
     /// Whether the delivery is claimed by whoever holds this value of it.

@@ -135,7 +135,16 @@ async fn smtputf8_is_asked_for_only_by_addresses_and_header_sections() {
 fn hop(server: &Scripted, level: TlsLevel, found: Option<PolicyKind>) -> NextHop {
     let mut hop = server.next_hop();
     let domain = String::from("example.org");
-    let reported = |kind| Arc::new(ReportedPolicy { domain, kind, lines: Vec::new(), mx: Vec::new() });
+    let reported = |kind| {
+        Arc::new(ReportedPolicy {
+            told: domain.clone(),
+            domain,
+            kind,
+            lines: Vec::new(),
+            mx: Vec::new(),
+            fault: None,
+        })
+    };
     for host in &mut hop.hosts {
         host.name = NAME.to_owned();
         host.tls = TlsPlan {

@@ -43,6 +43,8 @@ fn hop(addresses: &[SocketAddr], level: &TlsLevel, implicit: bool) -> NextHop {
                 kind: PolicyKind::NoPolicyFound,
                 lines: Vec::new(),
                 mx: Vec::new(),
+                told: String::from("example.org"),
+                fault: None,
             })),
         };
     }

@@ -21,6 +21,7 @@ use tokio::task::JoinHandle;
 use crate::clock;
 use crate::deliver::{destination, spawn};
 use crate::mailboxes::QuotaUsage;
+use crate::reports::Reports;
 use crate::site::Sites;
 
 pub(super) const CONFIGURATION: &str = r#"
@@ -79,7 +80,9 @@ impl<S: Spool> Post<S> {
 
     pub(super) fn start(&mut self) {
         let (spool, sites) = (Arc::clone(&self.spool), Arc::clone(&self.sites));
-        self.delivery = Some(spawn(spool, sites, Arc::new(QuotaUsage::default()), self.stop.subscribe()));
+        let reports = Arc::new(Reports::new(self.state.path()));
+        let quota = Arc::new(QuotaUsage::default());
+        self.delivery = Some(spawn(spool, sites, quota, &reports, self.stop.subscribe()));
     }
 
     /// Puts another configuration in force.

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use mail_auth::common::to_a_label;
-use mail_auth::dmarc::Policy;
 use mail_auth::dmarc::verify::DmarcParameters;
+use mail_auth::dmarc::{Alignment, Dmarc, Policy, Report};
 use mail_auth::{
     AuthenticatedMessage, DkimOutput, DkimResult, DmarcResult, DnsError, Error, Parameters, SpfOutput,
 };
@@ -50,6 +50,33 @@ pub struct DmarcVerdict {
     pub policy: &'static str,
     /// Where the record stands.
     pub domain: String,
+    /// Whether SPF passes for a domain that is aligned.
+    pub spf_passes: bool,
+    /// Whether DKIM passes for a domain that is aligned.
+    pub dkim_passes: bool,
+    /// What the record says.
+    pub published: Published,
+}
+
+/// What a record says, as reports tell it back (RFC 9990 §3.1.1.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Published {
+    /// `p`.
+    pub policy: &'static str,
+    /// `sp`, where it is written or follows from `p`.
+    pub subdomains: Option<&'static str>,
+    /// `np`, where it is written or follows from the others.
+    pub nonexistent: Option<&'static str>,
+    /// Whether only the very same domain of a signature is aligned.
+    pub strict_dkim: bool,
+    /// Whether only the very same domain of SPF is aligned.
+    pub strict_spf: bool,
+    /// Whether the policy is only tested (`t=y`).
+    pub testing: bool,
+    /// `fo`.
+    pub failure_options: &'static str,
+    /// Whether anybody wants aggregate reports.
+    pub wants_reports: bool,
 }
 
 /// Verifies the message's author domain by what SPF found for `spf_domain` and by the message's signatures.
@@ -114,7 +141,34 @@ async fn answer(
             Err(failure) => return DmarcAnswer::TempError(failure.to_string()),
         }
     }
-    DmarcAnswer::Record(DmarcVerdict { passes, policy: word(policy), domain })
+    DmarcAnswer::Record(DmarcVerdict {
+        passes,
+        policy: word(policy),
+        domain,
+        spf_passes: *output.spf_result() == DmarcResult::Pass,
+        dkim_passes: *output.dkim_result() == DmarcResult::Pass,
+        published: published(&record),
+    })
+}
+
+fn published(record: &Dmarc) -> Published {
+    let written = |policy: Policy| (policy != Policy::Unspecified).then_some(word(policy));
+    Published {
+        policy: word(record.p),
+        subdomains: written(record.sp),
+        nonexistent: written(record.np),
+        strict_dkim: record.adkim == Alignment::Strict,
+        strict_spf: record.aspf == Alignment::Strict,
+        testing: record.t,
+        failure_options: match record.fo {
+            Report::All => "0",
+            Report::Any => "1",
+            Report::Dkim => "d",
+            Report::Spf => "s",
+            Report::DkimSpf => "d:s",
+        },
+        wants_reports: !record.rua.is_empty(),
+    }
 }
 
 /// The domain of the From field's address; `None` without one, or when there are several different ones, to which DMARC does

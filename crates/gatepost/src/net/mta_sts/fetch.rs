@@ -3,17 +3,15 @@
 //! Invariants: the server's certificate is for `mta-sts.` and the domain; no redirect is followed; no more is read and
 //! waited for than the limits say.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::redirect;
 use tokio::sync::Semaphore;
 
 use super::policy::Policy;
 use crate::net::dns::Dns;
-use crate::net::tls::{self, Asked, Authorities};
+use crate::net::https::{self, reasons};
+use crate::net::tls::Authorities;
 use crate::net::tls_result::TlsFailure;
 
 /// Longest wait for a policy (RFC 8461 §3.3 suggests a minute).
@@ -36,28 +34,6 @@ pub(crate) struct Fetcher {
     places: Semaphore,
 }
 
-/// Names are looked up as all names are.
-struct Resolver {
-    dns: Arc<Dns>,
-    loopback: bool,
-}
-
-impl Resolve for Resolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        let (dns, loopback) = (Arc::clone(&self.dns), self.loopback);
-        Box::pin(async move {
-            let found = dns.addresses(name.as_str()).await?;
-            let usable =
-                found.into_records().into_iter().filter(move |address| loopback || !address.is_loopback());
-            let addresses: Vec<SocketAddr> = usable.map(|address| SocketAddr::new(address, 0)).collect();
-            if addresses.is_empty() {
-                return Err("it has no address".into());
-            }
-            Ok(Box::new(addresses.into_iter()) as Addrs)
-        })
-    }
-}
-
 impl Fetcher {
     pub(crate) fn new(authorities: Authorities, port: u16, loopback: bool) -> Self {
         Self { port, loopback, authorities, places: Semaphore::new(FETCHES_MAX) }
@@ -78,18 +54,7 @@ impl Fetcher {
     async fn read(&self, dns: &Arc<Dns>, domain: &str) -> Result<String, (TlsFailure, String)> {
         let failed = |text: String| (TlsFailure::StsPolicyFetchError, text);
         let host = format!("mta-sts.{domain}");
-        let asked = Asked::Names(Arc::new([host.clone()]));
-        let config = tls::client(asked, &self.authorities).map_err(|error| failed(error.to_string()))?;
-        let resolver = Resolver { dns: Arc::clone(dns), loopback: self.loopback };
-        let client = reqwest::Client::builder()
-            .tls_backend_preconfigured((*config).clone())
-            .dns_resolver(resolver)
-            .redirect(redirect::Policy::none())
-            .no_proxy()
-            .http1_only()
-            .https_only(true)
-            .build()
-            .map_err(|error| failed(error.to_string()))?;
+        let client = https::client(dns, &self.authorities, &host, self.loopback).map_err(failed)?;
         let url = format!("https://{host}:{}/.well-known/mta-sts.txt", self.port);
         let mut response = client.get(url).send().await.map_err(|error| {
             let text = reasons(&error);
@@ -113,16 +78,4 @@ impl Fetcher {
         }
         String::from_utf8(octets).map_err(|_| (TlsFailure::StsPolicyInvalid, String::from("it is no text")))
     }
-}
-
-/// An error with all that led to it.
-fn reasons(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }

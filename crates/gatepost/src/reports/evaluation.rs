@@ -1,0 +1,46 @@
+//! From a message that came to a row of a DMARC report.
+//!
+//! Invariant: what wasn't found out for the policy is found out after the client was answered; nobody waits for it.
+
+use smtp::time::WallTime;
+
+use super::store::{Entry, Kind};
+use crate::facts::Subject;
+use crate::facts::dkim::Dkim;
+use crate::facts::dmarc::Dmarc;
+use crate::facts::spf::Spf;
+use crate::journal::day::Day;
+use crate::net::dns::Dns;
+use crate::net::mail_auth::aggregate::{Evaluated, Fate, PublishedPolicy, Row};
+use crate::net::mail_auth::dmarc::DmarcAnswer;
+
+/// What is to be told of the message; `None` when nobody wants reports of it, or it can't be told now.
+pub(super) async fn entry(dns: &Dns, subject: &Subject, fate: Fate, now: WallTime) -> Option<Entry> {
+    let verified = &subject.verified;
+    let message = subject.message.as_ref()?;
+    let spf = verified.spf.get_or_init(|| async { Spf::check(dns, &subject.envelope()).await }).await;
+    let dmarc = verified.dmarc.get_or_init(|| Dmarc::verify(dns, message, spf)).await;
+    let (Some(author), DmarcAnswer::Record(verdict)) = (&dmarc.check.author, &dmarc.check.answer) else {
+        return None;
+    };
+    if !verdict.published.wants_reports {
+        return None;
+    }
+    let dkim = verified.dkim.get_or_init(|| Dkim::verify(dns, message)).await;
+    let row = Row::of(&Evaluated {
+        source: subject.client,
+        author,
+        envelope_from: if subject.sender.is_empty() { "" } else { &spf.domain },
+        verdict,
+        signatures: &dkim.signatures,
+        spf: (&spf.domain, spf.outcome.result.word()),
+        fate,
+    });
+    Some(Entry {
+        kind: Kind::Dmarc,
+        day: Day::of(now),
+        domain: verdict.domain.clone(),
+        head: serde_json::to_string(&PublishedPolicy::of(verdict)).ok()?,
+        body: serde_json::to_string(&row).ok()?,
+    })
+}

@@ -1,0 +1,37 @@
+//! Reports to other domains in the real program: what came in and went out is told to who asks for it.
+
+#![cfg(test)]
+
+mod dmarc;
+#[path = "../harness/mod.rs"]
+mod harness;
+mod tls;
+
+use std::process::{Command, Output};
+
+use crate::harness::Server;
+
+/// What `gatepost reports` with these arguments does with the server's state and configuration.
+fn reports(server: &Server, arguments: &[&str]) -> Output {
+    let folder = server.folder();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
+    command.arg("reports").args(arguments).arg("--state").arg(folder.join("state"));
+    command.arg("--config").arg(folder.join("gatepost.toml")).current_dir(folder);
+    command.output().unwrap()
+}
+
+/// What it prints; it must end well.
+fn prints(server: &Server, arguments: &[&str]) -> String {
+    let output = reports(server, arguments);
+    assert!(output.status.success(), "{arguments:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Waits until as many messages or sessions are collected: what is noted is not on the disk at once.
+fn wait_for_collected(server: &Server, count: u64) {
+    harness::wait_for(&format!("{count} to be collected"), || {
+        let listed: serde_json::Value = serde_json::from_str(&prints(server, &["list", "--json"])).unwrap();
+        let counts = listed.as_array().unwrap().iter().map(|one| one["count"].as_u64().unwrap());
+        (counts.sum::<u64>() == count).then_some(())
+    });
+}
