@@ -20,7 +20,8 @@ fn outbound(smart_host: SocketAddr) -> Server {
     Server::with_config(&format!(
         "hostname = \"out.client.example\"\n[relay]\nsmart_host = \"{smart_host}\"\n[queue]\nretry_first = \"1s\"\n\
          [domain.\"client.example\".mailbox]\npostmaster = {{}}\nsender = {{}}\n\
-         carol = {{ forward = \"carol@example.org\" }}\n"
+         carol = {{ forward = \"carol@example.org\" }}\n\
+         team = {{ members = [\"refused@example.org\"], owner = \"sender\" }}\n"
     ))
 }
 
@@ -161,6 +162,19 @@ fn a_failure_that_the_sender_does_not_want_to_hear_of_is_not_reported() {
     server.stop();
     assert_eq!(server.queue(&["list"]), "");
     assert!(server.maildir("client.example", "sender").files().is_empty());
+}
+
+#[test]
+fn the_owner_of_a_list_hears_of_failures_whatever_the_sender_wants_to_hear() {
+    let server = outbound(Peer::start(&["250 2.0.0 taken"]).address());
+    let mut client = server.session();
+    client.ask_for("MAIL FROM:<ann@elsewhere.example> RET=FULL ENVID=QQ314159", "250 2.1.0");
+    client.ask_for("RCPT TO:<team@client.example> NOTIFY=NEVER", "250 2.1.5");
+    client.data(b"Subject: onwards\r\n\r\nnot returned\r\n", "250 2.6.0");
+    let (letter, report) = read_report(&server);
+    assert!(report.contains("Action: failed") && report.contains("refused@example.org"), "{report}");
+    let text = String::from_utf8_lossy(&letter.content).into_owned();
+    assert!(!text.contains("QQ314159") && !text.contains("not returned"), "{text}");
 }
 
 #[test]

@@ -6,6 +6,7 @@
 
 mod delivery_status;
 mod encoding;
+mod expansion;
 mod explanation;
 mod guard;
 mod readable;
@@ -16,6 +17,7 @@ mod strict;
 #[cfg(test)]
 mod tests;
 
+pub use self::expansion::{Expansions, of_list};
 pub use self::guard::{ADDRESS_AN_HOUR, DOMAIN_AN_HOUR, Guard, SUBMITTER_AN_HOUR};
 
 use smtp::address::{DomainName, ForwardPath, Mailbox, ReversePath};
@@ -97,6 +99,8 @@ pub enum Action {
     },
     /// It is in the mailbox.
     Delivered,
+    /// It was passed on to the several addresses that an alias stands for.
+    Expanded,
     /// A server that sends no DSNs has it.
     Relayed,
 }
@@ -150,7 +154,7 @@ pub fn wanted(message: &QueuedMessage, recipient: &QueuedRecipient, action: Acti
     let asked = match action {
         Action::Failed | Action::Expired => notify.failure,
         Action::Delayed { .. } => notify.delay,
-        Action::Delivered | Action::Relayed => notify.success,
+        Action::Delivered | Action::Expanded | Action::Relayed => notify.success,
     };
     asked && message.reverse_path != ReversePath::Null
 }
@@ -267,13 +271,13 @@ fn status(report: &Report<'_>) -> String {
         Action::Failed => "5.0.0",
         Action::Expired => "4.4.7",
         Action::Delayed { .. } => "4.0.0",
-        Action::Delivered | Action::Relayed => "2.0.0",
+        Action::Delivered | Action::Expanded | Action::Relayed => "2.0.0",
     };
     let Some((class, rest)) = enhanced(report.status) else { return generic.to_owned() };
     match report.action {
         Action::Failed | Action::Expired if matches!(class, '4' | '5') => format!("{class}.{rest}"),
         Action::Delayed { .. } if matches!(class, '4' | '5') => format!("4.{rest}"),
-        Action::Delivered | Action::Relayed if class == '2' => format!("2.{rest}"),
+        Action::Delivered | Action::Expanded | Action::Relayed if class == '2' => format!("2.{rest}"),
         _ => generic.to_owned(),
     }
 }

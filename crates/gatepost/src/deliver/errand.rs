@@ -248,6 +248,7 @@ impl<S: Spool> Outside<S> {
             indexes: &delivery.recipients,
             attempts: &attempts,
             outcomes: &outcomes,
+            is_first: delivery.attempts == 0,
             warned_until: timing.warned_until,
         };
         let mut notices = notices::drafts(&site, &results, now, random()).await;

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use queue::body::StoredMessage;
 use queue::delivery::RecipientOutcome;
-use queue::dsn::{self, Action, Notice, Original, Report};
+use queue::dsn::{self, Action, Expansions, Notice, Original, Report};
 use queue::message::{Draft, QueuedMessage, QueuedRecipient};
 use smtp::address::{ForwardPath, Mailbox};
 use smtp::envelope::RcptParameters;
@@ -26,6 +26,8 @@ pub(super) struct Results<'a> {
     pub(super) attempts: &'a [Attempt],
     /// One for each of them.
     pub(super) outcomes: &'a [RecipientOutcome],
+    /// Whether they were tried for the first time.
+    pub(super) is_first: bool,
     /// When those that were deferred will go back; set when their sender is to hear of the delay now.
     pub(super) warned_until: Option<WallTime>,
 }
@@ -33,8 +35,8 @@ pub(super) struct Results<'a> {
 /// The DSNs for `results`: none when nothing is to be reported, one for up to a hundred recipients.
 pub(super) async fn drafts(site: &Site, results: &Results<'_>, now: WallTime, random: u64) -> Vec<Draft> {
     let message = &results.stored.message;
-    let mut reports: Vec<Report<'_>> =
-        results.reports().filter(|report| dsn::wanted(message, report.recipient, report.action)).collect();
+    let mut reports: Vec<Report<'_>> = results.reports();
+    reports.retain(|report| dsn::wanted(message, report.recipient, report.action));
     if reports.is_empty() {
         return Vec::new();
     }
@@ -76,7 +78,8 @@ pub(crate) async fn given_up(
     let outcome = RecipientOutcome::Failed { reply: diagnostic.to_owned() };
     let attempts = vec![attempt; indexes.len()];
     let outcomes = vec![outcome; indexes.len()];
-    let results = Results { stored, indexes, attempts: &attempts, outcomes: &outcomes, warned_until: None };
+    let (attempts, outcomes) = (&attempts, &outcomes);
+    let results = Results { stored, indexes, attempts, outcomes, is_first: false, warned_until: None };
     drafts(site, &results, now, random).await
 }
 
@@ -129,13 +132,32 @@ fn told(known: Known<'_>, message: &QueuedMessage, reports: &[Report<'_>]) -> Ve
 }
 
 impl<'a> Results<'a> {
-    fn reports(&self) -> impl Iterator<Item = Report<'a>> {
+    fn reports(&self) -> Vec<Report<'a>> {
         let recipients = &self.stored.message.recipients;
-        self.indexes.iter().zip(self.attempts).zip(self.outcomes).filter_map(|((index, attempt), outcome)| {
-            let recipient = recipients.get(usize::try_from(*index).ok()?)?;
-            report(recipient, attempt, outcome, self.warned_until)
-        })
+        let expansions = Expansions::of(&self.stored.message);
+        let mut reports = Vec::with_capacity(self.indexes.len());
+        for ((index, attempt), outcome) in self.indexes.iter().zip(self.attempts).zip(self.outcomes) {
+            let Some(recipient) = usize::try_from(*index).ok().and_then(|index| recipients.get(index)) else {
+                continue;
+            };
+            if self.is_first && expansions.is_first(*index, recipient) {
+                reports.push(success(recipient, Action::Expanded));
+            }
+            let report = report(recipient, attempt, outcome, self.warned_until);
+            // Success behind an alias was reported with its expansion.
+            let is_told = |report: &Report<'_>| {
+                !(matches!(report.action, Action::Delivered | Action::Relayed)
+                    && expansions.contains(recipient))
+            };
+            reports.extend(report.filter(is_told));
+        }
+        reports
     }
+}
+
+/// A success that was found here.
+const fn success(recipient: &QueuedRecipient, action: Action) -> Report<'_> {
+    Report { recipient, action, status: "2.0.0", diagnostic: None, remote: None }
 }
 
 fn report<'a>(
@@ -159,13 +181,7 @@ fn report<'a>(
         (Attempt::Deferred(failure), _) => {
             warned_until.map(|until| missed(Action::Delayed { until }, failure))
         }
-        (Attempt::Delivered, _) => Some(Report {
-            recipient,
-            action: Action::Delivered,
-            status: "2.0.0",
-            diagnostic: None,
-            remote: None,
-        }),
+        (Attempt::Delivered, _) => Some(success(recipient, Action::Delivered)),
         // Who it goes to now is reported on.
         (Attempt::Rerouted(_), _) => None,
         // A server that knows DSN reports the success itself (RFC 3461 §5.2.2).

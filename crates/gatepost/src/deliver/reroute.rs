@@ -4,9 +4,11 @@
 //! once what replaces it is durable, so that a crash may double a message and never loses one.
 
 use queue::body::{Body, LargeBody, StoredMessage};
+use queue::dsn::{self, Expansions};
 use queue::message::{QueuedMessage, QueuedRecipient};
 use queue::spool::{LARGE_BODY_OCTETS, Spool, SpoolError};
 use smtp::address::{ForwardPath, ReversePath};
+use smtp::envelope::RcptParameters;
 
 use super::attempt::{Attempt, Failure};
 use super::route;
@@ -102,6 +104,7 @@ fn parts(
     attempts: &[Attempt],
 ) -> Vec<(ReversePath, Vec<QueuedRecipient>)> {
     let message = &stored.message;
+    let expansions = Expansions::of(message);
     let mut parts: Vec<(ReversePath, Vec<QueuedRecipient>)> = Vec::new();
     for (index, attempt) in indexes.iter().zip(attempts) {
         let Attempt::Rerouted(ends) = attempt else { continue };
@@ -114,12 +117,16 @@ fn parts(
             if end.mailbox != recipient.mailbox && known(&message.recipients) {
                 continue;
             }
+            let reverse_path = end.reverse_path(&message.reverse_path);
+            let is_own = reverse_path == message.reverse_path;
+            let parameters =
+                if is_own { expansions.parameters(recipient) } else { RcptParameters::default() };
             let queued = QueuedRecipient {
                 mailbox: end.mailbox.clone(),
-                destination: route::destination(config, end, &recipient.parameters),
+                destination: route::destination(config, end, &parameters),
+                parameters,
                 ..recipient.clone()
             };
-            let reverse_path = end.reverse_path(&message.reverse_path);
             match parts.iter_mut().find(|(path, _)| *path == reverse_path) {
                 Some((_, recipients)) if known(recipients) => {}
                 Some((_, recipients)) => recipients.push(queued),
@@ -142,7 +149,13 @@ async fn enqueue<S: Spool>(
     } else {
         Body::Memory(stored.read_body()?)
     };
-    let message = QueuedMessage { reverse_path, recipients, hold: None, ..stored.message.clone() };
+    let parameters = if reverse_path == stored.message.reverse_path {
+        stored.message.parameters.clone()
+    } else {
+        dsn::of_list(&stored.message.parameters)
+    };
+    let message =
+        QueuedMessage { reverse_path, parameters, recipients, hold: None, ..stored.message.clone() };
     tracing::info!(
         target: "gatepost::delivery",
         queue_id = %stored.id,

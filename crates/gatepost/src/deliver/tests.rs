@@ -150,6 +150,18 @@ async fn success_is_reported_to_whoever_asks() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_asks_for_success_hears_once_that_an_alias_stands_for_several() {
+    let post = Post::new();
+    post.send(Letter::to("pair@example.org").notify(true, true, false)).await;
+    post.until_empty().await;
+    assert_eq!((post.letters("bob").len(), post.letters("postmaster").len()), (1, 1));
+    let dsn = post.only_letter("alice");
+    assert_lines(&dsn, &["Final-Recipient: rfc822; pair@example.org", "Action: expanded", "Status: 2.0.0"]);
+    assert!(!dsn.contains("Action: delivered") && !dsn.contains("bob@"), "{dsn}");
+    post.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_has_no_route_waits_for_one() {
     let post = Post::new();
     let before = clock::wall();

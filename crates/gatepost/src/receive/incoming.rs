@@ -6,11 +6,12 @@
 use std::sync::Arc;
 
 use queue::body::{Body, LargeBody};
+use queue::dsn;
 use queue::message::{Origin, QueuedMessage, QueuedRecipient};
 use queue::queue_id::QueueId;
 use queue::spool::{Arrival, LARGE_BODY_OCTETS, Spool, SpoolError};
 use smtp::address::{ForwardPath, ReversePath};
-use smtp::envelope::{Envelope, Recipient};
+use smtp::envelope::{Envelope, RcptParameters, Recipient};
 use smtp::server::Session;
 use smtp::time::WallTime;
 
@@ -204,9 +205,14 @@ impl Incoming {
                 None if index == last => Body::Memory(std::mem::take(&mut self.buffer)),
                 None => Body::Memory(self.buffer.clone()),
             };
+            let is_own = part.reverse_path == envelope.reverse_path;
             let message = QueuedMessage {
                 reverse_path: part.reverse_path,
-                parameters: envelope.parameters.clone(),
+                parameters: if is_own {
+                    envelope.parameters.clone()
+                } else {
+                    dsn::of_list(&envelope.parameters)
+                },
                 received: self.received,
                 hold: effects.hold(),
                 origin: Origin {
@@ -300,11 +306,14 @@ fn add(
 ) {
     for resolved in site.resolve(known, &envelope.reverse_path, path) {
         let reverse_path = resolved.reverse_path(&envelope.reverse_path);
+        // The owner of a list is told of failures, whatever the sender wants to hear.
+        let is_own = reverse_path == envelope.reverse_path;
+        let parameters = if is_own { recipient.parameters.clone() } else { RcptParameters::default() };
         let queued = QueuedRecipient {
-            destination: deliver::destination(&site.config, &resolved, &recipient.parameters),
+            destination: deliver::destination(&site.config, &resolved, &parameters),
             mailbox: resolved.mailbox,
             accepted_as: recipient.forward_path.clone(),
-            parameters: recipient.parameters.clone(),
+            parameters,
         };
         match parts.iter_mut().find(|part| part.reverse_path == reverse_path) {
             Some(part) if part.recipients.iter().any(|known| known.mailbox == queued.mailbox) => {}

@@ -109,6 +109,7 @@ fn action_value(action: Action) -> &'static str {
         Action::Failed | Action::Expired => "failed",
         Action::Delayed { .. } => "delayed",
         Action::Delivered => "delivered",
+        Action::Expanded => "expanded",
         Action::Relayed => "relayed",
     }
 }

@@ -15,7 +15,7 @@ struct Section {
 }
 
 /// The sections, the worst news first.
-const SECTIONS: [Section; 5] = [
+const SECTIONS: [Section; 6] = [
     Section {
         subject: "Your message could not be delivered",
         one: "It could not be delivered to this address and will not be tried again:",
@@ -37,6 +37,13 @@ const SECTIONS: [Section; 5] = [
         several: "It was delivered to these addresses:",
     },
     Section {
+        subject: "Your message was passed on",
+        one: "It reached this address, and was passed on to the addresses behind it. You will hear no more of it unless \
+              something goes wrong:",
+        several: "It reached these addresses, and was passed on to the addresses behind them. You will hear no more of it \
+                  unless something goes wrong:",
+    },
+    Section {
         subject: "Your message was relayed",
         one: "It was handed on to the mail server of this address. That server sends no reports, so you will hear no \
               more of it unless something goes wrong:",
@@ -52,7 +59,8 @@ pub(super) fn section(action: Action) -> usize {
         Action::Expired => 1,
         Action::Delayed { .. } => 2,
         Action::Delivered => 3,
-        Action::Relayed => 4,
+        Action::Expanded => 4,
+        Action::Relayed => 5,
     }
 }
 
@@ -129,7 +137,7 @@ fn push_report(text: &mut String, notice: &Notice<'_>, report: &Report<'_>) {
             );
             push_paragraph(text, "    ", &tried);
         }
-        Action::Delivered | Action::Relayed => {}
+        Action::Delivered | Action::Expanded | Action::Relayed => {}
     }
 }
 

@@ -151,7 +151,8 @@ fn a_delay_says_how_long_it_is_tried() {
 
 #[test]
 fn several_recipients_stand_worst_news_first() {
-    let addresses = ["dave@example.net", "erin@example.org", "bob@example.net", "carol@example.net"];
+    let addresses =
+        ["dave@example.net", "erin@example.org", "team@example.org", "bob@example.net", "carol@example.net"];
     let mut message = message("<alice@example.org>", addresses.map(recipient).to_vec());
     for recipient in &mut message.recipients {
         recipient.parameters.notify = notify(true, true, false);
@@ -159,13 +160,14 @@ fn several_recipients_stand_worst_news_first() {
     let told = [
         (Action::Relayed, "2.0.0", "250 2.0.0 queued as 17", "mx.example.net"),
         (Action::Delivered, "2.1.5", "", ""),
+        (Action::Expanded, "2.1.5", "", ""),
         (Action::Expired, "4.2.1", "450 4.2.1 try later, please", "mx.example.net"),
         (Action::Failed, "5.7.1", "554 5.7.1 not from you", "mx.example.net"),
     ];
     let dsn =
         check_golden("mixed.txt", &compose_all(&message, Original::HeaderSection(HEADER_SECTION), &told));
-    let actions: Vec<_> = (1..=4).map(|block| dsn.field(block, "Action").unwrap()).collect();
-    assert_eq!(actions, ["failed", "failed", "delivered", "relayed"]);
+    let actions: Vec<_> = (1..=5).map(|block| dsn.field(block, "Action").unwrap()).collect();
+    assert_eq!(actions, ["failed", "failed", "delivered", "expanded", "relayed"]);
 }
 
 const INTERNATIONAL: &[u8] = "From: <дима@пример.example>\r\nSubject: Обед\r\n\r\nВ полдень\r\n".as_bytes();
@@ -216,17 +218,18 @@ fn notify_decides_and_the_null_path_never_gets_a_dsn() {
     let null = message("<>", vec![recipient("bob@example.net")]);
     let mut told = message("<alice@example.org>", vec![recipient("bob@example.net")]);
     let delayed = Action::Delayed { until: told.received };
-    let actions = [Action::Failed, Action::Expired, delayed, Action::Delivered, Action::Relayed];
+    let actions =
+        [Action::Failed, Action::Expired, delayed, Action::Delivered, Action::Expanded, Action::Relayed];
     for (given, expected) in [
-        (None, [true, true, true, false, false]),
-        (Some(Notify::NEVER), [false; 5]),
-        (notify(true, false, false), [false, false, false, true, true]),
-        (notify(false, true, false), [true, true, false, false, false]),
-        (notify(false, false, true), [false, false, true, false, false]),
+        (None, [true, true, true, false, false, false]),
+        (Some(Notify::NEVER), [false; 6]),
+        (notify(true, false, false), [false, false, false, true, true, true]),
+        (notify(false, true, false), [true, true, false, false, false, false]),
+        (notify(false, false, true), [false, false, true, false, false, false]),
     ] {
         told.recipients[0].parameters.notify = given;
         assert_eq!(actions.map(|action| wanted(&told, &told.recipients[0], action)), expected, "{given:?}");
-        assert_eq!(actions.map(|action| wanted(&null, &told.recipients[0], action)), [false; 5]);
+        assert_eq!(actions.map(|action| wanted(&null, &told.recipients[0], action)), [false; 6]);
         for (action, expected) in actions.into_iter().zip(expected) {
             let dsns = compose_all(&told, Original::HeaderSection(b""), &[(action, "", "", "")]);
             assert_eq!(dsns.len(), usize::from(expected));
@@ -326,6 +329,7 @@ fn action() -> impl Strategy<Value = Action> {
         Just(Action::Expired),
         until,
         Just(Action::Delivered),
+        Just(Action::Expanded),
         Just(Action::Relayed)
     ]
 }
@@ -363,6 +367,7 @@ proptest! {
             Action::Failed | Action::Expired => "failed",
             Action::Delayed { .. } => "delayed",
             Action::Delivered => "delivered",
+            Action::Expanded => "expanded",
             Action::Relayed => "relayed",
         }));
         prop_assert_eq!(dsns[0].parameters.smtputf8, !mailbox.is_ascii());

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use queue::body::StoredMessage;
+use queue::dsn::Expansions;
 use queue::message::QueuedRecipient;
 use smtp::address::{ForwardPath, ReversePath};
 use smtp::client::Transaction;
@@ -134,8 +135,10 @@ impl<'message> Handover<'message> {
         let reverse_path = open.peek().map_or(&ReversePath::Null, |(_, slot)| &slot.reverse_path);
         let open = open.filter(|(_, slot)| slot.reverse_path == *reverse_path);
         let chosen = open.filter_map(|(place, slot)| Some((place, slot.recipient?))).take(RECIPIENTS_MIN);
-        let (places, recipients) =
-            chosen.map(|(place, recipient)| (place, envelope_recipient(recipient, self.hostname))).unzip();
+        let expansions = Expansions::of(&self.stored.message);
+        let named =
+            |recipient| envelope_recipient(recipient, expansions.parameters(recipient), self.hostname);
+        let (places, recipients) = chosen.map(|(place, recipient)| (place, named(recipient))).unzip();
         let Form { plan, kind, smtputf8, obstacle } = self.forms.for_server(self.stored, extensions)?;
         let content = Content::new(&self.stored.body, plan);
         let fields = self.fields(&content)?;
@@ -241,9 +244,9 @@ fn not_attempted() -> Failure {
 }
 
 /// The recipient as RCPT names it. Where an alias led to it, ORCPT tells the sender's word for it (RFC 3461 §4.2).
-fn envelope_recipient(recipient: &QueuedRecipient, hostname: &str) -> Recipient {
-    let QueuedRecipient { mailbox, accepted_as, parameters, .. } = recipient;
-    let original = parameters.original.clone().or_else(|| {
+fn envelope_recipient(recipient: &QueuedRecipient, parameters: RcptParameters, hostname: &str) -> Recipient {
+    let QueuedRecipient { mailbox, accepted_as, .. } = recipient;
+    let original = parameters.original.or_else(|| {
         let address = match accepted_as {
             ForwardPath::Mailbox(accepted) if accepted == mailbox => return None,
             ForwardPath::Mailbox(accepted) => accepted.to_string(),

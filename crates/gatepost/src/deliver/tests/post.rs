@@ -39,6 +39,7 @@ gone = { moved = "gone@new.example" }
 sink = { discard = true }
 to-small = { alias = "small" }
 to-patient = { alias = "patient" }
+pair = { alias = ["bob", "hostmaster"] }
 team = { members = ["bob", "small"], owner = "alice" }
 "#;
 
