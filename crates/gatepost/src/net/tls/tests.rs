@@ -185,7 +185,7 @@ fn what_is_only_tested_is_remarked_on() {
             roots.add(chain.authority.clone()).unwrap();
         }
         let certificates = [chain.own.clone(), chain.authority.clone()];
-        super::remark(&names, &Authorities(Arc::new(roots)), &certificates, crate::clock::wall())
+        remark(&names, &Authorities(Arc::new(roots)), &certificates, crate::clock::wall())
     };
     let good = chain(NAME, 2100);
     assert_eq!(remark(&good, names(NAME), true), None);
