@@ -13,7 +13,7 @@ use queue::log_spool::{Drill, LogSpool, Options};
 use queue::spool::Spool;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::control::{self, Running, Service};
 use crate::deliver;
@@ -108,42 +108,32 @@ pub async fn run(start: Start, sites: Arc<Sites>) -> anyhow::Result<()> {
     }
     let drain_timeout = signals.until_end(&end, &reloads, &sites, &spool).await;
     drain.send_replace(true);
-    let open = reception.admission.connections();
-    tracing::info!(
-        sessions = open,
-        "draining: no new connections, open transactions may finish; another signal cuts them off"
-    );
-    let drained = async { while tasks.join_next().await.is_some() {} };
-    let in_time = tokio::select! {
-        in_time = tokio::time::timeout(drain_timeout + CUT_OFF, drained) => in_time.is_ok(),
-        () = signals.end_again() => false,
-    };
-    if !in_time {
-        tracing::warn!(sessions = reception.admission.connections(), "sessions left open are cut off");
-    }
+    signals.drained(drain_timeout, &reception, &mut tasks).await;
     tasks.shutdown().await;
     stop_delivery.send_replace(true);
     tending.abort();
-    if let Err(error) = delivery.await {
-        tracing::error!(%error, "delivery ended abnormally");
-    }
+    let _ended = delivery.await.inspect_err(|error| tracing::error!(%error, "delivery ended abnormally"));
     stop_control.send_replace(true);
-    if let Some(control) = control
-        && let Err(error) = control.await
-    {
-        tracing::error!(%error, "the control socket ended abnormally");
+    if let Some(control) = control {
+        let _ended =
+            control.await.inspect_err(|error| tracing::error!(%error, "the control socket ended abnormally"));
     }
-    match tokio::time::timeout(sites.current().config.queue.stop_timeout, reporting).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::error!(%error, "sending reports ended abnormally"),
-        Err(_) => tracing::warn!("a report that was being handed over is cut off; it counts as sent"),
-    }
+    await_reports(sites.current().config.queue.stop_timeout, reporting).await;
     tokio::task::block_in_place(|| {
         reports.close();
         journal.close();
     });
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Waits for reports that are being handed over.
+async fn await_reports(stop_timeout: Duration, reporting: JoinHandle<()>) {
+    match tokio::time::timeout(stop_timeout, reporting).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!(%error, "sending reports ended abnormally"),
+        Err(_) => tracing::warn!("a report that was being handed over is cut off; it counts as sent"),
+    }
 }
 
 /// The control socket. Mail goes without one, too.
@@ -317,6 +307,28 @@ impl Signals {
             }
         }
         sites.current().config.limits.drain_timeout
+    }
+
+    /// Waits until the open sessions have ended, their time is up, or somebody does not want to wait.
+    async fn drained<S: Spool>(
+        &mut self,
+        drain_timeout: Duration,
+        reception: &Reception<S>,
+        tasks: &mut JoinSet<()>,
+    ) {
+        let open = reception.admission.connections();
+        tracing::info!(
+            sessions = open,
+            "draining: no new connections, open transactions may finish; another signal cuts them off"
+        );
+        let drained = async { while tasks.join_next().await.is_some() {} };
+        let in_time = tokio::select! {
+            in_time = tokio::time::timeout(drain_timeout + CUT_OFF, drained) => in_time.is_ok(),
+            () = self.end_again() => false,
+        };
+        if !in_time {
+            tracing::warn!(sessions = reception.admission.connections(), "sessions left open are cut off");
+        }
     }
 
     /// Waits for SIGTERM or SIGINT from somebody who has seen the drain begin: some supervisors send each signal twice.

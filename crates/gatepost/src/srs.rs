@@ -97,9 +97,7 @@ impl Srs {
             return None;
         }
         let local = mailbox.local_part.as_str();
-        if tagged(local, "SRS0").or_else(|| tagged(local, "SRS1")).is_none() {
-            return None;
-        }
+        tagged(local, "SRS0").or_else(|| tagged(local, "SRS1"))?;
         let meant = parts(local).and_then(|parts| self.meant(&parts, now, grace_days));
         Some(meant.map_or(Bounce::Nobody, Bounce::To))
     }

@@ -74,7 +74,7 @@ pub fn srs_secrets(config: &Config, problems: &mut Vec<Problem>) -> Result<Optio
     let text = match read(&settings.secrets, &settings.place, problems) {
         Ok(text) => text,
         Err(problem) => {
-            problems.push(problem);
+            problems.push(*problem);
             return Err(std::mem::take(problems));
         }
     };
@@ -98,20 +98,21 @@ fn read_key(file: &KeyFile, problems: &mut Vec<Problem>) -> Option<SigningKey> {
     let read = read(&file.file, &file.place, problems).and_then(|pem| {
         SigningKey::from_pem(&pem).map_err(|why| {
             let title = format!("can't sign with `{}`: {why}", file.file.display());
-            Problem::error(title, file.place.clone(), "expected a private key in PEM, PKCS#8 or PKCS#1")
+            let label = "expected a private key in PEM, PKCS#8 or PKCS#1";
+            Box::new(Problem::error(title, file.place.clone(), label))
         })
     });
     match read {
         Ok(key) => Some(key),
         Err(problem) => {
-            problems.push(problem);
+            problems.push(*problem);
             None
         }
     }
 }
 
 /// The text of a file that others should not be able to read or change.
-fn read(path: &Path, place: &Place, problems: &mut Vec<Problem>) -> Result<String, Problem> {
+fn read(path: &Path, place: &Place, problems: &mut Vec<Problem>) -> Result<String, Box<Problem>> {
     let text = || -> io::Result<(String, u32)> {
         let mut text = String::new();
         let file = File::open(path)?;

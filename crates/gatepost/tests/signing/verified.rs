@@ -221,7 +221,7 @@ async fn a_chain_that_has_failed_is_sealed_as_failed() {
     assert!(text.starts_with("ARC-Seal: i=2;") && text.contains("cv=fail;"), "{text}");
     let (_server, dns) = dns(&records);
     assert_eq!(Chain::verify(&dns, &SignedMessage::of(&sealed)).await.word(), "fail");
-    assert!(dkimpy(&[sealed.clone()], &records)[0].contains("arc=ended"));
+    assert!(dkimpy(std::slice::from_ref(&sealed), &records)[0].contains("arc=ended"));
     assert_eq!(
         made(Wanted::Seal, &[results.as_bytes(), &sealed].concat()).len(),
         results.len() + sealed.len()
