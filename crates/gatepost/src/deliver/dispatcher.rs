@@ -316,7 +316,10 @@ impl<S: Spool> Dispatcher<S> {
             if due.is_empty() {
                 return None;
             }
-            self.start_all(due);
+            if !self.start_all(due) {
+                // What was put back may be due at once: first comes what has ended, and gives its places back.
+                return None;
+            }
         }
     }
 
@@ -332,15 +335,16 @@ impl<S: Spool> Dispatcher<S> {
         }
     }
 
-    /// Starts attempts for deliveries.
-    fn start_all(&mut self, due: Vec<Delivery>) {
+    /// Starts attempts for deliveries; false when some were put back.
+    fn start_all(&mut self, due: Vec<Delivery>) -> bool {
+        let mut all_started = true;
         let (mut local, mut discards) = (Vec::new(), Vec::new());
         for delivery in due {
             match Way::of(&delivery.destination) {
                 Way::Local => local.push(delivery),
                 Way::Discard => discards.push(delivery),
                 Way::Relay | Way::Mx(_) | Way::Route { .. } | Way::Table(_) => {
-                    self.start_relay(delivery);
+                    all_started &= self.start_relay(delivery);
                 }
             }
         }
@@ -353,19 +357,22 @@ impl<S: Spool> Dispatcher<S> {
             self.start(maildirs(Arc::clone(&self.outside), batch), places);
             self.open_local_window();
         }
+        all_started
     }
 
-    /// Starts an attempt at another server, unless that has got enough for now.
-    fn start_relay(&mut self, delivery: Delivery) {
+    /// Starts an attempt at another server, unless that has got enough for now: then it is put back, and the answer false.
+    fn start_relay(&mut self, delivery: Delivery) -> bool {
         let mut places = Places { relays: 1, ..Places::default() };
         let chosen = self.access(&delivery.destination).map(|access| (access.connections, access.rate));
         if let Some((connections, rate)) = chosen.filter(|chosen| *chosen != (None, None)) {
             if let Err(turn) = self.let_through(&delivery.destination, connections, rate) {
-                return self.outside.spool.release(delivery, turn);
+                self.outside.spool.release(delivery, turn);
+                return false;
             }
             places.limited = Some(delivery.destination.clone());
         }
         self.start(relay(Arc::clone(&self.outside), delivery), places);
+        true
     }
 
     /// Counts a delivery, unless its destination has as many as it gets; then it waits, and the window is as narrow as it
