@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, anyhow};
 use queue::kernel_disk::KernelDisk;
 use queue::log_spool::{Drill, LogSpool, Options};
 use queue::spool::Spool;
@@ -173,15 +173,12 @@ fn open_spool(start: &Start, site: &Site) -> anyhow::Result<LogSpool<KernelDisk>
     made.with_context(|| {
         format!("cannot make the spool directory {}; --state says where it may be", folder.display())
     })?;
-    let mut salt = [0; 8];
-    if getrandom::fill(&mut salt).is_err() {
-        bail!("the system has no random numbers");
-    }
+    let salt = getrandom::u64().map_err(|_| anyhow!("the system has no random numbers"))?;
     let options = Options {
         free_octets_min: free_octets_min(&start.state, site)?,
         free_inodes_min: site.config.spool.min_free_inodes,
         drill: start.drill,
-        ..Options::new(u64::from_le_bytes(salt))
+        ..Options::new(salt)
     };
     let (spool, report) = LogSpool::at(&folder, options).map_err(|error| unusable(&folder, error))?;
     for damage in &report.damaged {

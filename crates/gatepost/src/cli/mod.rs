@@ -26,10 +26,13 @@ use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::{Parser, Subcommand};
+use tokio::runtime::{Builder, Runtime};
 
-use crate::config::Problem;
+use crate::config::{Config, Problem};
 use crate::control::Unreachable;
+use crate::site;
 
 /// A mail transfer agent whose every reply is the right one.
 #[derive(Debug, Parser)]
@@ -160,6 +163,22 @@ fn show(problems: &[Problem]) {
     for problem in problems {
         let _ = writeln!(stderr, "{}", problem.render(coloured));
     }
+}
+
+/// What was read; `None` when it is refused, and the problems are shown.
+fn accepted<T>(read: Result<T, Vec<Problem>>) -> Option<T> {
+    read.map_err(|problems| show(&problems)).ok()
+}
+
+/// The configuration that a command is about; `None` when it is refused, and the problems are shown.
+fn configuration(options: &SiteOptions) -> Option<Config> {
+    accepted(site::read(options.config.as_deref(), &user())).map(|loaded| loaded.config)
+}
+
+/// What a command waits in: the kind that the server has, because mailboxes are measured in the thread that asks, which
+/// only this one allows.
+fn runtime() -> anyhow::Result<Runtime> {
+    Builder::new_multi_thread().worker_threads(1).enable_all().build().context("cannot start a thread")
 }
 
 /// The user's own name, for the zero configuration.

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use queue::kernel_disk::KernelDisk;
 use queue::log_spool::{LogSpool, Options};
 use tokio::runtime::{Handle, Runtime};
@@ -52,7 +51,7 @@ impl Reach {
             }
             match open_spool(&options.state) {
                 Ok(spool) => {
-                    let alone = Alone { options: options.clone(), runtime: runtime()? };
+                    let alone = Alone { options: options.clone(), runtime: super::runtime()? };
                     let service = Service::new(Arc::new(spool), Box::new(alone));
                     return Ok(Self::Alone(Box::new(service)));
                 }
@@ -133,11 +132,6 @@ fn failed(failure: Failure) -> anyhow::Error {
     }
 }
 
-fn runtime() -> anyhow::Result<Runtime> {
-    let mut builder = tokio::runtime::Builder::new_multi_thread();
-    builder.worker_threads(1).enable_all().build().context("cannot start a thread")
-}
-
 fn open_spool(state: &Path) -> io::Result<LogSpool<KernelDisk>> {
     let folder = state.join("spool");
     if !folder.is_dir() {
@@ -147,9 +141,8 @@ fn open_spool(state: &Path) -> io::Result<LogSpool<KernelDisk>> {
         );
         return Err(io::Error::new(ErrorKind::NotFound, why));
     }
-    let mut salt = [0; 8];
-    getrandom::fill(&mut salt).map_err(|_| io::Error::other("the system has no random numbers"))?;
-    match LogSpool::at(&folder, Options::new(u64::from_le_bytes(salt))) {
+    let salt = getrandom::u64().map_err(|_| io::Error::other("the system has no random numbers"))?;
+    match LogSpool::at(&folder, Options::new(salt)) {
         Ok((spool, _)) => Ok(spool),
         Err(error) => {
             let error = io::Error::from(error);

@@ -72,13 +72,8 @@ pub fn run(args: &Args, options: &SiteOptions) -> anyhow::Result<ExitCode> {
         Command::List { json } => list(&options.state, json),
         Command::Send { now, dry_run } => {
             let state = prepare_state(&options.state)?;
-            let (sites, warnings) = match Sites::load(options.config.as_deref(), &super::user(), &state) {
-                Ok(loaded) => loaded,
-                Err(problems) => {
-                    super::show(&problems);
-                    return Ok(ExitCode::FAILURE);
-                }
-            };
+            let loaded = Sites::load(options.config.as_deref(), &super::user(), &state);
+            let Some((sites, warnings)) = super::accepted(loaded) else { return Ok(ExitCode::FAILURE) };
             super::show(&warnings);
             let site = sites.current();
             if !site.config.reports.is_on() {
@@ -88,13 +83,8 @@ pub fn run(args: &Args, options: &SiteOptions) -> anyhow::Result<ExitCode> {
                 writeln!(std::io::stdout(), "nothing is collected")?;
                 return Ok(ExitCode::SUCCESS);
             };
-            let runtime = tokio::runtime::Builder::new_multi_thread()
-                .worker_threads(1)
-                .enable_all()
-                .build()
-                .context("cannot start a thread")?;
             let wanted = Wanted::All { today: now };
-            runtime.block_on(async {
+            super::runtime()?.block_on(async {
                 if dry_run {
                     show(&site, &store, wanted).await
                 } else {
@@ -198,9 +188,8 @@ async fn send(site: &Site, state: &Path, store: Store, wanted: Wanted) -> anyhow
         .mode(0o700)
         .create(&folder)
         .with_context(|| format!("cannot make {}", folder.display()))?;
-    let mut salt = [0; 8];
-    getrandom::fill(&mut salt).map_err(|_| anyhow::anyhow!("the system has no random numbers"))?;
-    let (text, waits) = match LogSpool::at(&folder, Options::new(u64::from_le_bytes(salt))) {
+    let salt = getrandom::u64().map_err(|_| anyhow::anyhow!("the system has no random numbers"))?;
+    let (text, waits) = match LogSpool::at(&folder, Options::new(salt)) {
         Ok((spool, _)) => {
             drop(store);
             let Some(mut store) = reports::open(state)? else { bail!("what is collected has gone") };

@@ -40,13 +40,8 @@ enum Fault {
 pub fn run(args: &Args, options: &SiteOptions) -> anyhow::Result<ExitCode> {
     let state = server::prepare_state(&options.state)?;
     let user = super::user();
-    let (sites, warnings) = match Sites::load(options.config.as_deref(), &user, &state) {
-        Ok(loaded) => loaded,
-        Err(problems) => {
-            super::show(&problems);
-            return Ok(ExitCode::FAILURE);
-        }
-    };
+    let loaded = Sites::load(options.config.as_deref(), &user, &state);
+    let Some((sites, warnings)) = super::accepted(loaded) else { return Ok(ExitCode::FAILURE) };
     super::show(&warnings);
     observe::start(sites.current().config.log_level.as_str()).context("cannot start the log")?;
     let start = Start {

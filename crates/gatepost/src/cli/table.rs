@@ -3,11 +3,8 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
-
 use super::{SiteOptions, WrongUsage};
 use crate::config::Config;
-use crate::site;
 use crate::tables::{Tables, Value};
 
 /// What `gatepost table` takes.
@@ -40,13 +37,7 @@ const EXIT_UNSURE: u8 = 75;
 /// # Errors
 /// When there is no such table.
 pub fn run(args: &Args, options: &SiteOptions) -> anyhow::Result<ExitCode> {
-    let config = match site::read(options.config.as_deref(), &super::user()) {
-        Ok(loaded) => loaded.config,
-        Err(problems) => {
-            super::show(&problems);
-            return Ok(ExitCode::FAILURE);
-        }
-    };
+    let Some(config) = super::configuration(options) else { return Ok(ExitCode::FAILURE) };
     match &args.command {
         Command::List => list(&config),
         Command::Get { name, key } => get(&config, name, key),
@@ -78,12 +69,8 @@ fn get(config: &Config, name: &str, key: &str) -> anyhow::Result<ExitCode> {
         return Err(WrongUsage(why).into());
     };
     super::show(&problems);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start a thread")?;
     let mut out = std::io::stdout().lock();
-    match runtime.block_on(table.look_up(key)) {
+    match super::runtime()?.block_on(table.look_up(key)) {
         Ok(Some(values)) if values.all().is_empty() => writeln!(out, "an entry without values")?,
         Ok(Some(values)) => {
             for Value { name, text } in values.all() {

@@ -220,9 +220,5 @@ fn exactly(entry: &Entry, wanted: &dyn Fn(&Ends) -> bool) -> Vec<Query> {
 
 /// A number for the Message-ID and the boundary; without any chance the queue id keeps them apart.
 fn random() -> u64 {
-    let mut octets = [0; 8];
-    if getrandom::fill(&mut octets).is_err() {
-        return 0;
-    }
-    u64::from_le_bytes(octets)
+    getrandom::u64().unwrap_or(0)
 }

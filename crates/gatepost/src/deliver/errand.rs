@@ -291,11 +291,7 @@ pub(super) fn jitter() -> u32 {
 
 /// Chance for jitter, boundaries and the order of equals; without any, the times are merely not spread.
 fn random() -> u64 {
-    let mut octets = [0; 8];
-    if getrandom::fill(&mut octets).is_err() {
-        return 0;
-    }
-    u64::from_le_bytes(octets)
+    getrandom::u64().unwrap_or(0)
 }
 
 /// What the next attempt goes by, for all recipients that were deferred: a greylist is come back to for the sake of one.

@@ -7,7 +7,6 @@ mod errand;
 mod local;
 mod maildir;
 mod mx;
-#[allow(dead_code, reason = "routing and TLS outwards are being built on it")]
 mod next_hop;
 mod notices;
 mod protection;

@@ -5,7 +5,6 @@ pub mod dns_name;
 pub(crate) mod https;
 pub mod mail_auth;
 pub(crate) mod mta_sts;
-#[allow(dead_code, reason = "routing and TLS outwards are being built on it")]
 pub(crate) mod tls_result;
 
 mod dns_cache;

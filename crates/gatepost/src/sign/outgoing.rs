@@ -9,7 +9,7 @@ use mail_parser::MessageParser;
 use queue::message::{QueuedMessage, QueuedRecipient};
 use queue::queue_id::QueueId;
 use quick_cache::sync::Cache;
-use smtp::address::ForwardPath;
+use smtp::address::{DomainName, ForwardPath};
 use smtp::time::WallTime;
 
 use super::NotSigned;
@@ -17,6 +17,7 @@ use super::arc::Sealer;
 use super::content::{Content, Hashed};
 use super::dkim::DkimDomain;
 use super::header::HeaderSection;
+use super::key::SigningKey;
 use crate::mailboxes::domain_key;
 
 /// Messages whose signatures are kept (ours: those that leave for many servers at a time; about 2 kB each).
@@ -88,16 +89,15 @@ impl Signing {
         self.sealer.is_some()
     }
 
-    /// The domains that sign, for showing their keys.
-    #[must_use]
-    pub fn domains(&self) -> &[DkimDomain] {
-        &self.domains
-    }
-
-    /// The key of the seal.
-    #[must_use]
-    pub const fn sealer(&self) -> Option<&Sealer> {
-        self.sealer.as_ref()
+    /// Every key that signs or seals, with the domain and the selector that its record stands at. A key that does both
+    /// comes twice.
+    pub fn keys(&self) -> impl Iterator<Item = (&DomainName, &DomainName, &SigningKey)> {
+        let of_domains = self
+            .domains
+            .iter()
+            .flat_map(|domain| domain.keys.iter().map(move |key| (&domain.domain, &key.selector, &key.key)));
+        let of_sealer = self.sealer.as_ref().map(|sealer| (&sealer.domain, &sealer.selector, &sealer.key));
+        of_domains.chain(of_sealer)
     }
 
     /// What the message gets when it leaves for `recipients`; `None`: it leaves as it is.

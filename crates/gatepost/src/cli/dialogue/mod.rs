@@ -19,7 +19,7 @@ use self::report::Report;
 use super::SiteOptions;
 use crate::policy_files;
 use crate::receive::rehearsal::{Rehearsal, Terms};
-use crate::site::{self, Site};
+use crate::site::Site;
 
 /// The client's port where none is given (ours: one that systems give to clients).
 const CLIENT_PORT: u16 = 50_000;
@@ -159,38 +159,21 @@ fn play(args: &Args, options: &SiteOptions) -> anyhow::Result<Result<Played, Exi
 
 /// The site that the session is played at; `None` when its configuration or policy is refused, which is shown.
 fn load(args: &Args, options: &SiteOptions) -> anyhow::Result<Option<Site>> {
-    let loaded = match site::read(options.config.as_deref(), &super::user()) {
-        Ok(loaded) => loaded,
-        Err(problems) => {
-            super::show(&problems);
-            return Ok(None);
-        }
-    };
+    let Some(config) = super::configuration(options) else { return Ok(None) };
     let text = args.policy.as_deref().map(policy_files::read).transpose()?;
     let other = args.policy.as_deref().zip(text.as_deref());
-    Ok(match Site::rehearsing(loaded.config, other, &options.state, args.dns) {
-        Ok((site, warnings)) => {
-            super::show(&warnings);
-            Some(site)
-        }
-        Err(problems) => {
-            super::show(&problems);
-            None
-        }
-    })
+    let loaded = super::accepted(Site::rehearsing(config, other, &options.state, args.dns));
+    Ok(loaded.map(|(site, warnings)| {
+        super::show(&warnings);
+        site
+    }))
 }
 
 fn perform(site: Site, plan: Plan, args: &Args) -> anyhow::Result<Report> {
     let Plan { client, given, tls, user, script, is_stand_in } = plan;
     let about = report::About::of(&site, client, user.is_some(), args);
     let terms = Terms { client, given, tls: tls.clone(), user: user.clone(), is_stand_in };
-    // Mailboxes are measured in the thread that asks, which only this runtime allows.
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .context("cannot start a thread")?;
-    let (moments, unplayed) = runtime.block_on(async {
+    let (moments, unplayed) = super::runtime()?.block_on(async {
         let mut rehearsal = Rehearsal::begin(site, terms).await;
         let unplayed = script.play(&mut rehearsal).await;
         (rehearsal.into_moments(), unplayed)

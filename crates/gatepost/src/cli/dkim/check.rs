@@ -5,22 +5,19 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
-use super::{Chosen, published};
+use super::Chosen;
 use crate::cli::SiteOptions;
 use crate::net::dns::Dns;
 use crate::net::mail_auth::key_record::{Publication, look_up};
 
 pub(super) fn run(chosen: &Chosen, options: &SiteOptions) -> anyhow::Result<ExitCode> {
-    let Some((config, published)) = published(chosen, options)? else { return Ok(ExitCode::FAILURE) };
+    let Some((config, published)) = chosen.published(options)? else { return Ok(ExitCode::FAILURE) };
     let mut out = std::io::stdout().lock();
     if published.is_empty() {
         writeln!(out, "no key is configured: `gatepost dkim new` makes one")?;
         return Ok(ExitCode::FAILURE);
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the resolver's thread")?;
+    let runtime = crate::cli::runtime()?;
     // Its sockets belong to the runtime.
     let _guard = runtime.enter();
     let dns = Dns::new(&config.dns).map_err(anyhow::Error::msg).context("cannot ask the DNS")?;

@@ -15,7 +15,6 @@ use crate::config::Config;
 use crate::mailboxes::domain_key;
 use crate::net::mail_auth::key_record::key_name;
 use crate::sign::{self, SigningKey};
-use crate::site;
 
 /// What `gatepost dkim` takes.
 #[derive(Debug, clap::Args)]
@@ -42,6 +41,16 @@ struct Chosen {
     domain: Option<DomainName>,
 }
 
+impl Chosen {
+    /// The configuration with the keys that are chosen; `None` when it is refused, which is shown.
+    fn published(&self, options: &SiteOptions) -> anyhow::Result<Option<(Config, Vec<Published>)>> {
+        let Some(config) = super::configuration(options) else { return Ok(None) };
+        let Some(mut published) = published(&config)? else { return Ok(None) };
+        published.retain(|one| self.domain.as_ref().is_none_or(|chosen| *chosen == one.domain));
+        Ok(Some((config, published)))
+    }
+}
+
 /// Carries out the command.
 ///
 /// # Errors
@@ -61,10 +70,16 @@ fn parse_domain(text: &str) -> Result<DomainName, String> {
 }
 
 /// What one configured key should have in the DNS.
-struct Published {
-    name: String,
-    kind: String,
-    record: String,
+#[derive(PartialEq, Eq)]
+pub(super) struct Published {
+    /// The domain that signs or seals with it.
+    pub(super) domain: DomainName,
+    /// The record's name.
+    pub(super) name: String,
+    /// The key's kind, for people.
+    pub(super) kind: String,
+    /// The record's text.
+    pub(super) record: String,
 }
 
 impl Published {
@@ -74,48 +89,25 @@ impl Published {
             sign::Algorithm::Ed25519Sha256 => "Ed25519".to_owned(),
         };
         let record = key.record().context("the public key can't be told")?;
-        Ok(Self { name: key_name(selector.as_str(), domain.as_str()), kind, record })
+        let name = key_name(selector.as_str(), domain.as_str());
+        Ok(Self { domain: domain.clone(), name, kind, record })
     }
 }
 
-/// The keys of the configuration; `None` when it is refused, which is shown.
-fn published(chosen: &Chosen, options: &SiteOptions) -> anyhow::Result<Option<(Config, Vec<Published>)>> {
-    let Some(config) = config(options) else { return Ok(None) };
+/// The keys of the configuration, each once; `None` when they are refused, which is shown.
+pub(super) fn published(config: &Config) -> anyhow::Result<Option<Vec<Published>>> {
     let mut warnings = Vec::new();
-    let signing = match sign::load(&config, &Arc::from([]), &mut warnings) {
-        Ok(signing) => signing,
-        Err(problems) => {
-            super::show(&problems);
-            return Ok(None);
-        }
+    let Some(signing) = super::accepted(sign::load(config, &Arc::from([]), &mut warnings)) else {
+        return Ok(None);
     };
     super::show(&warnings);
     let mut published = Vec::new();
-    let of_domains = signing
-        .domains()
-        .iter()
-        .flat_map(|domain| domain.keys.iter().map(move |key| (&domain.domain, &key.selector, &key.key)));
-    let of_sealer = signing.sealer().map(|sealer| (&sealer.domain, &sealer.selector, &sealer.key));
-    for (domain, selector, key) in of_domains.chain(of_sealer) {
-        if chosen.domain.as_ref().is_none_or(|chosen| chosen == domain) {
-            let one = Published::of(domain, selector, key)?;
-            // A key may both sign and seal.
-            if !published.iter().any(|known: &Published| known.name == one.name && known.record == one.record)
-            {
-                published.push(one);
-            }
+    for (domain, selector, key) in signing.keys() {
+        let one = Published::of(domain, selector, key)?;
+        // A key may both sign and seal.
+        if !published.contains(&one) {
+            published.push(one);
         }
     }
-    Ok(Some((config, published)))
-}
-
-/// The configuration; `None` when it is refused, which is shown.
-fn config(options: &SiteOptions) -> Option<Config> {
-    match site::read(options.config.as_deref(), &super::user()) {
-        Ok(loaded) => Some(loaded.config),
-        Err(problems) => {
-            super::show(&problems);
-            None
-        }
-    }
+    Ok(Some(published))
 }

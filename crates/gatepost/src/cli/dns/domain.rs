@@ -28,9 +28,10 @@ pub(super) fn wanted(served: &Served<'_>, domain: &str) -> Vec<Wanted> {
         ));
     }
     all.push(make(DomainCheck::Sends, "SPF", domain, vec![zone_line(domain, "v=spf1 mx -all")]));
-    let keys = served.keys.iter().filter(|(owner, ..)| owner.eq_ignore_ascii_case(domain));
-    for (_, name, record) in keys.clone() {
-        all.push(make(DomainCheck::Key(record.clone()), "DKIM", name, vec![zone_line(name, record)]));
+    let keys = served.keys.iter().filter(|key| key.domain.as_str().eq_ignore_ascii_case(domain));
+    for key in keys.clone() {
+        let line = zone_line(&key.name, &key.record);
+        all.push(make(DomainCheck::Key(key.record.clone()), "DKIM", &key.name, vec![line]));
     }
     if keys.count() == 0 {
         let name = format!("_domainkey.{domain}");

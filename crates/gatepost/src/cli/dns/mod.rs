@@ -17,14 +17,13 @@ use anyhow::Context as _;
 use futures_util::StreamExt as _;
 use futures_util::stream;
 
+use super::dkim::{Published, published};
 use super::{SiteOptions, WrongUsage};
 use crate::config::Config;
 use crate::mailboxes::{LocalDomain, domain_key};
 use crate::net::dns::Dns;
-use crate::net::mail_auth::key_record::key_name;
 use crate::net::mta_sts::Fetcher;
 use crate::net::tls::Authorities;
-use crate::{sign, site};
 use finding::{Finding, Verdict, Wanted};
 
 /// Records that are looked up at a time (ours).
@@ -71,8 +70,8 @@ pub(super) struct Served<'s> {
     pub(super) addresses: Vec<IpAddr>,
     /// The domains whose mail ends here, in A-labels.
     pub(super) local: Vec<String>,
-    /// The keys that sign or seal: domain, name of the record, and the record.
-    pub(super) keys: Vec<(String, String, String)>,
+    /// The keys that sign or seal.
+    pub(super) keys: Vec<Published>,
 }
 
 /// What look-ups need.
@@ -86,13 +85,7 @@ pub(super) struct Asked {
 /// # Errors
 /// When the DNS can't be asked at all, or standard output is gone.
 pub fn run(args: &Args, options: &SiteOptions) -> anyhow::Result<ExitCode> {
-    let config = match site::read(options.config.as_deref(), &super::user()) {
-        Ok(loaded) => loaded.config,
-        Err(problems) => {
-            super::show(&problems);
-            return Ok(ExitCode::FAILURE);
-        }
-    };
+    let Some(config) = super::configuration(options) else { return Ok(ExitCode::FAILURE) };
     let Some(served) = served(&config, &args.addresses)? else { return Ok(ExitCode::FAILURE) };
     let domains = domains(&served, &args.domains)?;
     let mut wanted = host::wanted(&served);
@@ -102,11 +95,7 @@ pub fn run(args: &Args, options: &SiteOptions) -> anyhow::Result<ExitCode> {
         out.write_all(page::zone(&wanted).as_bytes())?;
         return Ok(ExitCode::SUCCESS);
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .context("cannot start the resolver's thread")?;
+    let runtime = super::runtime()?;
     let _guard = runtime.enter();
     let asked = asked(&config)?;
     let findings = runtime.block_on(async {
@@ -154,29 +143,7 @@ fn exit_code(findings: &[Finding]) -> ExitCode {
 
 /// The site of a configuration; `None` when its keys can't be read, which is shown.
 fn served<'s>(config: &'s Config, addresses: &[IpAddr]) -> anyhow::Result<Option<Served<'s>>> {
-    let mut warnings = Vec::new();
-    let signing = match sign::load(config, &Arc::from([]), &mut warnings) {
-        Ok(signing) => signing,
-        Err(problems) => {
-            super::show(&problems);
-            return Ok(None);
-        }
-    };
-    super::show(&warnings);
-    let of_domains = signing
-        .domains()
-        .iter()
-        .flat_map(|domain| domain.keys.iter().map(move |key| (&domain.domain, &key.selector, &key.key)));
-    let of_sealer = signing.sealer().map(|sealer| (&sealer.domain, &sealer.selector, &sealer.key));
-    let mut keys = Vec::new();
-    for (domain, selector, key) in of_domains.chain(of_sealer) {
-        let record = key.record().context("the public key can't be told")?;
-        let one = (domain.to_string(), key_name(selector.as_str(), domain.as_str()), record);
-        // A key may both sign and seal.
-        if !keys.contains(&one) {
-            keys.push(one);
-        }
-    }
+    let Some(keys) = published(config)? else { return Ok(None) };
     let hostname = plain(config.hostname.as_str());
     let local = local(config);
     Ok(Some(Served { config, hostname, addresses: public(config, addresses), local, keys }))
@@ -208,7 +175,7 @@ fn local(config: &Config) -> Vec<String> {
 /// The domains that are asked about, in A-labels.
 fn domains(served: &Served<'_>, chosen: &[String]) -> anyhow::Result<Vec<String>> {
     let mut known = served.local.clone();
-    for domain in served.keys.iter().map(|(domain, ..)| plain(domain)) {
+    for domain in served.keys.iter().map(|key| plain(key.domain.as_str())) {
         if !known.contains(&domain) {
             known.push(domain);
         }
