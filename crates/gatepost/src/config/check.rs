@@ -67,10 +67,11 @@ pub(super) fn check(site: Site<'_>, tables_read: bool, problems: &mut Vec<Proble
     check_names(&site.domains, problems);
     check_routes(&site, problems);
     check_tables(&site, problems);
-    signing::check_srs(site.top, &site.config, &Index::new(&site.config.mailboxes), problems);
+    let index = Index::new(&site.config.mailboxes);
+    signing::check_srs(site.top, &site.config, &index, problems);
     if tables_read {
         let Site { config, domains, .. } = &site;
-        let check = Addresses { config, drafts: domains, index: Index::new(&config.mailboxes) };
+        let check = Addresses { config, drafts: domains, index };
         check.check_targets(problems);
         loops::check(&config.mailboxes, &check.index, domains, problems);
         check.check_postmaster(site.top.place("postmaster"), problems);
@@ -88,15 +89,11 @@ fn check_routes(site: &Site<'_>, problems: &mut Vec<Problem>) {
             continue;
         }
         let names = site.config.routes.iter().map(|route| route.name.as_str());
-        let advice = did_you_mean(name, names).or_else(|| {
-            Some(format!("add `[route.\"{name}\"]` with a key `to`, such as \"lmtp:/run/dovecot/lmtp\""))
+        let advice = did_you_mean(name, names).unwrap_or_else(|| {
+            format!("add `[route.\"{name}\"]` with a key `to`, such as \"lmtp:/run/dovecot/lmtp\"")
         });
-        let problem =
-            Problem::error(format!("no route `{name}`"), place.clone(), "no such route is declared");
-        problems.push(match advice {
-            Some(advice) => problem.help(advice),
-            None => problem,
-        });
+        let title = format!("no route `{name}`");
+        problems.push(Problem::error(title, place.clone(), "no such route is declared").help(advice));
     }
 }
 
@@ -303,7 +300,7 @@ impl Addresses<'_> {
                 }
             }
             // What stands in tables can't be known here.
-            Found::CatchAll(_) | Found::NotLocal | Found::InTables(_) | Found::Unsure(_) => {}
+            Found::CatchAll(_) | Found::NotLocal | Found::InTables(..) | Found::Unsure(_) => {}
         }
     }
 

@@ -3,7 +3,7 @@
 //! Invariants: places stand beside what was read, in the same order, for the checks that come after.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use smtp::address::{DomainName, LocalPart, Mailbox};
@@ -13,7 +13,7 @@ use toml::de::{DeString, DeTable, DeValue};
 use super::address_form::{Target, domain_name};
 use super::key::{Frame, Table, as_table, in_order};
 use super::problem::{Place, Problem, SourceFile};
-use super::read::plain;
+use super::read::{plain, resolved};
 use super::{keys, table};
 use crate::mailboxes::{Entry, LocalDomain, MailboxSettings, Role};
 
@@ -213,7 +213,7 @@ fn read_file(
     files: &mut TableFiles<'_>,
     problems: &mut Vec<Problem>,
 ) {
-    let path: PathBuf = files.base.map_or_else(|| PathBuf::from(file), |base| base.join(file));
+    let path = resolved(files.base, file);
     match (files.read)(&path) {
         Ok(text) => {
             let source = Arc::new(SourceFile { name: path.to_string_lossy().into(), text: text.into() });

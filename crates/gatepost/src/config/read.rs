@@ -218,9 +218,7 @@ fn read_dns(top: &Table<'_>, base: Option<&Path>, problems: &mut Vec<Problem>) -
         attempts: table.read(&keys::DNS_ATTEMPTS, problems),
         cache_entries: table.read(&keys::CACHE_ENTRIES, problems),
         dnssec: table.read(&keys::DNSSEC, problems),
-        trust_anchors: table
-            .read(&keys::TRUST_ANCHORS, problems)
-            .map(|file| base.map_or_else(|| PathBuf::from(&file), |base| base.join(&file))),
+        trust_anchors: table.read(&keys::TRUST_ANCHORS, problems).map(|file| resolved(base, &file)),
     }
 }
 
@@ -238,11 +236,16 @@ fn read_journal(top: &Table<'_>, problems: &mut Vec<Problem>) -> journal::Settin
 
 fn read_geo(top: &Table<'_>, base: Option<&Path>, problems: &mut Vec<Problem>) -> Geo {
     let table = top.section("geo", &keys::GEO, problems);
-    let path = |file: String| base.map_or_else(|| PathBuf::from(&file), |base| base.join(&file));
+    let path = |file: String| resolved(base, &file);
     Geo {
         country: table.read(&keys::COUNTRY, problems).map(path),
         asn: table.read(&keys::ASN, problems).map(path),
     }
+}
+
+/// The path of a file: a relative one starts at `base`, the configuration's directory; without it, where we run.
+pub(super) fn resolved(base: Option<&Path>, file: &str) -> PathBuf {
+    base.map_or_else(|| PathBuf::from(file), |base| base.join(file))
 }
 
 /// Values without their places.

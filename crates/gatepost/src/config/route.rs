@@ -18,7 +18,7 @@ use super::domain::TableFiles;
 use super::form::{Fault, Form, text_of};
 use super::key::{Table, as_table, in_order};
 use super::problem::{Place, Problem};
-use super::read::plain;
+use super::read::{plain, resolved};
 use super::tls::demand_dnssec;
 use super::{Config, Host, SmartHost, keys};
 use crate::mailboxes::domain_key;
@@ -157,7 +157,7 @@ pub enum DomainPattern {
 
 impl DomainPattern {
     /// How closely it fits `domain` (in its normal form); `None` when it does not.
-    pub(super) fn closeness(&self, domain: &str) -> Option<usize> {
+    fn closeness(&self, domain: &str) -> Option<usize> {
         match self {
             Self::Exact(own) => (own == domain).then_some(usize::MAX),
             Self::Below(own) => {
@@ -182,10 +182,17 @@ pub fn key_of(domain: &Domain) -> String {
 /// The route for mail to `domain`: the one that names it most closely.
 #[must_use]
 pub fn route_for<'r>(routes: &'r [Route], domain: &Domain) -> Option<&'r Route> {
-    let domain = key_of(domain);
-    let closeness = |route: &Route| route.domains.iter().filter_map(|own| own.closeness(&domain)).max();
-    let fitting = routes.iter().filter_map(|route| Some((closeness(route)?, route)));
-    fitting.max_by_key(|(closeness, _)| *closeness).map(|(_, route)| route)
+    let patterns = routes.iter().flat_map(|route| route.domains.iter().map(move |own| (own, route)));
+    closest(patterns, &key_of(domain))
+}
+
+/// What goes with the pattern that names `domain`, which is in its normal form, most closely; the last one of equals.
+pub(super) fn closest<'p, T>(
+    patterns: impl Iterator<Item = (&'p DomainPattern, T)>,
+    domain: &str,
+) -> Option<T> {
+    let fitting = patterns.filter_map(|(own, what)| Some((own.closeness(domain)?, what)));
+    fitting.max_by_key(|(closeness, _)| *closeness).map(|(_, what)| what)
 }
 
 /// A domain, `*.` and a domain, or `*`.
@@ -351,7 +358,7 @@ fn read_password(
     files: &mut TableFiles<'_>,
     problems: &mut Vec<Problem>,
 ) -> Option<String> {
-    let path = files.base.map_or_else(|| PathBuf::from(file), |base| base.join(file));
+    let path = resolved(files.base, file);
     let password = match (files.read)(&path) {
         Ok(text) => text.lines().next().unwrap_or_default().to_owned(),
         Err(error) => {

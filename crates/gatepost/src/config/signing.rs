@@ -16,6 +16,7 @@ use super::domain::{is_unquoted, unquoted};
 use super::form::{Fault, Form, text_of};
 use super::key::{Table, as_table, in_order};
 use super::problem::{Place, Problem};
+use super::read::{plain, resolved};
 use super::{Config, keys};
 use crate::mailboxes::{Index, domain_key};
 use crate::sign::UNSIGNABLE;
@@ -162,7 +163,7 @@ pub(super) fn read_signing(
     base: Option<&Path>,
     problems: &mut Vec<Problem>,
 ) -> SigningSettings {
-    let path = |file: &str| base.map_or_else(|| PathBuf::from(file), |base| base.join(file));
+    let path = |file: &str| resolved(base, file);
     SigningSettings {
         dkim: read_dkim(top, &path, problems),
         arc: read_arc(top, &path, problems),
@@ -231,7 +232,6 @@ fn read_dkim_domain(
         let title = format!("`{domain}` has no key to sign with");
         problems.push(Problem::error(title, place, "expected `keys` here").help(advice));
     }
-    let plain = |names: Vec<Spanned<String>>| names.into_iter().map(Spanned::into_inner).collect::<Vec<_>>();
     let headers = plain(table.read(&keys::DKIM_HEADERS, problems));
     let mut oversigned = plain(table.read(&keys::DKIM_OVERSIGN, problems));
     // Without From a signature counts for nothing (RFC 6376 §5.4).

@@ -14,6 +14,7 @@ use super::form::{Fault, Form, text_of};
 use super::key::{Table, as_table, in_order};
 use super::keys;
 use super::problem::{Place, Problem};
+use super::read::{plain, resolved};
 use crate::tables::{
     InMemory, Keep, LdapSettings, Limits, PLACEHOLDERS, Secret, SocketmapAddress, SqlSettings, TableKind,
     TableSettings, Template, TemplateMistake, sqlite_path,
@@ -48,17 +49,8 @@ pub(crate) const TYPE_WORDS: &[(&str, TypeWord)] = &[
 const ASKED: [&str; 5] = ["timeout", "connections", "cache", "negative_cache", "cache_entries"];
 
 impl TypeWord {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Inline => "inline",
-            Self::File => "file",
-            Self::Directory => "directory",
-            Self::Cidr => "cidr",
-            Self::Regex => "regex",
-            Self::Sql => "sql",
-            Self::Ldap => "ldap",
-            Self::Socketmap => "socketmap",
-        }
+    fn as_str(self) -> &'static str {
+        TYPE_WORDS.iter().find(|(_, word)| *word == self).map_or("", |(text, _)| text)
     }
 
     /// Keys that mean something for it besides [`ASKED`], and whether those do.
@@ -295,16 +287,12 @@ impl Reader<'_, '_> {
         })
     }
 
-    fn resolved(&self, path: &str) -> PathBuf {
-        self.base.map_or_else(|| PathBuf::from(path), |base| base.join(path))
-    }
-
     fn path(&self, problems: &mut Vec<Problem>) -> Option<PathBuf> {
         let path = self.table.read(&keys::TABLE_PATH, problems);
         if path.is_none() {
             self.lacks("path", problems);
         }
-        path.map(|path| self.resolved(&path))
+        path.map(|path| resolved(self.base, &path))
     }
 
     fn entries(&self, problems: &mut Vec<Problem>) -> Option<InMemory> {
@@ -351,7 +339,7 @@ impl Reader<'_, '_> {
                 self.check_database(&url, problems);
                 Secret::Written(url)
             }
-            (None, Some(file)) => Secret::File(self.resolved(&file)),
+            (None, Some(file)) => Secret::File(resolved(self.base, &file)),
             (None, None) => {
                 self.lacks("url` or `url_file", problems);
                 return None;
@@ -393,15 +381,14 @@ impl Reader<'_, '_> {
         if base.is_none() {
             self.lacks("base", problems);
         }
-        let attributes: Vec<String> =
-            table.read(&keys::ATTRIBUTES, problems).into_iter().map(Spanned::into_inner).collect();
+        let attributes = plain(table.read(&keys::ATTRIBUTES, problems));
         if attributes.is_empty() {
             self.lacks("attributes", problems);
         }
         let name = table.read(&keys::BIND_DN, problems);
         let password = table.read(&keys::BIND_PASSWORD_FILE, problems);
         let bind = match (name, password) {
-            (Some(name), Some(file)) => Some((name, Secret::File(self.resolved(&file)))),
+            (Some(name), Some(file)) => Some((name, Secret::File(resolved(self.base, &file)))),
             (None, None) => None,
             (Some(_), None) => {
                 self.lacks("bind_password_file", problems);

@@ -12,7 +12,8 @@ use super::domain::TableFiles;
 use super::form::Form as _;
 use super::key::{Table, in_order};
 use super::problem::{Place, Problem};
-use super::route::{DomainPattern, TlsChoice, pattern};
+use super::read::resolved;
+use super::route::{DomainPattern, TlsChoice, closest, pattern};
 use super::{keys, keys_out};
 
 /// How connections to other servers are protected.
@@ -34,8 +35,7 @@ impl TlsSettings {
     /// What is asked of the MX hosts of `domain`, which is in its normal form: by the pattern that names it most closely.
     #[must_use]
     pub fn of_domain(&self, domain: &str) -> Option<TlsChoice> {
-        let fitting = self.domains.iter().filter_map(|(own, level)| Some((own.closeness(domain)?, *level)));
-        fitting.max_by_key(|(closeness, _)| *closeness).map(|(_, level)| level)
+        closest(self.domains.iter().map(|(own, level)| (own, *level)), domain)
     }
 }
 
@@ -107,7 +107,7 @@ fn read_ca_file(
 ) -> Option<PathBuf> {
     let file = table.read(&keys::CA_FILE, problems)?;
     let place = table.frame.place(file.span());
-    let path = files.base.map_or_else(|| PathBuf::from(file.get_ref()), |base| base.join(file.get_ref()));
+    let path = resolved(files.base, file.get_ref());
     let wrong = match (files.read)(&path) {
         Ok(text) if CertificateDer::pem_slice_iter(text.as_bytes()).any(|found| found.is_ok()) => {
             return Some(path);

@@ -12,9 +12,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use policy::source::{Contents, Field, Source, SourceKind};
 use policy::value::{State, Value};
 
-use crate::config::{self, Place, Problem, SourceFile, Stamp};
+use crate::config::{Problem, Stamp};
 use crate::tables::entries::{self, Entries};
-use crate::tables::read;
+use crate::tables::read::{self, Keys};
 
 /// The tables of a policy.
 #[derive(Debug, Default)]
@@ -38,6 +38,7 @@ struct Table {
 #[derive(Debug)]
 struct File {
     path: PathBuf,
+    keys: Keys,
     last_read: Mutex<LastRead>,
 }
 
@@ -120,11 +121,14 @@ fn find<'e>(entries: &'e Entries, value: &Value) -> Option<entries::Found<'e>> {
 
 impl Table {
     fn new(source: u16, contents: Contents, base: &Path) -> Self {
-        let path = match &contents {
+        let file = match &contents {
             Contents::Inline(_) | Contents::External(_) => None,
-            Contents::File(path) | Contents::Cidr(path) | Contents::Regex(path) => Some(base.join(&**path)),
+            Contents::File(path) => Some((path, Keys::Texts)),
+            Contents::Cidr(path) => Some((path, Keys::Networks)),
+            Contents::Regex(path) => Some((path, Keys::Patterns)),
         };
-        let file = path.map(|path| File { path, last_read: Mutex::default() });
+        let file =
+            file.map(|(path, keys)| File { path: base.join(&**path), keys, last_read: Mutex::default() });
         Self { source, contents, file, entries: RwLock::new(None) }
     }
 
@@ -156,7 +160,7 @@ impl Table {
     fn read(&self) -> Result<(), Vec<Problem>> {
         let entries = match (&self.contents, &self.file) {
             (Contents::Inline(pairs), _) => read::inline(pairs),
-            (contents, Some(file)) => file.read(contents)?,
+            (_, Some(file)) => file.read()?,
             (_, None) => return Ok(()),
         };
         self.put(Some(Arc::new(entries)));
@@ -172,16 +176,8 @@ impl File {
         self.last_read.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn read(&self, contents: &Contents) -> Result<Entries, Vec<Problem>> {
+    fn read(&self) -> Result<Entries, Vec<Problem>> {
         *self.lock() = LastRead { stamp: Stamp::of(&self.path), is_in_force: false };
-        let name = self.path.to_string_lossy().into_owned();
-        match config::read_text(&self.path) {
-            Ok(text) => read::file(contents, Arc::new(SourceFile { name: name.into(), text: text.into() })),
-            Err(error) => {
-                let title = format!("can't read the table `{name}`: {error}");
-                let source = Arc::new(SourceFile { name: name.into(), text: "".into() });
-                Err(vec![Problem::error(title, Place::new(&source, 0..0), "")])
-            }
-        }
+        read::file(&self.path, self.keys)
     }
 }

@@ -55,8 +55,7 @@ impl Directory {
     }
 
     async fn ask_tables(&self, tables: &Tables, address: &Address) -> Answer {
-        let domain = self.declared.domains.iter().find(|domain| domain.name.as_str() == address.domain);
-        let Some(domain) = domain else { return Answer::Absent };
+        let Some(domain) = self.declared.domains.get(address.domain) else { return Answer::Absent };
         match Search::new(tables, domain).find(&address.local_part).await {
             Ok(Some(entry)) => Answer::Entry(entry),
             Ok(None) => Answer::Absent,
@@ -128,7 +127,7 @@ impl<'a> Search<'a> {
     /// Where the first table of aliases with an entry for `key` sends the mail for `local_part`.
     async fn alias(&self, key: &str, local_part: &str) -> Result<Alias, TableFailure> {
         for name in &self.domain.aliases_from {
-            let Some(values) = self.look_up(name, key).await? else { continue };
+            let Some(values) = self.tables.look_up(name, key).await? else { continue };
             let (mut targets, mut itself) = (Vec::new(), false);
             for text in values.texts().flat_map(split) {
                 let target = self.target(text, local_part).map_err(|why| failure(name, &why))?;
@@ -172,21 +171,15 @@ impl<'a> Search<'a> {
     /// What the first table of mailboxes with an entry for `key` says of the mailbox.
     async fn mailbox(&self, key: &str) -> Result<Option<MailboxSettings>, TableFailure> {
         for name in &self.domain.mailboxes_from {
-            if let Some(values) = self.look_up(name, key).await? {
+            if let Some(values) = self.tables.look_up(name, key).await? {
                 return settings(&values).map(Some).map_err(|why| failure(name, &why));
             }
         }
         Ok(None)
     }
-
-    async fn look_up(&self, name: &Arc<str>, key: &str) -> Result<Option<Arc<Values>>, TableFailure> {
-        match self.tables.get(name) {
-            Some(table) => table.look_up(key).await,
-            None => Err(failure(name, "there is no such table")),
-        }
-    }
 }
 
+/// A value that can't be meant.
 fn failure(table: &Arc<str>, why: &str) -> TableFailure {
     let failure = TableFailure { table: Arc::clone(table), why: why.into() };
     tracing::error!(target: "gatepost::tables", "{failure}");

@@ -24,8 +24,8 @@ pub(crate) struct Index {
 pub(crate) enum Found<'a> {
     /// An entry, by its name or by its name before the sub-address.
     Entry(&'a LocalDomain, &'a Entry),
-    /// No entry is declared, but the domain's tables may have one.
-    InTables(&'a LocalDomain),
+    /// No entry is declared, but the tables of the domain at that place may have one.
+    InTables(usize, &'a LocalDomain),
     /// It can't be known what it means, and why.
     Unsure(&'a str),
     /// No entry, but the domain's catch-all gets it.
@@ -68,7 +68,7 @@ impl Index {
         let entry = entries.get(key.as_ref()).or_else(without_subaddress);
         match (entry.and_then(|place| domain.entries.get(*place)), &domain.catch_all) {
             (Some(entry), _) => Found::Entry(domain, entry),
-            (None, _) if domain.has_tables() => Found::InTables(domain),
+            (None, _) if domain.has_tables() => Found::InTables(place, domain),
             (None, Some(catch_all)) => Found::CatchAll(catch_all),
             (None, None) => Found::Unknown,
         }

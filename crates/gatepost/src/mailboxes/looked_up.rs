@@ -8,12 +8,13 @@ use std::sync::{Mutex, PoisonError};
 
 use smtp::address::Mailbox;
 
-use super::{Directory, Entry, Found, LocalDomain, local_part_key};
+use super::{Directory, Entry, Found, local_part_key};
 
-/// An address of a domain that has tables: the domain's name, and the local part in its normal form.
+/// An address of a domain that has tables: the domain's place among those that are declared, and the local part in its
+/// normal form.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Address {
-    pub(super) domain: String,
+    pub(super) domain: usize,
     pub(super) local_part: String,
 }
 
@@ -72,11 +73,9 @@ impl LookedUp {
     }
 
     /// What is known of an address, which is noted when nothing is.
-    fn of(&self, domain: &LocalDomain, mailbox: &Mailbox) -> Option<&Answer> {
-        let address = Address {
-            domain: domain.name.as_str().to_owned(),
-            local_part: local_part_key(mailbox.local_part.as_str()).into_owned(),
-        };
+    fn of(&self, domain: usize, mailbox: &Mailbox) -> Option<&Answer> {
+        let local_part = local_part_key(mailbox.local_part.as_str()).into_owned();
+        let address = Address { domain, local_part };
         let answer = self.answers.get(&address);
         if let (None, Some(wanted)) = (answer, &self.wanted) {
             wanted.lock().unwrap_or_else(PoisonError::into_inner).push(address);
@@ -96,8 +95,8 @@ impl<'a> Known<'a> {
     pub(super) fn find(&self, mailbox: &Mailbox) -> Found<'a> {
         let Directory { declared, index, .. } = self.directory;
         let found = index.find(declared, mailbox);
-        let Found::InTables(domain) = found else { return found };
-        match self.looked_up.of(domain, mailbox) {
+        let Found::InTables(place, domain) = found else { return found };
+        match self.looked_up.of(place, mailbox) {
             Some(Answer::Entry(entry)) => Found::Entry(domain, entry),
             Some(Answer::Absent) => domain.catch_all.as_ref().map_or(Found::Unknown, Found::CatchAll),
             Some(Answer::Unsure(why)) => Found::Unsure(why),

@@ -160,7 +160,7 @@ impl<'a> Known<'a> {
         match self.find(&mailbox) {
             Found::NotLocal => Meaning::NotLocal,
             Found::Unknown => Meaning::Unknown,
-            Found::InTables(_) => Meaning::Unsure(String::new()),
+            Found::InTables(..) => Meaning::Unsure(String::new()),
             Found::Unsure(why) => Meaning::Unsure(why.to_owned()),
             Found::CatchAll(_) => Meaning::Alias,
             Found::Entry(_, entry) => match &entry.role {
@@ -204,7 +204,7 @@ impl<'a> Known<'a> {
                     },
                     _ => return None,
                 },
-                Found::Unknown | Found::NotLocal | Found::InTables(_) | Found::Unsure(_) => return None,
+                Found::Unknown | Found::NotLocal | Found::InTables(..) | Found::Unsure(_) => return None,
             };
             found = self.find(next);
         }

@@ -135,7 +135,7 @@ impl<'a> Walk<'a> {
             Found::NotLocal if self.seen.insert(mailbox.clone()) => {
                 self.end(mailbox.clone(), Destination::Relay, None, owner);
             }
-            Found::Unknown | Found::NotLocal | Found::InTables(_) | Found::Unsure(_) => {}
+            Found::Unknown | Found::NotLocal | Found::InTables(..) | Found::Unsure(_) => {}
         }
     }
 

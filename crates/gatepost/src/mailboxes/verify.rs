@@ -157,7 +157,7 @@ impl<'a> Known<'a> {
             Found::Entry(domain, entry) => Named::Entry(domain, entry),
             // Also when a catch-all sends everything elsewhere: every name is accepted, none confirmed.
             Found::NotLocal => Named::NotLocal,
-            Found::Unsure(_) | Found::InTables(_) => Named::Unsure,
+            Found::Unsure(_) | Found::InTables(..) => Named::Unsure,
             Found::CatchAll(_) | Found::Unknown => Named::Unknown,
         }
     }

@@ -3,18 +3,16 @@
 //! Invariants: a file that can't be read again leaves the entries as they were; one that was never read makes every look-up
 //! fail; a file that is being written is left alone until it lies still.
 
-use std::borrow::Cow;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use super::answers::Found;
 use super::entries::Entries;
+use super::read::{self, Keys};
 use super::settings::InMemory;
 use super::values::Values;
-use super::{key, read};
 use crate::clock;
-use crate::config::{self, Place, Problem, SourceFile, Stamp};
-use policy::source::Contents;
+use crate::config::{Problem, Stamp};
 
 /// The entries of one table.
 #[derive(Debug)]
@@ -45,7 +43,7 @@ impl Files {
     /// Reads the file again if it has changed and, once it was read, isn't being written just now: many programs empty a
     /// file first and fill it then, and an entry that is missing for a moment would be refused for good.
     pub(super) fn read_again(&self) -> Vec<Problem> {
-        let Some((path, contents)) = self.file() else { return Vec::new() };
+        let Some((path, keys)) = self.file() else { return Vec::new() };
         let stamp = Stamp::of(path);
         let is_read = self.entries.read().unwrap_or_else(PoisonError::into_inner).is_some();
         let is_fresh = is_read && stamp.as_ref().is_some_and(|stamp| stamp.is_fresh(clock::wall()));
@@ -53,36 +51,22 @@ impl Files {
             return Vec::new();
         }
         *self.stamp() = Some(stamp);
-        let name: Arc<str> = path.to_string_lossy().into();
-        match config::read_text(path) {
-            Ok(text) => {
-                let source = Arc::new(SourceFile { name: name.as_ref().into(), text: text.into() });
-                match read::file(&contents, source) {
-                    Ok(entries) => {
-                        *self.entries.write().unwrap_or_else(PoisonError::into_inner) =
-                            Some(Arc::new(entries));
-                        Vec::new()
-                    }
-                    Err(problems) => problems,
-                }
+        match read::file(path, keys) {
+            Ok(entries) => {
+                *self.entries.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(entries));
+                Vec::new()
             }
-            Err(error) => {
-                let title = format!("can't read the table `{name}`: {error}");
-                let source = Arc::new(SourceFile { name: name.as_ref().into(), text: "".into() });
-                vec![Problem::error(title, Place::new(&source, 0..0), "")]
-            }
+            Err(problems) => problems,
         }
     }
 
-    fn file(&self) -> Option<(&PathBuf, Contents)> {
-        // The reader asks for the form alone.
-        let form = Arc::from("");
-        Some(match &self.from {
-            InMemory::Inline(_) => return None,
-            InMemory::File(path) => (path, Contents::File(form)),
-            InMemory::Cidr(path) => (path, Contents::Cidr(form)),
-            InMemory::Regex(path) => (path, Contents::Regex(form)),
-        })
+    fn file(&self) -> Option<(&Path, Keys)> {
+        match &self.from {
+            InMemory::Inline(_) => None,
+            InMemory::File(path) => Some((path, Keys::Texts)),
+            InMemory::Cidr(path) => Some((path, Keys::Networks)),
+            InMemory::Regex(path) => Some((path, Keys::Patterns)),
+        }
     }
 
     fn stamp(&self) -> MutexGuard<'_, Option<Option<Stamp>>> {
@@ -91,14 +75,12 @@ impl Files {
 }
 
 impl Entries {
-    /// The value that stands under this very key, or under the closest network or the first pattern that holds it.
-    fn of_key(&self, text: &str) -> Option<&str> {
+    /// The value that stands under this very key, which is in its normal form, or under the closest network or the first
+    /// pattern that holds it.
+    fn of_key(&self, key: &str) -> Option<&str> {
         let found = match self {
-            Self::Texts(texts) => {
-                let normal: Cow<'_, str> = key::normal(text);
-                texts.find(&normal)
-            }
-            Self::Networks(_) | Self::Patterns(_) => self.of_text(text),
+            Self::Texts(texts) => texts.find(key),
+            Self::Networks(_) | Self::Patterns(_) => self.of_text(key),
         };
         found.map(|found| found.value)
     }

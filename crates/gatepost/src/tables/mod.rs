@@ -52,6 +52,15 @@ pub struct TableFailure {
     pub why: Arc<str>,
 }
 
+impl TableFailure {
+    /// A failure of the table `name`, which is said in the log.
+    pub(crate) fn of(name: &Arc<str>, why: Arc<str>) -> Self {
+        let failure = Self { table: Arc::clone(name), why };
+        tracing::warn!(target: "gatepost::tables", "{failure}");
+        failure
+    }
+}
+
 impl std::fmt::Display for TableFailure {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(formatter, "the table `{}` can't be asked: {}", self.table, self.why)
@@ -72,19 +81,23 @@ pub struct Tables {
 pub struct Table {
     settings: TableSettings,
     source: Source,
-    /// What was answered lately; none for what is at hand.
-    answers: Option<Answers>,
 }
 
 #[derive(Debug)]
 enum Source {
     Files(Files),
     Folder(Folder),
+    /// What is asked, with what it answered lately.
+    Asked(Asked, Answers),
+    /// A server that a rehearsal leaves alone.
+    NotAsked,
+}
+
+#[derive(Debug)]
+enum Asked {
     Sql(Sql),
     Ldap(Box<Ldap>),
     Socketmap(Socketmap),
-    /// A server that a rehearsal leaves alone.
-    NotAsked,
 }
 
 impl Tables {
@@ -117,10 +130,15 @@ impl Tables {
         self.tables.get(*self.by_name.get(name)?)
     }
 
-    /// All of them, in the order of the configuration.
-    #[must_use]
-    pub fn all(&self) -> &[Arc<Table>] {
-        &self.tables
+    /// What the table of that name has for `key`.
+    ///
+    /// # Errors
+    /// When it can't be known whether there is an entry, for want of the table, too.
+    pub async fn look_up(&self, name: &Arc<str>, key: &str) -> Outcome {
+        match self.get(name) {
+            Some(table) => table.look_up(key).await,
+            None => Err(TableFailure::of(name, "there is no such table".into())),
+        }
     }
 
     /// Reads the files again that have changed and lie still. What can't be read stays as it was, and is a problem, once a
@@ -139,31 +157,24 @@ impl Table {
             TableKind::Sql(sql) => !sql.is_file(),
             TableKind::Ldap(_) | TableKind::Socketmap { .. } => true,
         };
+        let asked = |server| Source::Asked(server, Answers::new(settings.keep));
         let source = match &settings.kind {
             _ if is_servers && !asks_servers => Source::NotAsked,
             TableKind::Files(files) => Source::Files(Files::new(files.clone())),
             TableKind::Folder(path) => Source::Folder(Folder::new(path.clone())),
-            TableKind::Sql(sql) => Source::Sql(Sql::new(sql.clone(), limits)),
-            TableKind::Ldap(ldap) => Source::Ldap(Box::new(Ldap::new(ldap.clone(), limits))),
+            TableKind::Sql(sql) => asked(Asked::Sql(Sql::new(sql.clone(), limits))),
+            TableKind::Ldap(ldap) => asked(Asked::Ldap(Box::new(Ldap::new(ldap.clone(), limits)))),
             TableKind::Socketmap { address, map } => {
-                Source::Socketmap(Socketmap::new(address.clone(), map.clone(), limits))
+                asked(Asked::Socketmap(Socketmap::new(address.clone(), map.clone(), limits)))
             }
         };
-        let at_hand = matches!(source, Source::Files(_) | Source::Folder(_));
-        let answers = (!at_hand).then(|| Answers::new(settings.keep));
-        Self { settings, source, answers }
+        Self { settings, source }
     }
 
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &Arc<str> {
         &self.settings.name
-    }
-
-    /// What it was declared as.
-    #[must_use]
-    pub fn settings(&self) -> &TableSettings {
-        &self.settings
     }
 
     /// The values that stand under `key`, letters' case aside, or `None` when there is no such entry. Those who ask for one
@@ -173,17 +184,17 @@ impl Table {
     /// When it can't be known whether there is an entry.
     pub async fn look_up(&self, key: &str) -> Outcome {
         let key = key::normal(key);
-        let found = match (&self.source, &self.answers) {
-            (Source::Files(files), _) => files.look_up(&key),
-            (Source::Folder(folder), _) => {
+        let found = match &self.source {
+            Source::Files(files) => files.look_up(&key),
+            Source::Folder(folder) => {
                 self.in_time(folder.look_up(&key)).await.map(|values| values.map(Arc::new))
             }
-            (source, Some(answers)) => {
-                answers.get_or_ask(&key, clock::monotonic, self.in_time(ask(source, &key))).await
+            Source::Asked(asked, answers) => {
+                answers.get_or_ask(&key, clock::monotonic, self.in_time(asked.look_up(&key))).await
             }
-            (_, None) => Err(Arc::from("it has no source")),
+            Source::NotAsked => Err("a rehearsal asks no servers".into()),
         };
-        found.map_err(|why| self.failure(why))
+        found.map_err(|why| TableFailure::of(self.name(), why))
     }
 
     async fn in_time(
@@ -197,16 +208,9 @@ impl Table {
         }
     }
 
-    /// A failure of this table, which is said in the log.
-    fn failure(&self, why: Arc<str>) -> TableFailure {
-        let failure = TableFailure { table: Arc::clone(self.name()), why };
-        tracing::warn!(target: "gatepost::tables", "{failure}");
-        failure
-    }
-
     /// Forgets what was answered.
     fn forget(&self) {
-        if let Some(answers) = &self.answers {
+        if let Source::Asked(_, answers) = &self.source {
             answers.forget();
         }
     }
@@ -219,13 +223,13 @@ impl Table {
     }
 }
 
-async fn ask(source: &Source, key: &str) -> Result<Option<Values>, String> {
-    match source {
-        Source::Sql(sql) => sql.look_up(key).await,
-        Source::Ldap(ldap) => ldap.look_up(key).await,
-        Source::Socketmap(socketmap) => socketmap.look_up(key).await,
-        Source::NotAsked => Err("a rehearsal asks no servers".into()),
-        Source::Files(_) | Source::Folder(_) => Err("it is at hand".into()),
+impl Asked {
+    async fn look_up(&self, key: &str) -> Result<Option<Values>, String> {
+        match self {
+            Self::Sql(sql) => sql.look_up(key).await,
+            Self::Ldap(ldap) => ldap.look_up(key).await,
+            Self::Socketmap(socketmap) => socketmap.look_up(key).await,
+        }
     }
 }
 

@@ -14,13 +14,13 @@
 //! continues another.
 
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
-use policy::source::Contents;
 use regex::{RegexBuilder, RegexSetBuilder};
 
 use super::entries::{Entries, Networks, Patterns, Texts};
-use crate::config::{Network, NetworkError, Place, Problem, SourceFile};
+use crate::config::{self, Network, NetworkError, Place, Problem, SourceFile};
 
 /// Problems of one file that are said (ours: who mistook the form of a file needn't read a million).
 const PROBLEMS_MAX: usize = 20;
@@ -50,13 +50,36 @@ pub(crate) fn inline(pairs: &[(Arc<str>, Arc<str>)]) -> Entries {
     Entries::Texts(texts)
 }
 
-/// The entries of a file.
-pub(crate) fn file(contents: &Contents, source: Arc<SourceFile>) -> Result<Entries, Vec<Problem>> {
-    let mut reader = Reader { source: &source, problems: Vec::new() };
-    let entries = match contents {
-        Contents::Cidr(_) => reader.networks(),
-        Contents::Regex(_) => reader.patterns(),
-        Contents::File(_) | Contents::Inline(_) | Contents::External(_) => reader.texts(),
+/// What the keys of a file are.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Keys {
+    Texts,
+    Networks,
+    Patterns,
+}
+
+/// The entries of the file at `path`. Blocks on the disk.
+///
+/// # Errors
+/// All problems, the file's own absence among them.
+pub(crate) fn file(path: &Path, keys: Keys) -> Result<Entries, Vec<Problem>> {
+    let source = |text: &str| Arc::new(SourceFile { name: path.to_string_lossy().into(), text: text.into() });
+    match config::read_text(path) {
+        Ok(text) => entries(keys, &source(&text)),
+        Err(error) => {
+            let title = format!("can't read the table `{}`: {error}", path.display());
+            Err(vec![Problem::error(title, Place::new(&source(""), 0..0), "")])
+        }
+    }
+}
+
+/// The entries in the text of a file.
+pub(crate) fn entries(keys: Keys, source: &Arc<SourceFile>) -> Result<Entries, Vec<Problem>> {
+    let mut reader = Reader { source, problems: Vec::new() };
+    let entries = match keys {
+        Keys::Texts => reader.texts(),
+        Keys::Networks => reader.networks(),
+        Keys::Patterns => reader.patterns(),
     };
     match entries {
         Some(entries) if reader.problems.is_empty() => Ok(entries),

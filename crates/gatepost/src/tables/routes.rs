@@ -17,11 +17,8 @@ pub async fn route_for(
 ) -> Result<Option<String>, TableFailure> {
     let domain = key::normal(domain);
     for name in names {
-        let Some(table) = tables.get(name) else {
-            return Err(TableFailure { table: name.clone(), why: "there is no such table".into() });
-        };
         for key in key::candidates(&domain).take(PARENTS_MAX + 1) {
-            if let Some(values) = table.look_up(key).await?
+            if let Some(values) = tables.look_up(name, key).await?
                 && let Some(route) = values.texts().next()
             {
                 return Ok(Some(route.to_owned()));

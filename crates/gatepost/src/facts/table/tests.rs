@@ -11,6 +11,7 @@ use policy::stage::Stage;
 use proptest::prelude::*;
 
 use super::*;
+use crate::config::{self, SourceFile};
 use crate::tables::key;
 
 fn source(contents: Contents) -> Source {
@@ -25,7 +26,12 @@ fn source(contents: Contents) -> Source {
 }
 
 fn parse(contents: &Contents, text: &str) -> Result<Entries, Vec<Problem>> {
-    read::file(contents, Arc::new(SourceFile { name: "t".into(), text: text.into() }))
+    let keys = match contents {
+        Contents::Cidr(_) => Keys::Networks,
+        Contents::Regex(_) => Keys::Patterns,
+        _ => Keys::Texts,
+    };
+    read::entries(keys, &Arc::new(SourceFile { name: "t".into(), text: text.into() }))
 }
 
 /// A table that was read from `text`.
