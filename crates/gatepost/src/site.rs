@@ -156,12 +156,12 @@ impl Site {
     pub fn resolve(&self, known: Known<'_>, reverse_path: &ReversePath, path: &ForwardPath) -> Vec<Resolved> {
         // Its time may have ended since it was accepted, a moment ago.
         const GRACE_DAYS: u64 = 1;
-        match self.bounce(path, GRACE_DAYS) {
-            Some(Bounce::To(mailbox)) if *reverse_path == ReversePath::Null => {
-                known.resolve(&ForwardPath::Mailbox(mailbox))
-            }
-            _ => known.resolve(path),
+        if *reverse_path == ReversePath::Null
+            && let Some(Bounce::To(mailbox)) = self.bounce(path, GRACE_DAYS)
+        {
+            return known.resolve(&ForwardPath::Mailbox(mailbox));
         }
+        known.resolve(path)
     }
 
     /// What a rewritten address stands for; `None` when `path` is none, see [`Srs::bounce`].

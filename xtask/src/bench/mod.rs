@@ -150,7 +150,8 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<bool> {
     let entrants = start_all(workspace, args, &scratch)?;
     let mut report = Report::new(entrants.iter().map(|entrant| entrant.contestant).collect());
     let wanted = |name: &str| args.only.as_deref().is_none_or(|words| name.contains(words));
-    let relaying = relaying(workspace, &entrants, &scratch, &next_server)?;
+    let relays = SCENARIOS.iter().any(|scenario| scenario.relayed && wanted(scenario.name));
+    let relaying = if relays { relaying(workspace, &entrants, &scratch, &next_server)? } else { Vec::new() };
     for scenario in SCENARIOS.iter().filter(|scenario| wanted(scenario.name)) {
         let entrants = if scenario.relayed { &relaying } else { &entrants };
         for figure in play(scenario, entrants, args, &next_server)? {

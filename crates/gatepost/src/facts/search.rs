@@ -122,8 +122,6 @@ pub async fn find_out(
 }
 
 async fn of_dns(dns: &Dns, group: Group, subject: &Subject) -> Findings {
-    let verified = &subject.verified;
-    let spf = || verified.spf.get_or_init(|| async { Spf::check(dns, &subject.envelope()).await });
     match group {
         Group::ClientName => client_name(dns, subject.client).await,
         Group::HeloName => helo_name(dns, &subject.helo, subject.client).await,
@@ -132,37 +130,17 @@ async fn of_dns(dns: &Dns, group: Group, subject: &Subject) -> Findings {
             let (domain, is_local) = &subject.recipient_domain;
             recipient_domain(dns, domain, *is_local).await
         }
-        Group::Spf => spf().await.findings(),
-        Group::Dkim | Group::Dmarc | Group::Arc => {
-            let Some(message) = &subject.message else { return Vec::new() };
-            match group {
-                Group::Dkim => verified.dkim.get_or_init(|| Dkim::verify(dns, message)).await.findings(),
-                Group::Dmarc => {
-                    let spf = spf().await;
-                    verified.dmarc.get_or_init(|| Dmarc::verify(dns, message, spf)).await.findings()
-                }
-                _ => verified.arc.get_or_init(|| arc::Arc::verify(dns, message)).await.findings(),
-            }
-        }
+        Group::Spf => subject.spf(dns).await.findings(),
+        Group::Dkim => subject.dkim(dns).await.map_or_else(Vec::new, Dkim::findings),
+        Group::Dmarc => subject.dmarc(dns).await.map_or_else(Vec::new, Dmarc::findings),
+        Group::Arc => subject.chain(dns).await.map_or_else(Vec::new, arc::Arc::findings),
         _ => Vec::new(),
     }
 }
 
 /// Verifies whatever says who sent the message of `subject`; what was verified before isn't again.
 pub async fn verify_all(dns: &Dns, subject: &Subject) {
-    let verified = &subject.verified;
-    let spf = verified.spf.get_or_init(|| async { Spf::check(dns, &subject.envelope()).await });
-    let Some(message) = &subject.message else {
-        spf.await;
-        return;
-    };
-    let dmarc = async {
-        let spf = spf.await;
-        verified.dmarc.get_or_init(|| Dmarc::verify(dns, message, spf)).await;
-    };
-    let dkim = verified.dkim.get_or_init(|| Dkim::verify(dns, message));
-    let chain = verified.arc.get_or_init(|| arc::Arc::verify(dns, message));
-    tokio::join!(dmarc, dkim, chain);
+    tokio::join!(subject.spf(dns), subject.dmarc(dns), subject.dkim(dns), subject.chain(dns));
 }
 
 impl Subject {
@@ -170,6 +148,30 @@ impl Subject {
     #[must_use]
     pub fn envelope(&self) -> Envelope<'_> {
         Envelope { client: self.client, helo: &self.helo, sender: &self.sender, receiver: &self.hostname }
+    }
+
+    /// What SPF says of the client, asked once.
+    pub async fn spf(&self, dns: &Dns) -> &Spf {
+        self.verified.spf.get_or_init(|| async { Spf::check(dns, &self.envelope()).await }).await
+    }
+
+    /// What the message's DKIM signatures are worth, verified once; `None` without a message.
+    pub async fn dkim(&self, dns: &Dns) -> Option<&Dkim> {
+        let message = self.message.as_ref()?;
+        Some(self.verified.dkim.get_or_init(|| Dkim::verify(dns, message)).await)
+    }
+
+    /// What DMARC says of the message, asked once; `None` without one.
+    pub async fn dmarc(&self, dns: &Dns) -> Option<&Dmarc> {
+        let message = self.message.as_ref()?;
+        let spf = self.spf(dns).await;
+        Some(self.verified.dmarc.get_or_init(|| Dmarc::verify(dns, message, spf)).await)
+    }
+
+    /// What the message's ARC chain is worth, verified once; `None` without a message.
+    pub async fn chain(&self, dns: &Dns) -> Option<&arc::Arc> {
+        let message = self.message.as_ref()?;
+        Some(self.verified.arc.get_or_init(|| arc::Arc::verify(dns, message)).await)
     }
 }
 

@@ -80,9 +80,8 @@ impl Deliberation {
         question: &Question,
     ) -> Decided {
         let site = around.site;
-        let is_sealed = stage == Stage::Message
-            && site.leaving.signing.seals()
-            && incoming.as_deref().is_some_and(|incoming| incoming.passes_on(site));
+        let is_sealed =
+            stage == Stage::Message && incoming.as_deref().is_some_and(|incoming| incoming.is_sealed(site));
         let is_reported = stage == Stage::Message
             && site.config.reports.dmarc
             && incoming.as_deref().is_some_and(|incoming| !incoming.is_submitted());

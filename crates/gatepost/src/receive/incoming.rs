@@ -117,12 +117,14 @@ impl Incoming {
         self.submitted
     }
 
-    /// Whether it came from outside and goes on to another address elsewhere.
-    pub(super) fn passes_on(&self, site: &Site) -> bool {
+    /// Whether it is sealed when it leaves: it came from outside and goes on to another address elsewhere.
+    pub(super) fn is_sealed(&self, site: &Site) -> bool {
         let goes_on = |recipient: &QueuedRecipient| {
             is_forwarded(recipient) && !site.directory.is_local(&recipient.mailbox.domain)
         };
-        !self.submitted && self.parts.iter().flat_map(|part| &part.recipients).any(goes_on)
+        site.leaving.signing.seals()
+            && !self.submitted
+            && self.parts.iter().flat_map(|part| &part.recipients).any(goes_on)
     }
 
     /// How many fields were taken out that others forged in this server's name.

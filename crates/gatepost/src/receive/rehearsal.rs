@@ -34,7 +34,7 @@ use super::judge::Judge;
 use super::session_facts::Around;
 use crate::clock;
 use crate::journal::tried::{RulePlace, Tried, instead, place, tried};
-use crate::mailboxes::{Known, QuotaUsage};
+use crate::mailboxes::QuotaUsage;
 use crate::net::dns::DnsFailure;
 use crate::site::Site;
 
@@ -430,10 +430,7 @@ fn seen(judge: &Judge, trace: &Trace, wanted: impl Fn(&SlotInfo, &State) -> bool
 /// What would become of the message of `envelope`.
 async fn kept(site: &Site, envelope: &Envelope, effects: &Effects) -> Kept {
     let whole = effects.of_message();
-    let resolve = |known: Known<'_>| {
-        envelope.recipients.iter().for_each(|recipient| drop(known.resolve(&recipient.forward_path)));
-    };
-    let looked_up = site.look_up(resolve).await;
+    let looked_up = incoming::look_up(site, (envelope, effects)).await;
     let known = site.directory.with(&looked_up);
     let recipients = envelope.recipients.iter().enumerate().map(|(number, recipient)| {
         let goes_to = match whole.as_ref().or_else(|| effects.fate(number)) {

@@ -103,9 +103,7 @@ impl Ruling {
         let deciding =
             self.deliberation.decide(stage, (around, spool), session, incoming.as_deref_mut(), question);
         let Decided { judgement, decision, wait } = deciding.await;
-        if is_report(&site, session) {
-            self.deliberation.reported = None;
-        }
+        self.deliberation.reported.take_if(|_| is_report(&site, session));
         self.report_refusal(reception, &site, &decision);
         if !wait.is_zero() {
             tokio::time::sleep(wait).await;
@@ -246,8 +244,7 @@ impl Ruling {
                 "forged Authentication-Results were taken out"
             );
         }
-        let is_sealed = site.leaving.signing.seals() && incoming.passes_on(site);
-        if site.config.policy.authentication_results || is_sealed {
+        if site.config.policy.authentication_results || incoming.is_sealed(site) {
             let asked = Asked { site, client, session, sender: self.envelope.reverse_path.as_deref() };
             incoming.prepend(&results::fields(
                 &asked,

@@ -6,9 +6,6 @@ use smtp::time::WallTime;
 
 use super::store::{Entry, Kind};
 use crate::facts::Subject;
-use crate::facts::dkim::Dkim;
-use crate::facts::dmarc::Dmarc;
-use crate::facts::spf::Spf;
 use crate::journal::day::Day;
 use crate::net::dns::Dns;
 use crate::net::mail_auth::aggregate::{Evaluated, Fate, PublishedPolicy, Row};
@@ -16,17 +13,14 @@ use crate::net::mail_auth::dmarc::DmarcAnswer;
 
 /// What is to be told of the message; `None` when nobody wants reports of it, or it can't be told now.
 pub(super) async fn entry(dns: &Dns, subject: &Subject, fate: Fate, now: WallTime) -> Option<Entry> {
-    let verified = &subject.verified;
-    let message = subject.message.as_ref()?;
-    let spf = verified.spf.get_or_init(|| async { Spf::check(dns, &subject.envelope()).await }).await;
-    let dmarc = verified.dmarc.get_or_init(|| Dmarc::verify(dns, message, spf)).await;
+    let dmarc = subject.dmarc(dns).await?;
     let (Some(author), DmarcAnswer::Record(verdict)) = (&dmarc.check.author, &dmarc.check.answer) else {
         return None;
     };
     if !verdict.published.wants_reports {
         return None;
     }
-    let dkim = verified.dkim.get_or_init(|| Dkim::verify(dns, message)).await;
+    let (spf, dkim) = (subject.spf(dns).await, subject.dkim(dns).await?);
     let row = Row::of(&Evaluated {
         source: subject.client,
         author,
