@@ -202,14 +202,12 @@ fn stamp(now: WallTime) -> String {
 
 /// How long ago the day of a stamp was; a day that is still to come was nearly [`DAYS`] days ago.
 fn age_days(stamp: &str, now: WallTime) -> Option<u64> {
-    let mut day = 0;
-    for octet in stamp.bytes() {
-        let value = BASE32.iter().position(|known| *known == octet.to_ascii_uppercase())?;
-        day = day * 32 + u64::try_from(value).ok()?;
-    }
-    if stamp.len() != 2 {
-        return None;
-    }
+    let [high, low] = *stamp.as_bytes() else { return None };
+    let value = |octet: u8| {
+        let place = BASE32.iter().position(|known| *known == octet.to_ascii_uppercase())?;
+        u64::try_from(place).ok()
+    };
+    let day = value(high)? * 32 + value(low)?;
     let today = now.as_unix_seconds() / 86_400 % DAYS;
     Some((today + DAYS - day) % DAYS)
 }

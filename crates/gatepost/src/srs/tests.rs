@@ -78,6 +78,7 @@ fn nothing_that_was_forged_is_led_back() {
         "SRS0=AAA=2W=a.example=alice@example.com".to_owned(),
         "SRS0==2W=a.example=alice@example.com".to_owned(),
         "SRS0=x@example.com".to_owned(),
+        "SRS0=AAAA=7777777777777777=a.example=alice@example.com".to_owned(),
         "SRS1=AAAA=first.example==x=2W=a.example=alice@example.com".to_owned(),
         "SRS1=AAAA@example.com".to_owned(),
     ] {
