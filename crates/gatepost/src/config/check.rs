@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use policy::nearest::did_you_mean;
-use smtp::address::{Domain, DomainName, ForwardPath, Mailbox};
+use smtp::address::{DomainName, ForwardPath, Mailbox};
 use toml::Spanned;
 use toml::de::DeValue;
 
@@ -341,17 +341,13 @@ impl Addresses<'_> {
             let advice = format!("write `postmaster = \"{postmaster}\"` at the top of the file");
             problems.push(Problem::warning(title, first_place.clone(), label).help(advice));
         }
-        let is_declared = |mailbox: &Mailbox| {
-            self.drafts.iter().any(|draft| {
-                let has_name = draft.domain.names().any(|name| Domain::Name(name.clone()) == mailbox.domain);
-                has_name && draft.domain.entries.iter().any(|entry| entry.local_part.is_postmaster())
-            })
+        let is_declared = |place: usize| {
+            let entries = self.drafts.get(place).map(|draft| &draft.domain.entries);
+            entries.is_some_and(|entries| entries.iter().any(|entry| entry.local_part.is_postmaster()))
         };
         // Every domain without such a mailbox has an alias `postmaster` to it.
-        if postmaster.local_part.is_postmaster()
-            && !is_declared(postmaster)
-            && self.index.find(self.declared(), postmaster) != Found::NotLocal
-        {
+        let place = self.index.domain(self.declared(), &postmaster.domain);
+        if postmaster.local_part.is_postmaster() && place.is_some_and(|place| !is_declared(place)) {
             let label = "expected a mailbox that is declared, or one of another name";
             let place = named.clone().unwrap_or_else(|| first_place.clone());
             let title = format!("`{postmaster}` leads to itself");

@@ -73,6 +73,20 @@ fn every_broken_configuration_has_its_diagnostics() {
 }
 
 #[test]
+fn the_postmaster_is_found_however_his_domain_is_written() {
+    for postmaster in
+        ["postmaster@xn--bcher-kva.example", "postmaster@BÜCHER.example", "postmaster@[192.0.2.1]"]
+    {
+        let text = format!(
+            "hostname = \"mx.example.org\"\npostmaster = \"{postmaster}\"\n\n[listen]\nmx = [\"192.0.2.1:25\"]\n\n\
+             [domain.\"bücher.example\".mailbox]\npostmaster = {{}}\n\n[domain.\"example.org\".mailbox]\nx = {{}}\n"
+        );
+        let parsed = parse_case(&text).unwrap_or_else(|problems| panic!("{}", rendered(&problems)));
+        assert!(parsed.warnings.is_empty(), "{}", rendered(&parsed.warnings));
+    }
+}
+
+#[test]
 fn the_reference_is_in_step() {
     let file = here("../../docs/reference/configuration.md");
     if std::env::var_os("UPDATE_EXPECTED").is_some() {
