@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use super::answers::Found;
 use super::entries::Entries;
+use super::key::normal;
 use super::read::{self, Keys};
 use super::settings::InMemory;
 use super::values::Values;
@@ -20,8 +21,16 @@ pub(super) struct Files {
     from: InMemory,
     /// None while it was never read.
     entries: RwLock<Option<Arc<Entries>>>,
-    /// The file as it was when it was read last; none while it was not.
-    stamp: Mutex<Option<Option<Stamp>>>,
+    /// None while it was never read.
+    last_read: Mutex<Option<LastRead>>,
+}
+
+/// A file as it was when it was read last.
+#[derive(Debug)]
+struct LastRead {
+    stamp: Option<Stamp>,
+    /// Whether what was read is in force: the file is not broken.
+    is_in_force: bool,
 }
 
 impl Files {
@@ -30,10 +39,10 @@ impl Files {
             InMemory::Inline(pairs) => Some(Arc::new(read::inline(pairs))),
             _ => None,
         };
-        Self { from, entries: RwLock::new(entries), stamp: Mutex::default() }
+        Self { from, entries: RwLock::new(entries), last_read: Mutex::default() }
     }
 
-    /// The value under `key`, which is in its normal form.
+    /// The value under `key`. Patterns see it as it is written.
     pub(super) fn look_up(&self, key: &str) -> Found {
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner).clone();
         let entries = entries.ok_or("its file can't be read")?;
@@ -47,17 +56,23 @@ impl Files {
         let stamp = Stamp::of(path);
         let is_read = self.entries.read().unwrap_or_else(PoisonError::into_inner).is_some();
         let is_fresh = is_read && stamp.as_ref().is_some_and(|stamp| stamp.is_fresh(clock::wall()));
-        if is_fresh || self.stamp().as_ref() == Some(&stamp) {
+        if is_fresh || self.last_read().as_ref().is_some_and(|last| last.stamp == stamp) {
             return Vec::new();
         }
-        *self.stamp() = Some(stamp);
-        match read::file(path, keys) {
+        let read = read::file(path, keys);
+        *self.last_read() = Some(LastRead { stamp, is_in_force: read.is_ok() });
+        match read {
             Ok(entries) => {
                 *self.entries.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(entries));
                 Vec::new()
             }
             Err(problems) => problems,
         }
+    }
+
+    /// Has a broken file read again even if it does not change: what is wrong with it was said to somebody else.
+    pub(super) fn forget(&self) {
+        self.last_read().take_if(|last| !last.is_in_force);
     }
 
     fn file(&self) -> Option<(&Path, Keys)> {
@@ -69,17 +84,17 @@ impl Files {
         }
     }
 
-    fn stamp(&self) -> MutexGuard<'_, Option<Option<Stamp>>> {
-        self.stamp.lock().unwrap_or_else(PoisonError::into_inner)
+    fn last_read(&self) -> MutexGuard<'_, Option<LastRead>> {
+        self.last_read.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Entries {
-    /// The value that stands under this very key, which is in its normal form, or under the closest network or the first
-    /// pattern that holds it.
+    /// The value that stands under this very key, letters' case aside, or under the closest network or the first pattern
+    /// that holds it.
     fn of_key(&self, key: &str) -> Option<&str> {
         let found = match self {
-            Self::Texts(texts) => texts.find(key),
+            Self::Texts(texts) => texts.find(&normal(key)),
             Self::Networks(_) | Self::Patterns(_) => self.of_text(key),
         };
         found.map(|found| found.value)

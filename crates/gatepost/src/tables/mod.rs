@@ -177,19 +177,20 @@ impl Table {
         &self.settings.name
     }
 
-    /// The values that stand under `key`, letters' case aside, or `None` when there is no such entry. Those who ask for one
+    /// The values that stand under `key`, or `None` when there is no such entry; letters' case counts for patterns alone. Those who ask for one
     /// key at a time share the answer. A source that is asked answers within the table's `timeout`.
     ///
     /// # Errors
     /// When it can't be known whether there is an entry.
     pub async fn look_up(&self, key: &str) -> Outcome {
-        let key = key::normal(key);
         let found = match &self.source {
-            Source::Files(files) => files.look_up(&key),
+            Source::Files(files) => files.look_up(key),
             Source::Folder(folder) => {
+                let key = key::normal(key);
                 self.in_time(folder.look_up(&key)).await.map(|values| values.map(Arc::new))
             }
             Source::Asked(asked, answers) => {
+                let key = key::normal(key);
                 answers.get_or_ask(&key, clock::monotonic, self.in_time(asked.look_up(&key))).await
             }
             Source::NotAsked => Err("a rehearsal asks no servers".into()),
@@ -208,10 +209,17 @@ impl Table {
         }
     }
 
-    /// Forgets what was answered.
+    /// Forgets what was answered, and what else may be another after a reload.
     fn forget(&self) {
-        if let Source::Asked(_, answers) = &self.source {
-            answers.forget();
+        match &self.source {
+            Source::Files(files) => files.forget(),
+            Source::Asked(asked, answers) => {
+                if let Asked::Sql(sql) = asked {
+                    sql.forget();
+                }
+                answers.forget();
+            }
+            Source::Folder(_) | Source::NotAsked => {}
         }
     }
 

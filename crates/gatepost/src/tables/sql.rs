@@ -11,7 +11,7 @@ use sqlx::mysql::{MySqlConnectOptions, MySqlPool, MySqlPoolOptions, MySqlRow};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow};
 use sqlx::{AssertSqlSafe, Column as _, ConnectOptions as _, Row, TypeInfo as _, ValueRef as _};
 
-use super::settings::{Limits, SqlSettings};
+use super::settings::{Limits, Secret, SqlSettings};
 use super::sqlite::Sqlite;
 use super::template::Placeholder;
 use super::values::Values;
@@ -62,6 +62,13 @@ impl Sql {
                 gather(asked.fetch(&pool), mysql_text).await
             }
             Database::Sqlite(sqlite) => sqlite.look_up(key).await,
+        }
+    }
+
+    /// Forgets the database whose place stands in a file, which may name another now.
+    pub(super) fn forget(&self) {
+        if matches!(self.settings.url, Secret::File(_)) {
+            *self.database.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
     }
 

@@ -72,9 +72,47 @@ fn a_file_that_was_never_read_fails_and_one_that_is_broken_keeps_its_entries() {
     assert_eq!(problems.len(), 1);
     assert_eq!(texts(&tables, "t", "a"), Ok(Some(vec!["one".into()])), "the old entries stay");
     assert!(tables.reload().is_empty(), "said once");
+    let (tables, problems) = Tables::of(&declared, Some(&tables), true);
+    assert_eq!(problems.len(), 1, "said again to whoever asks for it");
     fs::remove_file(&path).unwrap();
     assert_eq!(tables.reload().len(), 1);
     assert_eq!(texts(&tables, "t", "a"), Ok(Some(vec!["one".into()])));
+}
+
+#[test]
+fn a_pattern_sees_the_key_as_it_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t");
+    fs::write(&path, "/^Chef@/c boss\n/^any@/ all\n").unwrap();
+    let declared = [settings("t", TableKind::Files(InMemory::Regex(path)))];
+    let (tables, problems) = Tables::of(&declared, None, true);
+    assert!(problems.is_empty());
+    assert_eq!(texts(&tables, "t", "Chef@example.org"), Ok(Some(vec!["boss".into()])));
+    assert_eq!(texts(&tables, "t", "chef@example.org"), Ok(None));
+    assert_eq!(texts(&tables, "t", "Any@example.org"), Ok(Some(vec!["all".into()])));
+}
+
+#[test]
+fn a_database_that_has_moved_is_found_after_a_reload() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("place");
+    let database = |name: &str, value: &str| {
+        let path = folder.path().join(name);
+        let made = rusqlite::Connection::open(&path).unwrap();
+        made.execute_batch(&format!(
+            "CREATE TABLE t (k TEXT, v TEXT); INSERT INTO t VALUES ('a', '{value}')"
+        ))
+        .unwrap();
+        fs::write(&place, format!("sqlite:{}\n", path.display())).unwrap();
+    };
+    let query = Template::sql("SELECT v FROM t WHERE k = {key}").unwrap();
+    let declared = [settings("t", TableKind::Sql(SqlSettings { url: Secret::File(place.clone()), query }))];
+    database("one", "first");
+    let (tables, _) = Tables::of(&declared, None, true);
+    assert_eq!(texts(&tables, "t", "a"), Ok(Some(vec!["first".into()])));
+    database("two", "second");
+    let (tables, _) = Tables::of(&declared, Some(&tables), true);
+    assert_eq!(texts(&tables, "t", "a"), Ok(Some(vec!["second".into()])));
 }
 
 #[test]
