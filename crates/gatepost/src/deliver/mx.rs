@@ -3,12 +3,13 @@
 //! Invariants: what the DNS can't tell defers and never fails; hosts of the same preference are shuffled; neither this
 //! server nor what is less preferred is ever tried; no more hosts and addresses are tried than the limits say.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use queue::pace::Met;
 
 use super::attempt::Failure;
+use crate::net::address::is_usable;
 use crate::net::dns::{Absent, Answer, Dns, DnsFailure, Mx};
 
 /// MX hosts that are looked up (ours; a domain with more of them has more than anybody needs).
@@ -85,7 +86,7 @@ fn cannot_look_up(name: &str, why: DnsFailure) -> NoWay {
 /// An address literal is its own host (RFC 5321 §5.1).
 fn of_literal(literal: &str, domain: &str, own: &Own<'_>) -> Result<MxHosts, NoWay> {
     let text = literal.strip_prefix("IPv6:").or_else(|| literal.strip_prefix("ipv6:")).unwrap_or(literal);
-    let address: Option<IpAddr> = text.parse().ok().filter(|address| is_usable(*address, own));
+    let address: Option<IpAddr> = text.parse().ok().filter(|address| is_usable(*address, own.loopback));
     let Some(address) = address else {
         return Err(NoWay::Ever(Failure::local("5.1.2", format!("no host can be reached at {domain}"))));
     };
@@ -156,7 +157,7 @@ async fn addresses_of(dns: &Dns, domain: &str, names: Vec<Mx>, own: &Own<'_>) ->
         if let Some(why) = answer.incomplete().filter(|_| answer.records().is_empty()) {
             failure.get_or_insert(cannot_look_up(&exchange, why));
         }
-        let is_own = |address: &IpAddr| is_usable(*address, own) && (own.listens_at)(*address);
+        let is_own = |address: &IpAddr| is_usable(*address, own.loopback) && (own.listens_at)(*address);
         if answer.records().iter().any(is_own) {
             // This server under another name: it and what isn't preferred to it is left out.
             own_preference = Some(preference);
@@ -164,7 +165,7 @@ async fn addresses_of(dns: &Dns, domain: &str, names: Vec<Mx>, own: &Own<'_>) ->
             continue;
         }
         let bases = bases_of(&exchange, &answer);
-        let usable = answer.into_records().into_iter().filter(|address| is_usable(*address, own));
+        let usable = answer.into_records().into_iter().filter(|address| is_usable(*address, own.loopback));
         let host =
             |address| (preference, MxHost { name: exchange.clone(), address, bases: Arc::clone(&bases) });
         hosts.extend(in_turn(usable.collect()).into_iter().map(host));
@@ -193,18 +194,6 @@ pub(super) fn bases_of(host: &str, addresses: &Answer<IpAddr>) -> Arc<[String]> 
         Some(alias) if alias.is_secure => Arc::from([own]),
         _ => Arc::from([]),
     }
-}
-
-/// Whether an address can be another host's.
-fn is_usable(address: IpAddr, own: &Own<'_>) -> bool {
-    let address = address.to_canonical();
-    let is_none = match address {
-        IpAddr::V4(address) => {
-            address == Ipv4Addr::BROADCAST || address.is_unspecified() || address.octets()[0] == 0
-        }
-        IpAddr::V6(address) => address == Ipv6Addr::UNSPECIFIED,
-    };
-    !is_none && !address.is_multicast() && (own.loopback || !address.is_loopback())
 }
 
 /// Both kinds in turn, so that one kind's absence on the way costs one attempt only; IPv6 first.
@@ -263,28 +252,6 @@ mod tests {
     fn a_domain_that_takes_no_mail_says_so() {
         assert_eq!(status(names(&[(0, "")], 1)), "5.1.10");
         assert_eq!(names(&[(0, ""), (10, "a")], 1).unwrap(), ["a"], "others have the last word");
-    }
-
-    #[test]
-    fn addresses_of_nobody_are_no_hosts() {
-        let own = Own { hostname: "me.example", listens_at: &|_| false, loopback: false };
-        for text in [
-            "127.0.0.1",
-            "0.0.0.0",
-            "0.1.2.3",
-            "255.255.255.255",
-            "224.0.0.1",
-            "::",
-            "::1",
-            "ff02::1",
-            "::ffff:127.0.0.1",
-        ] {
-            assert!(!is_usable(text.parse().unwrap(), &own), "{text}");
-        }
-        for text in ["192.0.2.1", "10.0.0.1", "2001:db8::1"] {
-            assert!(is_usable(text.parse().unwrap(), &own), "{text}");
-        }
-        assert!(is_usable("127.0.0.1".parse().unwrap(), &Own { loopback: true, ..own }));
     }
 
     #[test]

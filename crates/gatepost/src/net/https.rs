@@ -8,6 +8,7 @@ use std::sync::Arc;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect;
 
+use super::address::is_usable;
 use super::dns::Dns;
 use super::tls::{self, Asked, Authorities};
 
@@ -23,7 +24,7 @@ impl Resolve for Resolver {
         Box::pin(async move {
             let found = dns.addresses(name.as_str()).await?;
             let usable =
-                found.into_records().into_iter().filter(move |address| loopback || !address.is_loopback());
+                found.into_records().into_iter().filter(move |address| is_usable(*address, loopback));
             let addresses: Vec<SocketAddr> = usable.map(|address| SocketAddr::new(address, 0)).collect();
             if addresses.is_empty() {
                 return Err("it has no address".into());

@@ -1,5 +1,6 @@
 //! The network below SMTP: the DNS, and what is verified by it.
 
+pub(crate) mod address;
 pub mod dns;
 pub mod dns_name;
 pub(crate) mod https;
