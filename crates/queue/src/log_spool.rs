@@ -268,7 +268,7 @@ impl<D: Disk> Spool for LogSpool<D> {
         overdue: Overdue,
         limit: usize,
     ) -> impl Future<Output = Result<Vec<Delivery>, SpoolError>> + Send {
-        ready(Ok(lock(&self.shared.index).take_overdue(destination, now, overdue, limit)))
+        ready(Ok(self.shared.take_overdue(destination, now, overdue, limit)))
     }
 
     fn next_due(&self) -> Option<WallTime> {
