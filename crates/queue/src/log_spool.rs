@@ -279,6 +279,14 @@ impl<D: Disk> Spool for LogSpool<D> {
         lock(&self.shared.index).set_window(destination, window);
     }
 
+    fn window(&self, destination: &Destination) -> Window {
+        lock(&self.shared.index).window(destination)
+    }
+
+    fn messages(&self) -> u64 {
+        lock(&self.shared.index).len() as u64
+    }
+
     fn changed(&self) -> Changed {
         self.shared.bell.listen()
     }

@@ -130,7 +130,7 @@ impl<S: Spool> Service<S> {
     pub(super) fn export(&self, filter: &Filter, asker: &mut dyn Asker) -> Result<Done, Stop> {
         let selection = filter.selection().map_err(Failure::usage)?;
         let mut done = Done::default();
-        let total = block_on(self.spool.census())?.messages;
+        let total = self.spool.messages();
         let mut pages = Pages::new(&*self.spool, &selection);
         while let Some(page) = pages.next()? {
             for (entry, _) in page {

@@ -11,6 +11,7 @@ use queue::postmaster::{AddressPattern, Entry, Query};
 use queue::spool::{Spool, SpoolError, Window};
 use queue::wait::block_on;
 use smtp::address::Mailbox;
+use smtp::time::WallTime;
 
 use super::answer::{Answer, Done, Failure, FailureKind, Outcome, Progress};
 use super::form;
@@ -37,7 +38,7 @@ impl<S: Spool> Service<S> {
             Some(_) => None,
             None => Some(plain(order)?),
         };
-        let total = block_on(self.spool.census())?.messages;
+        let total = self.spool.messages();
         let mut done = Done::default();
         let mut bounced = 0;
         let mut pages = Pages::new(&*self.spool, &selection);
@@ -69,10 +70,9 @@ impl<S: Spool> Service<S> {
         let states = page.iter().flat_map(|(entry, _)| &entry.recipients).map(|(_, state)| state);
         let destinations: HashSet<&Destination> = states.map(|state| &state.destination).collect();
         for destination in destinations {
-            // Those at this server have a window that says how many threads there are.
-            if !matches!(destination.as_str(), "local" | "discard") {
-                self.spool.set_window(destination, Window::default());
-            }
+            // As much as it got before: how much that may be is not known here.
+            let window = self.spool.window(destination);
+            self.spool.set_window(destination, Window { opens: WallTime::default(), ..window });
         }
     }
 
