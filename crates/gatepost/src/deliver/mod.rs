@@ -9,6 +9,7 @@ mod maildir;
 mod mx;
 mod next_hop;
 mod notices;
+mod paces;
 mod protection;
 mod rate;
 mod relay;
