@@ -14,12 +14,12 @@ use smtp::address::Mailbox;
 use smtp::time::WallTime;
 
 use super::answer::{Answer, Done, Failure, FailureKind, Outcome, Progress};
-use super::form;
 use super::listing::{Pages, count};
 use super::replace::Replacement;
-use super::request::{Filter, Order, Redirection, Selection};
+use super::request::{Filter, Order, Redirection, Selection, way};
 use super::service::{Asker, Program, Service, Stop};
 use crate::clock;
+use crate::deliver::Way;
 
 impl<S: Spool> Service<S> {
     pub(super) fn order(&self, filter: &Filter, order: &Order, asker: &mut dyn Asker) -> Result<Done, Stop> {
@@ -31,13 +31,13 @@ impl<S: Spool> Service<S> {
             }
             _ => None,
         };
-        if let Order::Redirect { to: Redirection::Destination(key) } = order {
-            check_route(&*self.program, key)?;
-        }
         let plain = match &replacement {
             Some(_) => None,
             None => Some(plain(order)?),
         };
+        if let Some(queue::postmaster::Order::Redirect(destination)) = &plain {
+            check_route(&*self.program, destination)?;
+        }
         let total = self.spool.messages();
         let mut done = Done::default();
         let mut bounced = 0;
@@ -113,9 +113,8 @@ pub(super) fn exact(entry: &Entry, (mailbox, state): &Ends) -> Option<Query> {
 }
 
 /// Refuses a route that the configuration doesn't have: mail would go back to where it went before.
-fn check_route(program: &dyn Program, key: &str) -> Result<(), Failure> {
-    let Some(route) = key.strip_prefix("route:") else { return Ok(()) };
-    let name = route.rsplit_once('@').map_or(route, |(name, _)| name);
+fn check_route(program: &dyn Program, destination: &Destination) -> Result<(), Failure> {
+    let Way::Route { name, .. } = Way::of(destination) else { return Ok(()) };
     let site = program.site().map_err(|why| Failure::new(FailureKind::Unavailable, why))?;
     if site.config.route(name).is_some() {
         return Ok(());
@@ -133,8 +132,7 @@ fn plain(order: &Order) -> Result<queue::postmaster::Order, Failure> {
         Order::Retry => queue::postmaster::Order::Retry { due: clock::wall() },
         Order::Drop { .. } => queue::postmaster::Order::Drop,
         Order::Redirect { to: Redirection::Destination(key) } => {
-            let destination: Destination = form::destination(key).map_err(Failure::usage)?;
-            queue::postmaster::Order::Redirect(destination)
+            queue::postmaster::Order::Redirect(way(key).map_err(Failure::usage)?)
         }
         Order::Redirect { to: Redirection::Mailbox(mailbox) } => {
             return Err(Failure::usage(format!("`{mailbox}` is no way for the same recipient")));

@@ -26,4 +26,4 @@ pub(crate) use local::header_section;
 pub(crate) use notices::given_up;
 pub(crate) use relay::TlsResults;
 pub use relay::remote_replies;
-pub(crate) use route::destination;
+pub(crate) use route::{Way, destination};
