@@ -177,6 +177,8 @@ fn the_server_says_how_it_is_reloads_and_ends() {
 
     let stopped = output(&server, &["stop", "--wait"]);
     assert_eq!(String::from_utf8(stopped.stdout).unwrap(), "stopped\n");
+    let checked = output(&server, &["queue", "fsck"]);
+    assert!(checked.status.success(), "the spool is free: {checked:?}");
     client.expect_last("421 4.3.2", "mx.example.org");
     assert!(server.wait_for_end().success());
 }
