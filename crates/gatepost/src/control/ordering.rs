@@ -85,7 +85,9 @@ impl<S: Spool> Service<S> {
         let whole = page.iter().filter(|(_, in_part)| !in_part);
         let ids: Vec<_> = whole.map(|(entry, _)| entry.id).collect();
         if !ids.is_empty() {
-            block_on(self.spool.order(&Query { ids, ..selection.query.clone() }, order.clone()))?;
+            // Their reverse-path has matched, and looking at it again reads each from the disk.
+            let query = Query { ids, reverse_path: None, ..selection.query.clone() };
+            block_on(self.spool.order(&query, order.clone()))?;
         }
         for (entry, _) in page.iter().filter(|(_, in_part)| *in_part) {
             for query in entry.recipients.iter().filter_map(|ends| exact(entry, ends)) {
