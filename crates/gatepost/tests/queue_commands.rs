@@ -291,6 +291,71 @@ fn mail_goes_to_another_recipient_or_another_way() {
     server.wait_for_empty_queue();
 }
 
+/// As [`outbound`] to nobody, with a list and with aliases in the SQLite file.
+fn with_list_and_aliases(file: &Path) -> Server {
+    Server::with_config(&format!(
+        "hostname = \"out.client.example\"\n[relay]\nsmart_host = \"{}\"\n[queue]\nretry_first = \"1h\"\n\
+         [table.aliases]\ntype = \"sql\"\nurl = \"sqlite:{}\"\n\
+         query = \"SELECT goto FROM aliases WHERE address = {{address}}\"\n\
+         [domain.\"client.example\"]\naliases_from = [\"aliases\"]\nmailbox.postmaster = {{}}\nmailbox.sender = {{}}\n\
+         mailbox.team = {{ members = [\"ann@example.org\", \"eve@example.org\"], owner = \"postmaster\" }}\n",
+        nobody(),
+        file.display()
+    ))
+}
+
+#[test]
+fn what_is_redirected_goes_as_if_it_had_been_sent_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("mail.sqlite");
+    let rows = "CREATE TABLE aliases (address TEXT, goto TEXT);\
+                INSERT INTO aliases VALUES ('desk@client.example', 'far@example.org');";
+    rusqlite::Connection::open(&file).unwrap().execute_batch(rows).unwrap();
+    let server = with_list_and_aliases(&file);
+    let mut client = server.session();
+    client.ask_for("MAIL FROM:<sender@client.example> RET=FULL ENVID=QQ1", "250");
+    for recipient in ["bob@example.net", "carol@example.net", "eve@example.org"] {
+        client.ask_for(&format!("RCPT TO:<{recipient}> NOTIFY=SUCCESS,FAILURE"), "250");
+    }
+    client.data(b"Subject: a\r\n\r\n", "250");
+    wait_for_recipients(&server, "the first attempts", is_tried);
+    let redirect = |code: i32, recipient: &str, to: &str| {
+        exits(&server, code, &["queue", "redirect", "--recipient", recipient, "--to", to])
+    };
+    let only = |recipient: &str| {
+        let listed = list(&server, &["--recipient", recipient]);
+        assert_eq!(listed.len(), 1, "{recipient}: {listed:?}");
+        json_lines(&server, &["queue", "show", "--json", listed[0]["id"].as_str().unwrap()]).remove(0)
+    };
+
+    redirect(0, "bob@example.net", "eve@example.org");
+    only("eve@example.org");
+    assert_eq!(list(&server, &["--recipient", "bob@example.net"]), Vec::<Value>::new());
+
+    // Its owner hears of the list's members, and knows nothing of what the sender asked for.
+    redirect(0, "eve@example.org", "team@client.example");
+    let copy = only("ann@example.org");
+    assert_eq!(copy["reverse_path"], "postmaster@client.example");
+    assert_eq!((&copy["parameters"]["envid"], &copy["parameters"]["ret"]), (&Value::Null, &Value::Null));
+    for recipient in copy["recipients"].as_array().unwrap() {
+        assert_eq!(recipient["notify"], Value::Null, "{copy}");
+    }
+    assert_eq!(only("eve@example.org")["id"], copy["id"]);
+
+    redirect(0, "carol@example.net", "desk@client.example");
+    let copy = only("far@example.org");
+    assert_eq!(
+        (&copy["reverse_path"], &copy["parameters"]["envid"]),
+        (&"sender@client.example".into(), &"QQ1".into())
+    );
+    assert_eq!(copy["recipients"][0]["notify"], "SUCCESS,FAILURE");
+
+    fs::remove_file(&file).unwrap();
+    let words = redirect(1, "far@example.org", "elsewhere@client.example");
+    assert!(words.contains("cannot tell now what elsewhere@client.example means"), "{words}");
+    only("far@example.org");
+}
+
 /// Appends the end of a line.
 trait AddLine {
     fn add_line(self) -> String;

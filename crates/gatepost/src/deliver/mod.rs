@@ -1,5 +1,6 @@
 //! The way out: takes what is due from the spool, delivers or relays it, and settles what became of it.
 
+pub(crate) mod anew;
 mod attempt;
 mod command;
 mod dispatcher;
@@ -22,6 +23,7 @@ mod timing;
 mod tls_plan;
 
 pub use dispatcher::spawn;
+pub(crate) use errand::random;
 pub(crate) use local::header_section;
 pub(crate) use notices::given_up;
 pub(crate) use relay::TlsResults;
