@@ -20,7 +20,7 @@ use super::attempt::Failure;
 use super::errand::{Finding, Outside, defer, discard, jitter, maildirs, relay, schedule};
 use super::paces::{PACES_MAX, Paces};
 use super::protection::Protection;
-use super::rate::Rate;
+use super::rate::{Limited, Rate};
 use super::relay::{Relay, Security};
 use super::route::Way;
 use super::timing::{ClockWatch, horizon};
@@ -135,19 +135,6 @@ struct Places {
     started: Timestamp,
     /// A destination whose deliveries are counted.
     limited: Option<Destination>,
-}
-
-/// A destination for which the site has chosen how much it gets.
-#[derive(Debug)]
-struct Limited {
-    rate: Option<Rate>,
-    under_way: u32,
-}
-
-impl Limited {
-    fn is_in_use(&self, now: WallTime) -> bool {
-        self.under_way > 0 || self.rate.is_some_and(|rate| !rate.is_unused(now))
-    }
 }
 
 impl<S: Spool> Dispatcher<S> {
