@@ -268,7 +268,8 @@ fn a_long_queue_is_listed_and_ordered_in_little_memory_and_nobody_need_wait_for_
     assert_eq!(lines.len(), MESSAGES);
     let last: Value = serde_json::from_slice(lines[MESSAGES - 1]).unwrap();
     assert_eq!(last["recipients"][0]["mailbox"], format!("user{}@example.org", MESSAGES - 1));
-    let taken = peak_kib(pid) - before;
+    // The kernel counts a few pages late, so that what it said before may be more.
+    let taken = peak_kib(pid).saturating_sub(before);
     assert!(taken < 8_000, "listing {} octets took {taken} KiB", listed.stdout.len());
 
     // Who asks goes away in the middle: nothing is half done, and others are served.
