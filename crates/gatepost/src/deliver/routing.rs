@@ -194,10 +194,37 @@ async fn of_mx(
 /// Whether this server listens at `address`, and at the port of MX hosts.
 fn is_own(listen: &[SocketAddr], mx_port: u16, address: IpAddr) -> bool {
     listen.iter().filter(|listens| listens.port() == mx_port).any(|listens| match listens.ip() {
-        // All addresses of this machine: one of them can be bound to, another's can't.
-        all if all.is_unspecified() => UdpSocket::bind((address, 0)).is_ok(),
+        all if all.is_unspecified() => is_here(address),
         own => own.to_canonical() == address.to_canonical(),
     })
+}
+
+/// Whether this machine has `address`: it can be bound to, another's can't. Where the system lets programs bind to all
+/// (Linux: `net.ipv4.ip_nonlocal_bind`), the address counts that is also where what is sent to it comes from.
+fn is_here(address: IpAddr) -> bool {
+    UdpSocket::bind((address, 0)).is_ok()
+        && (address.is_loopback() || comes_from(address) == Some(address) || !binds_to_all(address))
+}
+
+/// Where what is sent to `address` comes from. Nothing is sent to find that out.
+fn comes_from(address: IpAddr) -> Option<IpAddr> {
+    // Any port will do.
+    const DISCARD: u16 = 9;
+    let any = if address.is_ipv4() { IpAddr::from([0; 4]) } else { IpAddr::from([0; 16]) };
+    let socket = UdpSocket::bind((any, 0)).ok()?;
+    socket.connect((address, DISCARD)).ok()?;
+    Some(socket.local_addr().ok()?.ip())
+}
+
+/// Whether programs can bind to addresses of the kind of `address` that this machine doesn't have.
+fn binds_to_all(address: IpAddr) -> bool {
+    // RFC 5737 §3 and RFC 3849: nobody has these.
+    let nobodys = if address.is_ipv4() {
+        IpAddr::from([192, 0, 2, 1])
+    } else {
+        IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1])
+    };
+    UdpSocket::bind((nobodys, 0)).is_ok()
 }
 
 async fn of_host(
@@ -290,5 +317,7 @@ mod tests {
         assert!(is("0.0.0.0:25", "127.0.0.1") && is("[::]:25", "127.0.0.7"));
         // RFC 5737 §3: nobody has an address of this network.
         assert!(!is("0.0.0.0:25", "192.0.2.1") && !is("[::]:25", "192.0.2.1"));
+        assert_eq!(comes_from(IpAddr::from([127, 0, 0, 1])), Some(IpAddr::from([127, 0, 0, 1])));
+        assert_ne!(comes_from(IpAddr::from([192, 0, 2, 1])), Some(IpAddr::from([192, 0, 2, 1])));
     }
 }
