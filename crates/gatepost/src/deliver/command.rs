@@ -22,6 +22,7 @@ use tokio::process::{Child, ChildStdin, Command};
 use super::attempt::{Attempt, Failure};
 use super::{local, maildir};
 use crate::config::{Agent, Placeholder};
+use crate::mailboxes::local_part_key;
 use crate::site::Site;
 
 /// All of the environment: where the command finds others.
@@ -129,7 +130,8 @@ fn sub_address(site: &Site, recipient: &QueuedRecipient) -> Option<String> {
     let domains = site.directory.domains();
     let delimiter = domains.iter().find(|domain| domain.name == *name)?.subaddress?;
     let (mailbox, sub_address) = asked.local_part.as_str().split_once(delimiter)?;
-    mailbox.eq_ignore_ascii_case(recipient.mailbox.local_part.as_str()).then(|| sub_address.to_owned())
+    let is_own = local_part_key(mailbox) == local_part_key(recipient.mailbox.local_part.as_str());
+    is_own.then(|| sub_address.to_owned())
 }
 
 /// How a command ended.
