@@ -6,6 +6,7 @@
 mod dane;
 mod verifier;
 
+use std::error::Error as StdError;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -92,6 +93,21 @@ pub(crate) fn remark(
 pub(crate) fn failure(error: &io::Error) -> TlsFailure {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
     inner.map_or(TlsFailure::ValidationFailure, failure_of)
+}
+
+/// Whether an error, or one that led to it, is that a certificate is not what it must be.
+pub(crate) fn is_certificates(error: &(dyn StdError + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if matches!(error.downcast_ref(), Some(Error::InvalidCertificate(_) | Error::NoCertificatesPresented))
+        {
+            return true;
+        }
+        // An error of input or output names as its source only what led to the one in it.
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        next = inner.map_or_else(|| error.source(), |inner| Some(inner));
+    }
+    false
 }
 
 fn failure_of(error: &Error) -> TlsFailure {
