@@ -18,7 +18,7 @@ use smtp::time::WallTime;
 use tokio::sync::{Mutex as Turn, OwnedMutexGuard};
 
 pub(crate) use fetch::Fetcher;
-pub(crate) use policy::{Mode, Policy};
+pub(crate) use policy::{Mode, Policy, id_of};
 
 use super::dns::Dns;
 use super::tls_result::TlsFailure;
@@ -109,7 +109,7 @@ impl MtaSts {
         }
         // A look-up that fails is none that changes anything (RFC 8461 §3.1).
         let records = source.dns.txt(&format!("_mta-sts.{domain}")).await;
-        let announced = records.ok().and_then(|answer| policy::id_of(answer.records()));
+        let announced = records.ok().and_then(|answer| id_of(answer.records()));
         let mut known = self.recall(domain, now);
         if let Some(id) = announced.as_ref().filter(|id| !known.is_settled(id, now)) {
             let turn = self.turn(domain).lock_owned().await;
