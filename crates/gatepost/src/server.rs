@@ -152,9 +152,10 @@ fn bind_all(start: &Start, site: &Site) -> anyhow::Result<Vec<Listener>> {
 /// Looks after the policies of other domains from time to time.
 async fn tend_policies(sites: Arc<Sites>) {
     loop {
-        tokio::time::sleep(TEND).await;
         let services = Arc::clone(&sites.current().services);
         services.tend_mta_sts().await;
+        drop(services);
+        tokio::time::sleep(TEND).await;
     }
 }
 
