@@ -15,7 +15,7 @@ use std::process::Command;
 
 use rustix::process::Signal;
 
-use harness::{Server, Setup, wait_for};
+use harness::{HttpsServer, Server, Setup, wait_for};
 
 /// A small site; `top` stands above its tables, `mailboxes` in its domain.
 fn site(top: &str, mailboxes: &str) -> String {
@@ -158,6 +158,35 @@ fn a_table_is_read_again_when_it_changes_and_a_broken_one_changes_nothing() {
     client.ask_for("RCPT TO:<info@example.org>", "250 2.1.5");
     client.data(b"Subject: info\r\n\r\n", "250 2.6.0");
     server.maildir("example.org", "alice").wait_for(1);
+}
+
+#[test]
+fn a_password_and_authorities_that_have_gone_keep_no_table_from_being_read_again() {
+    let config = "hostname = \"mx.example.org\"\n[tls]\nca_file = \"ca.pem\"\n\
+                  [relay]\nsmart_host = \"127.0.0.1:1\"\nuser = \"out\"\npassword_file = \"password\"\n\
+                  [domain.\"example.org\"]\ntables = [\"aliases\"]\n\
+                  [domain.\"example.org\".mailbox]\npostmaster = {}\n";
+    let authority = HttpsServer::start("authority.example", "").certificate().to_owned();
+    let files = vec![
+        ("aliases", String::from("alice\n")),
+        ("password", String::from("secret\n")),
+        ("ca.pem", authority),
+    ];
+    let server = Server::start(Setup { config: Some(config.to_owned()), files, ..Setup::default() });
+    fs::remove_file(server.folder().join("ca.pem")).unwrap();
+    fs::write(server.folder().join("password"), "\n").unwrap();
+    fs::write(server.folder().join("aliases"), "alice\ninfo: alice\n").unwrap();
+    wait_for("the new alias", || {
+        let mut client = server.session();
+        client.transaction(&["alice@example.org"]);
+        client.ask("RCPT TO:<info@example.org>").is("250 2.1.5").then_some(())
+    });
+    for words in ["cannot use `ca.pem`", "an empty password", "what it said before holds on"] {
+        server.wait_for_log(words);
+    }
+    // Whoever asks for a reload has the configuration as it is, with all that is wrong with it.
+    server.signal(Signal::HUP);
+    server.wait_for_log("configuration not reloaded");
 }
 
 #[test]

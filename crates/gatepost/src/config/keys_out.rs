@@ -53,7 +53,8 @@ keys! {
     USER: Key<Maybe<WordForm>> = "user", Maybe(WordForm("a user's name")), "", "\"gate@example.net\"",
         "Who to log in as at the smart hosts (AUTH PLAIN); over TLS only, but for loopback.";
     PASSWORD_FILE: Key<Placed<FileForm>> = "password_file", Placed(FileForm), "", "\"relay.password\"",
-        "The file whose first line is the password. A relative path starts at the configuration's directory.";
+        "The file whose first line is the password. A relative path starts at the configuration's directory. It is read again \
+         when it changes.";
     RELAY_TLS: Key<Maybe<Choice<TlsChoice>>> = "tls",
         Maybe(TLS_LEVEL),
         "", "\"verified\"",
@@ -149,7 +150,7 @@ keys! {
 
     CA_FILE: Key<Placed<FileForm>> = "ca_file", Placed(FileForm), "", "\"/etc/ssl/site-ca.pem\"",
         "A file of certificates, in PEM, of authorities that are trusted beside the system's. A relative path starts at the \
-         configuration's directory.";
+         configuration's directory. It is read again when it changes.";
     MTA_STS: Key<Flag> = "mta_sts", Flag, "true", "false",
         "Whether the policies that domains publish for their MX hosts hold (MTA-STS, RFC 8461): under one that is enforced \
          mail goes to hosts that it names, with certificates for their names, or not at all. TLSA records go first.";

@@ -6,6 +6,7 @@
 
 mod address_form;
 mod agent;
+mod beside;
 mod check;
 mod domain;
 mod form;

@@ -50,6 +50,11 @@ impl Authorities {
         }
         Ok(Self(Arc::new(store)))
     }
+
+    /// Whether these are the ones that were loaded together with `others`.
+    pub(crate) fn are(&self, others: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &others.0)
+    }
 }
 
 /// The provider of cryptography.
