@@ -4,25 +4,31 @@ use super::far::{Far, HOST, send};
 use super::harness::{HttpsServer, Server, wait_for};
 
 /// far.example with a policy.
-struct WithPolicy {
-    far: Far,
+pub(crate) struct WithPolicy {
+    pub(crate) far: Far,
     https: HttpsServer,
 }
 
-fn policy(mode: &str, mx: &str, max_age: u32) -> String {
+/// The text of a policy.
+pub(crate) fn policy(mode: &str, mx: &str, max_age: u32) -> String {
     format!("version: STSv1\nmode: {mode}\nmx: {mx}\nmax_age: {max_age}\n")
 }
 
 impl WithPolicy {
-    fn new(far: Far, policy: &str) -> Self {
+    pub(crate) fn new(far: Far, policy: &str) -> Self {
         far.dns.add("_mta-sts.far.example TXT v=STSv1; id=1;\nmta-sts.far.example A 127.0.0.1");
         Self { far, https: HttpsServer::start("mta-sts.far.example", policy) }
     }
 
-    /// A site that trusts the policy's server, and the authority of the MX host.
+    /// A site that trusts the policy's server, and the authority of the MX host; a message is on its way there.
     fn site(&self) -> Server {
-        let server =
-            self.far.site_of(self.https.certificate(), &format!("mta_sts_port = {}", self.https.port()));
+        self.site_with("")
+    }
+
+    /// The same with more tables.
+    pub(crate) fn site_with(&self, tables: &str) -> Server {
+        let more = format!("mta_sts_port = {}\n{tables}", self.https.port());
+        let server = self.far.site_of(self.https.certificate(), &more);
         send(&server);
         server
     }
