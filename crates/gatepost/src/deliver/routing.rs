@@ -135,7 +135,7 @@ async fn by_hops(
                 Ok(vec![NextHost {
                     name,
                     endpoint: Endpoint::Unix(path.clone()),
-                    tls: plan(TlsLevel::Off, false),
+                    tls: TlsPlan::chosen(TlsLevel::Off, false),
                 }])
             }
         };
@@ -253,7 +253,11 @@ async fn of_host(
             chosen.clone().unwrap_or_else(|| usual.clone())
         };
         let level = if implicit_tls && level == TlsLevel::Off { TlsLevel::Encrypted } else { level };
-        NextHost { name: name.clone(), endpoint: Endpoint::Tcp(address), tls: plan(level, implicit_tls) }
+        NextHost {
+            name: name.clone(),
+            endpoint: Endpoint::Tcp(address),
+            tls: TlsPlan::chosen(level, implicit_tls),
+        }
     };
     Ok(addresses.into_iter().map(next).collect())
 }
@@ -273,7 +277,7 @@ async fn of_proven_host(site: &Site, host: &SmartHost, implicit: bool) -> Result
     let next = |address: &IpAddr| NextHost {
         name: name.clone(),
         endpoint: Endpoint::Tcp(SocketAddr::new(*address, host.port)),
-        tls: plan(level.clone(), implicit),
+        tls: TlsPlan::chosen(level.clone(), implicit),
     };
     Ok(found.records().iter().take(ADDRESSES_MAX).map(next).collect())
 }
@@ -281,10 +285,6 @@ async fn of_proven_host(site: &Site, host: &SmartHost, implicit: bool) -> Result
 fn no_address(name: &str, why: &str) -> NoWay {
     let text = format!("cannot find the address of {name}: {why}");
     NoWay::Now(Failure::local("4.4.3", text).met(Met::Absence))
-}
-
-fn plan(level: TlsLevel, implicit: bool) -> TlsPlan {
-    TlsPlan { level, implicit, reported: None }
 }
 
 /// The addresses of a host, at least one, in the order of the system's resolver, which knows the `hosts` file.
