@@ -221,7 +221,8 @@ fn read_account(
         Some((Some(user), Some(group))) => Account { user, group },
         _ => files.beside(Path::new(ACCOUNTS), problems, |text| {
             find_account(name, text).map_err(|(why, advice)| {
-                Problem::error(format!("no account `{name}`"), place.clone(), why).help(advice)
+                let title = format!("no account `{name}`");
+                Box::new(Problem::error(title, place.clone(), why).help(advice))
             })
         })?,
     };

@@ -26,7 +26,7 @@ impl TableFiles<'_> {
         &mut self,
         path: &Path,
         problems: &mut Vec<Problem>,
-        read: impl Fn(io::Result<&str>) -> Result<T, Problem>,
+        read: impl Fn(io::Result<&str>) -> Result<T, Box<Problem>>,
     ) -> Option<T> {
         let now = match (self.read)(path) {
             Ok(text) => read(Ok(&text)).map(|found| (found, text)),
@@ -39,7 +39,7 @@ impl TableFiles<'_> {
                 let before = before.and_then(|text| Some((read(Ok(text)).ok()?, text.clone())));
                 problems.push(match &before {
                     Some(_) => problem.into_warning().help("what it said before holds on".to_owned()),
-                    None => problem,
+                    None => *problem,
                 });
                 before?
             }

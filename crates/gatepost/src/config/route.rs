@@ -361,12 +361,13 @@ fn read_password(
     let path = resolved(files.base, file);
     files.beside(&path, problems, |text| {
         let text = text.map_err(|error| {
-            Problem::error(format!("cannot read `{file}`"), place.clone(), error.to_string())
+            let title = format!("cannot read `{file}`");
+            Box::new(Problem::error(title, place.clone(), error.to_string()))
         })?;
         match text.lines().next().unwrap_or_default() {
             "" => {
                 let label = "expected it in the file's first line";
-                Err(Problem::error("an empty password", place.clone(), label))
+                Err(Box::new(Problem::error("an empty password", place.clone(), label)))
             }
             password => Ok(password.to_owned()),
         }

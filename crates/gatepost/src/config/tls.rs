@@ -116,7 +116,8 @@ fn read_ca_file(
             Ok(_) => String::from("it holds no certificate in PEM"),
             Err(error) => error.to_string(),
         };
-        Err(Problem::error(format!("cannot use `{}`", file.get_ref()), place.clone(), wrong))
+        let title = format!("cannot use `{}`", file.get_ref());
+        Err(Box::new(Problem::error(title, place.clone(), wrong)))
     })?;
     Some(path)
 }

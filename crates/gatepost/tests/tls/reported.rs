@@ -22,8 +22,8 @@ fn told(server: &Server) -> (PolicyType, Vec<ResultType>) {
         Some(TlsReport::parse_json(json.as_bytes()).unwrap())
     });
     let [policy] = report.policies.as_slice() else { panic!("one policy: {report:?}") };
-    let failures = policy.failure_details.iter().map(|failure| failure.result_type.clone()).collect();
-    (policy.policy.policy_type.clone(), failures)
+    let failures = policy.failure_details.iter().map(|failure| failure.result_type).collect();
+    (policy.policy.policy_type, failures)
 }
 
 fn wants_reports(far: &Far) {
