@@ -9,7 +9,7 @@
 
 mod harness;
 
-use harness::{DnsServer, HttpsServer, Peer, Server, Setup, wait_for};
+use harness::{DnsServer, HttpsServer, Peer, Server, Setup};
 
 const ENFORCED: &str = "version: STSv1\nmode: enforce\nmx: mx.far.example\nmax_age: 86400\n";
 
@@ -51,7 +51,7 @@ impl Far {
     }
 
     fn wait_for_mail(&self) {
-        wait_for("the message at the peer", || (!self.peer.seen().messages.is_empty()).then_some(()));
+        self.peer.wait_for(1);
     }
 
     fn has_nothing(&self) -> bool {
@@ -68,8 +68,7 @@ fn a_host_without_tls_gets_no_mail_under_an_enforced_policy() {
     let far = Far::with(ENFORCED);
     let server = far.site();
     send(&server);
-    server.wait_for_log("outcome=\"deferred\"");
-    assert!(server.log().contains("does not offer STARTTLS"), "{}", server.log());
+    server.wait_for_line(&["outcome=\"deferred\"", "does not offer STARTTLS"]);
     assert!(far.has_nothing());
     assert_eq!(far.https.asked()[0], "GET /.well-known/mta-sts.txt HTTP/1.1");
 }
