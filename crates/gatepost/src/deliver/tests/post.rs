@@ -44,7 +44,7 @@ team = { members = ["bob", "small"], owner = "alice" }
 "#;
 
 /// Longest wait for what must come.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A site with its queue and its running delivery.
 pub(super) struct Post<S = MemorySpool> {
