@@ -94,8 +94,6 @@ fn the_socket_is_its_owners_and_goes_with_the_server() {
 fn another_user_is_refused_even_where_the_files_would_let_it() {
     if !rustix::process::geteuid().is_root() {
         // Only root can be somebody else; that others are refused is a unit test's, too.
-        let uid = rustix::process::geteuid().as_raw();
-        assert_ne!(uid, 0);
         return;
     }
     let server = Server::with_config(&site(""));
@@ -118,9 +116,9 @@ fn who_hangs_or_babbles_holds_nobody_up() {
     let mut server = Server::with_config(&site(""));
     let mut halves: Vec<_> = (0..31).map(|_| connect(&server)).collect();
     halves.iter().for_each(|half| say(half, "{\"list\":"));
-    assert_eq!(status(&server)["hostname"], "mx.example.org");
-    // The command's own place is free a moment after its end: one of these has it, the others are refused.
-    halves.extend((0..3).map(|_| connect(&server)));
+    let mut last = connect(&server);
+    say(&last, "\"status\"\n");
+    assert_eq!(line(&mut last)["status"]["hostname"], "mx.example.org");
     let mut refused = connect(&server);
     assert_eq!(line(&mut refused)["failed"]["kind"], "busy");
     let busy = output(&server, &["status"]);
@@ -240,7 +238,8 @@ fn a_long_queue_is_listed_and_ordered_in_little_memory_and_nobody_need_wait_for_
     assert_eq!(lines.len(), MESSAGES);
     let last: Value = serde_json::from_slice(lines[MESSAGES - 1]).unwrap();
     assert_eq!(last["recipients"][0]["mailbox"], format!("user{}@example.org", MESSAGES - 1));
-    let taken = peak_kib(pid) - before;
+    // The kernel tells it less exactly than it grows.
+    let taken = peak_kib(pid).saturating_sub(before);
     assert!(taken < 8_000, "listing {} octets took {taken} KiB", listed.stdout.len());
 
     // Who asks goes away in the middle: nothing is half done, and others are served.
@@ -260,7 +259,8 @@ fn a_long_queue_is_listed_and_ordered_in_little_memory_and_nobody_need_wait_for_
     let dropped = output(&server, &["queue", "drop", "--all", "--json"]);
     let done: Option<Value> = serde_json::from_slice(&dropped.stdout).ok();
     assert!(done.is_none_or(|done| done["messages"].as_u64().unwrap() < MESSAGES as u64));
-    assert_eq!(status(&server)["queue"]["messages"], 0);
+    // What was under way for the one who went away ends, too.
+    wait_for("an empty queue", || (status(&server)["queue"]["messages"] == 0).then_some(()));
     let empty = output(&server, &["queue", "list"]);
     assert!(empty.status.success() && empty.stdout.is_empty(), "{empty:?}");
 }

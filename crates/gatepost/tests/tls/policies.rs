@@ -62,7 +62,7 @@ fn a_tested_policy_stops_nothing() {
 
 #[test]
 fn a_policy_whose_time_is_over_is_none() {
-    let with = WithPolicy::new(Far::new(), &policy("enforce", "mx.other.example", 3));
+    let with = WithPolicy::new(Far::new(), &policy("enforce", "mx.other.example", 10));
     let server = with.site();
     with.far.assert_deferred(&server, "the MTA-STS policy of far.example does not name it");
     with.https.fall_silent();
