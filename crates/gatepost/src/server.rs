@@ -113,16 +113,17 @@ pub async fn run(start: Start, sites: Arc<Sites>) -> anyhow::Result<()> {
     stop_delivery.send_replace(true);
     tending.abort();
     let _ended = delivery.await.inspect_err(|error| tracing::error!(%error, "delivery ended abnormally"));
-    stop_control.send_replace(true);
-    if let Some(control) = control {
-        let _ended =
-            control.await.inspect_err(|error| tracing::error!(%error, "the control socket ended abnormally"));
-    }
     await_reports(sites.current().config.queue.stop_timeout, reporting).await;
     tokio::task::block_in_place(|| {
         reports.close();
         journal.close();
     });
+    // Last of all: as long as the server runs it can be asked how it is.
+    stop_control.send_replace(true);
+    if let Some(control) = control {
+        let _ended =
+            control.await.inspect_err(|error| tracing::error!(%error, "the control socket ended abnormally"));
+    }
     tracing::info!("stopped");
     Ok(())
 }
@@ -166,8 +167,13 @@ fn bind(address: SocketAddr, beside: &[SocketAddr]) -> anyhow::Result<Listener> 
     })
 }
 
+/// Where the spool of a state directory is.
+pub(crate) fn spool_folder(state: &Path) -> PathBuf {
+    state.join("spool")
+}
+
 fn open_spool(start: &Start, site: &Site) -> anyhow::Result<LogSpool<KernelDisk>> {
-    let folder = start.state.join("spool");
+    let folder = spool_folder(&start.state);
     // Others need not see when mail comes; the files in it are for their owner alone anyway.
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
     made.with_context(|| {

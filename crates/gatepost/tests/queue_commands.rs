@@ -219,10 +219,19 @@ fn a_server_that_was_away_is_tried_at_once_when_that_is_wanted() {
     send(&server, "sender@client.example", &["bob@example.org"], b"Subject: a\r\n\r\n");
     wait_for_recipients(&server, "the first attempt", is_tried);
     server.wait_for_log("is_shut_off=true");
+    send(&server, "sender@client.example", &["eve@example.org"], b"Subject: b\r\n\r\n");
+    let waits = |options: &[&str]| String::from_utf8(output(&server, options).stdout).unwrap();
+    let words = waits(&["queue", "list", "--recipient", "eve@example.org"]);
+    assert!(words.contains("0 attempts, waits for relay, next in "), "{words}");
+    let listed = &list(&server, &["--recipient", "eve@example.org"])[0];
+    let recipient = &listed["recipients"][0];
+    assert!(recipient["destination_opens"].as_str() > recipient["due"].as_str(), "{listed}");
+    let words = waits(&["queue", "show", listed["id"].as_str().unwrap()]);
+    assert!(words.contains("waits for relay, next in "), "{words}");
     let peer = Peer::start_at(address, &["250 2.0.0 taken"]);
     let asked = harness::now();
     exits(&server, 0, &["queue", "retry", "--all"]);
-    peer.wait_for(1);
+    peer.wait_for(2);
     // It is let alone for half a minute at least, and the message for an hour.
     assert!(asked.elapsed().as_secs() < 25);
 }
@@ -276,6 +285,71 @@ fn mail_goes_to_another_recipient_or_another_way() {
     server.start_again();
     peer.wait_for(1);
     server.wait_for_empty_queue();
+}
+
+/// As [`outbound`] to nobody, with a list and with aliases in the SQLite file.
+fn with_list_and_aliases(file: &Path) -> Server {
+    Server::with_config(&format!(
+        "hostname = \"out.client.example\"\n[relay]\nsmart_host = \"{}\"\n[queue]\nretry_first = \"1h\"\n\
+         [table.aliases]\ntype = \"sql\"\nurl = \"sqlite:{}\"\n\
+         query = \"SELECT goto FROM aliases WHERE address = {{address}}\"\n\
+         [domain.\"client.example\"]\naliases_from = [\"aliases\"]\nmailbox.postmaster = {{}}\nmailbox.sender = {{}}\n\
+         mailbox.team = {{ members = [\"ann@example.org\", \"eve@example.org\"], owner = \"postmaster\" }}\n",
+        nowhere(),
+        file.display()
+    ))
+}
+
+#[test]
+fn what_is_redirected_goes_as_if_it_had_been_sent_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("mail.sqlite");
+    let rows = "CREATE TABLE aliases (address TEXT, goto TEXT);\
+                INSERT INTO aliases VALUES ('desk@client.example', 'far@example.org');";
+    rusqlite::Connection::open(&file).unwrap().execute_batch(rows).unwrap();
+    let server = with_list_and_aliases(&file);
+    let mut client = server.session();
+    client.ask_for("MAIL FROM:<sender@client.example> RET=FULL ENVID=QQ1", "250");
+    for recipient in ["bob@example.net", "carol@example.net", "eve@example.org"] {
+        client.ask_for(&format!("RCPT TO:<{recipient}> NOTIFY=SUCCESS,FAILURE"), "250");
+    }
+    client.data(b"Subject: a\r\n\r\n", "250");
+    wait_for_recipients(&server, "the first attempts", is_tried);
+    let redirect = |code: i32, recipient: &str, to: &str| {
+        exits(&server, code, &["queue", "redirect", "--recipient", recipient, "--to", to])
+    };
+    let only = |recipient: &str| {
+        let listed = list(&server, &["--recipient", recipient]);
+        assert_eq!(listed.len(), 1, "{recipient}: {listed:?}");
+        json_lines(&server, &["queue", "show", "--json", listed[0]["id"].as_str().unwrap()]).remove(0)
+    };
+
+    redirect(0, "bob@example.net", "eve@example.org");
+    only("eve@example.org");
+    assert_eq!(list(&server, &["--recipient", "bob@example.net"]), Vec::<Value>::new());
+
+    // Its owner hears of the list's members, and knows nothing of what the sender asked for.
+    redirect(0, "eve@example.org", "team@client.example");
+    let copy = only("ann@example.org");
+    assert_eq!(copy["reverse_path"], "postmaster@client.example");
+    assert_eq!((&copy["parameters"]["envid"], &copy["parameters"]["ret"]), (&Value::Null, &Value::Null));
+    for recipient in copy["recipients"].as_array().unwrap() {
+        assert_eq!(recipient["notify"], Value::Null, "{copy}");
+    }
+    assert_eq!(only("eve@example.org")["id"], copy["id"]);
+
+    redirect(0, "carol@example.net", "desk@client.example");
+    let copy = only("far@example.org");
+    assert_eq!(
+        (&copy["reverse_path"], &copy["parameters"]["envid"]),
+        (&"sender@client.example".into(), &"QQ1".into())
+    );
+    assert_eq!(copy["recipients"][0]["notify"], "SUCCESS,FAILURE");
+
+    fs::remove_file(&file).unwrap();
+    let words = redirect(1, "far@example.org", "elsewhere@client.example");
+    assert!(words.contains("cannot tell now what elsewhere@client.example means"), "{words}");
+    only("far@example.org");
 }
 
 /// The exported messages by their octets: the envelope without what an import makes new.

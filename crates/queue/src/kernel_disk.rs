@@ -47,6 +47,24 @@ impl KernelDisk {
             Err(error) => Err(error.into()),
         }
     }
+
+    /// Whether a process has the directory. It is locked for the moment of the question: who opens it just then is told
+    /// that it is in use.
+    ///
+    /// # Errors
+    /// What the system says; a directory that is not there is no error, and free.
+    pub fn is_in_use(path: &Path) -> io::Result<bool> {
+        let lock = match File::open(path.join(LOCK_NAME)) {
+            Ok(lock) => lock,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => Ok(false),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(true),
+            Err(error) => Err(error.into()),
+        }
+    }
 }
 
 impl Disk for KernelDisk {

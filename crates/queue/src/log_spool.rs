@@ -268,7 +268,7 @@ impl<D: Disk> Spool for LogSpool<D> {
         overdue: Overdue,
         limit: usize,
     ) -> impl Future<Output = Result<Vec<Delivery>, SpoolError>> + Send {
-        ready(Ok(lock(&self.shared.index).take_overdue(destination, now, overdue, limit)))
+        ready(Ok(self.shared.take_overdue(destination, now, overdue, limit)))
     }
 
     fn next_due(&self) -> Option<WallTime> {
@@ -277,6 +277,14 @@ impl<D: Disk> Spool for LogSpool<D> {
 
     fn set_window(&self, destination: &Destination, window: Window) {
         lock(&self.shared.index).set_window(destination, window);
+    }
+
+    fn window(&self, destination: &Destination) -> Window {
+        lock(&self.shared.index).window(destination)
+    }
+
+    fn messages(&self) -> u64 {
+        lock(&self.shared.index).len() as u64
     }
 
     fn changed(&self) -> Changed {

@@ -195,6 +195,14 @@ impl Spool for MemorySpool {
         }
     }
 
+    fn window(&self, destination: &Destination) -> Window {
+        lock(&self.queue).window(destination)
+    }
+
+    fn messages(&self) -> u64 {
+        lock(&self.queue).messages.len() as u64
+    }
+
     fn changed(&self) -> Changed {
         self.bell.listen()
     }

@@ -125,6 +125,12 @@ pub trait Spool: Send + Sync + 'static {
     /// same whatever waits for the destination; whoever sets it looks for what is due by itself.
     fn set_window(&self, destination: &Destination, window: Window);
 
+    /// How this node is given the deliveries of a destination.
+    fn window(&self, destination: &Destination) -> Window;
+
+    /// How many messages are in the queue; costs the same however many they are.
+    fn messages(&self) -> u64;
+
     /// Completes when a delivery became due or was put back after this call. Call it before [`Spool::due`], await it
     /// when nothing was due: then no change is missed.
     fn changed(&self) -> Changed;

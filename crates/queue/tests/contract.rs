@@ -438,6 +438,9 @@ fn the_census_counts(spool: &impl Driven) {
     settle(spool, found.remove(0), &deferred(20));
     let closed = Window { claims_max: 3, opens: at(500) };
     spool.set_window(&Destination::new("a"), closed);
+    assert_eq!(spool.window(&Destination::new("a")), closed);
+    assert_eq!(spool.window(&Destination::new("b")), Window::default());
+    assert_eq!(spool.messages(), 2);
     let census = run(spool, spool.census()).unwrap();
     let next: Vec<_> = census.destinations.iter().map(|(_, of)| (of.next_due, of.window)).collect();
     assert_eq!(next, [(Some(at(500)), closed), (None, Window::default())]);

@@ -15,7 +15,7 @@ use crate::control::{
     Answer, Asker, Client, Done, Failure, FailureKind, Gone, Program, Reloaded, Request, Service, Status,
     Unreachable,
 };
-use crate::server::unusable;
+use crate::server::{spool_folder, unusable};
 use crate::site::{self, Site};
 
 /// How often a spool that another program has is tried (ours: about ten seconds, for commands that are given together
@@ -133,7 +133,7 @@ fn failed(failure: Failure) -> anyhow::Error {
 }
 
 fn open_spool(state: &Path) -> io::Result<LogSpool<KernelDisk>> {
-    let folder = state.join("spool");
+    let folder = spool_folder(state);
     if !folder.is_dir() {
         let why = format!(
             "there is no spool in {}; --state names the directory that the server was run with",

@@ -5,13 +5,17 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
+use anyhow::Context as _;
+use queue::kernel_disk::KernelDisk;
+
 use super::SiteOptions;
 use super::queue::totals;
 use super::reach::Reach;
 use super::words::span;
 use crate::clock;
-use crate::control::{Answer, Client, Request, Status, Unreachable};
+use crate::control::{Answer, Request, Status, Unreachable};
 use crate::journal::day::show_time;
+use crate::server::spool_folder;
 
 /// How often a server that ends is looked after.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
@@ -27,7 +31,7 @@ pub struct Args {
 /// What `gatepost stop` takes.
 #[derive(Debug, clap::Args)]
 pub struct StopArgs {
-    /// Wait until it has ended.
+    /// Wait until it has ended and its spool is free.
     #[arg(long)]
     wait: bool,
 }
@@ -119,10 +123,31 @@ pub fn reload(options: &SiteOptions) -> anyhow::Result<ExitCode> {
 pub fn stop(args: &StopArgs, options: &SiteOptions) -> anyhow::Result<ExitCode> {
     server(options)?.ask(Request::Stop, &mut |_| Ok(()))?;
     if args.wait {
-        while Client::connect(&options.state)?.is_some() {
+        // The lock is what it gives back last; the socket is gone before.
+        let spool = spool_folder(&options.state);
+        while KernelDisk::is_in_use(&spool)
+            .with_context(|| format!("cannot tell whether {} is in use", spool.display()))?
+        {
             thread::sleep(LOOK_AGAIN);
         }
     }
     writeln!(std::io::stdout(), "{}", if args.wait { "stopped" } else { "stopping" })?;
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spool_is_in_use_for_as_long_as_somebody_has_it() {
+        let state = tempfile::tempdir().unwrap();
+        let spool = spool_folder(state.path());
+        assert!(!KernelDisk::is_in_use(&spool).unwrap(), "there is none");
+        let disk = KernelDisk::open(&spool).unwrap();
+        assert!(KernelDisk::is_in_use(&spool).unwrap());
+        drop(disk);
+        assert!(!KernelDisk::is_in_use(&spool).unwrap());
+        assert!(KernelDisk::open(&spool).is_ok(), "asking leaves no lock behind");
+    }
 }

@@ -98,14 +98,21 @@ pub struct Recipient {
     pub attempts: u32,
     /// When it is tried (next).
     pub due: Time,
+    /// When its destination is tried again, where that is let alone beyond the recipient's own time.
+    pub destination_opens: Option<Time>,
     /// What the last attempt met.
     pub last_reply: Option<String>,
 }
 
-impl From<queue::postmaster::Entry> for Entry {
-    fn from(entry: queue::postmaster::Entry) -> Self {
+impl Entry {
+    /// An entry of the spool; `opens` says until when a recipient's destination is let alone.
+    pub(super) fn of(
+        entry: queue::postmaster::Entry,
+        opens: impl Fn(&queue::delivery::RecipientState) -> Option<Time>,
+    ) -> Self {
         let recipient = |(mailbox, state): (Mailbox, queue::delivery::RecipientState)| Recipient {
             mailbox,
+            destination_opens: opens(&state),
             destination: state.destination.to_string(),
             phase: state.phase.into(),
             attempts: state.attempts,

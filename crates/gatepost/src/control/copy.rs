@@ -2,7 +2,7 @@
 
 use std::io;
 
-use queue::body::{Body, StoredMessage};
+use queue::body::Body;
 use queue::queue_id::QueueId;
 use queue::spool::{LARGE_BODY_OCTETS, Spool, SpoolError};
 
@@ -10,19 +10,6 @@ use super::service::Asker;
 
 /// Octets that are read before they are written (ours: few system calls, little memory).
 const CHUNK_OCTETS: usize = 256 * 1024;
-
-/// The mail data of a stored message, for the message `id`.
-pub(super) fn copied<S: Spool>(spool: &S, id: QueueId, stored: &StoredMessage) -> Result<Body, SpoolError> {
-    if stored.body.size_octets() <= LARGE_BODY_OCTETS {
-        return stored.read_body().map(Body::Memory);
-    }
-    let mut large = spool.large_body(id)?;
-    let mut reader = stored.body.reader();
-    while let Some(chunk) = reader.next_chunk()? {
-        large.append(chunk)?;
-    }
-    large.seal().map(Body::Large)
-}
 
 /// Why mail data did not come in.
 #[derive(Debug)]

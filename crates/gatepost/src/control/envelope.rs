@@ -103,6 +103,10 @@ pub struct MessageRecipient {
     /// When it is tried (next), unless it is finished.
     #[serde(default)]
     pub due: Option<Time>,
+    /// When its destination is tried again, where that is let alone beyond the recipient's own time. It stands where a
+    /// message is shown; an import does not look at it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub destination_opens: Option<Time>,
     /// What the last attempt met.
     #[serde(default)]
     pub last_reply: Option<String>,
@@ -232,6 +236,7 @@ impl MessageRecipient {
             phase,
             attempts: state.attempts,
             due: (phase != Phase::Finished).then_some(Time(state.due)),
+            destination_opens: None,
             last_reply: state.last_reply.clone(),
         }
     }

@@ -1,13 +1,15 @@
 //! Listings: which messages match, page by page, and what is in them.
 
 use queue::body::StoredMessage;
-use queue::postmaster::Entry;
+use queue::delivery::RecipientState;
+use queue::postmaster::Entry as SpoolEntry;
 use queue::queue_id::QueueId;
 use queue::spool::{LARGE_BODY_OCTETS, Spool, SpoolError};
 use queue::wait::block_on;
 
-use super::answer::{Answer, Done, OCTETS_MAX, Progress};
+use super::answer::{Answer, Done, Entry, OCTETS_MAX, Progress};
 use super::envelope::Message;
+use super::form::Time;
 use super::request::{Filter, Selection};
 use super::service::{Asker, Service, Stop};
 use super::{Failure, Phase};
@@ -35,7 +37,7 @@ impl<'a, S: Spool> Pages<'a, S> {
 
     /// The next messages, each with the recipients that match and whether others of it match only in part; `None`
     /// behind the last page.
-    pub(super) fn next(&mut self) -> Result<Option<Vec<(Entry, bool)>>, SpoolError> {
+    pub(super) fn next(&mut self) -> Result<Option<Vec<(SpoolEntry, bool)>>, SpoolError> {
         let mut page = block_on(self.spool.list(&self.selection.query, self.after, PAGE))?;
         page.retain(|entry| entry.id < self.end);
         let Some(last) = page.last() else { return Ok(None) };
@@ -49,11 +51,10 @@ impl<'a, S: Spool> Pages<'a, S> {
 }
 
 /// Counts a message that matches.
-pub(super) fn count(done: &mut Done, entry: &Entry) {
+pub(super) fn count(done: &mut Done, entry: &SpoolEntry) {
     done.messages += 1;
     done.recipients += entry.recipients.len() as u64;
-    let active =
-        |(_, state): &&(_, queue::delivery::RecipientState)| Phase::from(state.phase) == Phase::Active;
+    let active = |(_, state): &&(_, RecipientState)| Phase::from(state.phase) == Phase::Active;
     done.active += entry.recipients.iter().filter(active).count() as u64;
 }
 
@@ -79,7 +80,7 @@ impl<S: Spool> Service<S> {
                     continue;
                 }
                 count(&mut done, &entry);
-                asker.tell(Answer::Entry(entry.into()))?;
+                asker.tell(Answer::Entry(Entry::of(entry, |state| self.opens(state))))?;
                 if Some(done.messages) == limit {
                     return Ok(done);
                 }
@@ -92,10 +93,17 @@ impl<S: Spool> Service<S> {
         Ok(done)
     }
 
+    /// When the destination of a recipient that waits is tried again, where that is later than the recipient's own time.
+    fn opens(&self, state: &RecipientState) -> Option<Time> {
+        let opens = self.spool.window(&state.destination).opens;
+        let waits = state.phase == queue::delivery::Phase::Waiting;
+        (waits && opens > state.due && opens > clock::wall()).then_some(Time(opens))
+    }
+
     /// Whether the message has `text`, which is in lower case, in its envelope, its last replies or its header section.
-    fn holds(&self, entry: &Entry, text: &str) -> bool {
+    fn holds(&self, entry: &SpoolEntry, text: &str) -> bool {
         let has = |candidate: &str| candidate.to_lowercase().contains(text);
-        let recipient = |(mailbox, state): &(smtp::address::Mailbox, queue::delivery::RecipientState)| {
+        let recipient = |(mailbox, state): &(smtp::address::Mailbox, RecipientState)| {
             has(&mailbox.to_string())
                 || has(state.destination.as_str())
                 || state.last_reply.as_deref().is_some_and(has)
@@ -117,7 +125,11 @@ impl<S: Spool> Service<S> {
 
     pub(super) fn show(&self, id: QueueId, asker: &mut dyn Asker) -> Result<Done, Stop> {
         let stored = block_on(self.spool.open(id))?;
-        asker.tell(Answer::Message(Box::new(Message::of(&stored))))?;
+        let mut message = Message::of(&stored);
+        for (recipient, state) in message.recipients.iter_mut().zip(&stored.recipients) {
+            recipient.destination_opens = self.opens(state);
+        }
+        asker.tell(Answer::Message(Box::new(message)))?;
         Ok(Done { messages: 1, recipients: stored.recipients.len() as u64, ..Done::default() })
     }
 
@@ -130,7 +142,7 @@ impl<S: Spool> Service<S> {
     pub(super) fn export(&self, filter: &Filter, asker: &mut dyn Asker) -> Result<Done, Stop> {
         let selection = filter.selection().map_err(Failure::usage)?;
         let mut done = Done::default();
-        let total = block_on(self.spool.census())?.messages;
+        let total = self.spool.messages();
         let mut pages = Pages::new(&*self.spool, &selection);
         while let Some(page) = pages.next()? {
             for (entry, _) in page {

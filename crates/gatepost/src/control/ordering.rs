@@ -11,14 +11,15 @@ use queue::postmaster::{AddressPattern, Entry, Query};
 use queue::spool::{Spool, SpoolError, Window};
 use queue::wait::block_on;
 use smtp::address::Mailbox;
+use smtp::time::WallTime;
 
 use super::answer::{Answer, Done, Failure, FailureKind, Outcome, Progress};
-use super::form;
 use super::listing::{Pages, count};
 use super::replace::Replacement;
-use super::request::{Filter, Order, Redirection, Selection};
+use super::request::{Filter, Order, Redirection, Selection, way};
 use super::service::{Asker, Program, Service, Stop};
 use crate::clock;
+use crate::deliver::Way;
 
 impl<S: Spool> Service<S> {
     pub(super) fn order(&self, filter: &Filter, order: &Order, asker: &mut dyn Asker) -> Result<Done, Stop> {
@@ -30,14 +31,14 @@ impl<S: Spool> Service<S> {
             }
             _ => None,
         };
-        if let Order::Redirect { to: Redirection::Destination(key) } = order {
-            check_route(&*self.program, key)?;
-        }
         let plain = match &replacement {
             Some(_) => None,
             None => Some(plain(order)?),
         };
-        let total = block_on(self.spool.census())?.messages;
+        if let Some(queue::postmaster::Order::Redirect(destination)) = &plain {
+            check_route(&*self.program, destination)?;
+        }
+        let total = self.spool.messages();
         let mut done = Done::default();
         let mut bounced = 0;
         let mut pages = Pages::new(&*self.spool, &selection);
@@ -69,10 +70,9 @@ impl<S: Spool> Service<S> {
         let states = page.iter().flat_map(|(entry, _)| &entry.recipients).map(|(_, state)| state);
         let destinations: HashSet<&Destination> = states.map(|state| &state.destination).collect();
         for destination in destinations {
-            // Those at this server have a window that says how many threads there are.
-            if !matches!(destination.as_str(), "local" | "discard") {
-                self.spool.set_window(destination, Window::default());
-            }
+            // As much as it got before: how much that may be is not known here.
+            let window = self.spool.window(destination);
+            self.spool.set_window(destination, Window { opens: WallTime::default(), ..window });
         }
     }
 
@@ -85,7 +85,9 @@ impl<S: Spool> Service<S> {
         let whole = page.iter().filter(|(_, in_part)| !in_part);
         let ids: Vec<_> = whole.map(|(entry, _)| entry.id).collect();
         if !ids.is_empty() {
-            block_on(self.spool.order(&Query { ids, ..selection.query.clone() }, order.clone()))?;
+            // Their reverse-path has matched, and looking at it again reads each from the disk.
+            let query = Query { ids, reverse_path: None, ..selection.query.clone() };
+            block_on(self.spool.order(&query, order.clone()))?;
         }
         for (entry, _) in page.iter().filter(|(_, in_part)| *in_part) {
             for query in entry.recipients.iter().filter_map(|ends| exact(entry, ends)) {
@@ -113,9 +115,8 @@ pub(super) fn exact(entry: &Entry, (mailbox, state): &Ends) -> Option<Query> {
 }
 
 /// Refuses a route that the configuration doesn't have: mail would go back to where it went before.
-fn check_route(program: &dyn Program, key: &str) -> Result<(), Failure> {
-    let Some(route) = key.strip_prefix("route:") else { return Ok(()) };
-    let name = route.rsplit_once('@').map_or(route, |(name, _)| name);
+fn check_route(program: &dyn Program, destination: &Destination) -> Result<(), Failure> {
+    let Way::Route { name, .. } = Way::of(destination) else { return Ok(()) };
     let site = program.site().map_err(|why| Failure::new(FailureKind::Unavailable, why))?;
     if site.config.route(name).is_some() {
         return Ok(());
@@ -133,8 +134,7 @@ fn plain(order: &Order) -> Result<queue::postmaster::Order, Failure> {
         Order::Retry => queue::postmaster::Order::Retry { due: clock::wall() },
         Order::Drop { .. } => queue::postmaster::Order::Drop,
         Order::Redirect { to: Redirection::Destination(key) } => {
-            let destination: Destination = form::destination(key).map_err(Failure::usage)?;
-            queue::postmaster::Order::Redirect(destination)
+            queue::postmaster::Order::Redirect(way(key).map_err(Failure::usage)?)
         }
         Order::Redirect { to: Redirection::Mailbox(mailbox) } => {
             return Err(Failure::usage(format!("`{mailbox}` is no way for the same recipient")));

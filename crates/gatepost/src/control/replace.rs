@@ -3,22 +3,23 @@
 //! Invariants: what takes its place is durable before a recipient is dropped, so a crash loses nothing; the recipient is
 //! held meanwhile, so it is not delivered beside. A recipient whose attempt is under way is left alone and said so.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use queue::body::{Body, StoredMessage};
 use queue::delivery::Phase;
-use queue::message::{Destination, QueuedMessage, QueuedRecipient};
+use queue::message::{Destination, Draft, QueuedRecipient};
 use queue::postmaster::{Entry, Order, Query};
-use queue::spool::{Arrival, Spool, SpoolError};
+use queue::spool::{Spool, SpoolError};
 use queue::wait::block_on;
-use smtp::address::{ForwardPath, Mailbox, ReversePath};
+use smtp::address::{ForwardPath, Mailbox};
 
 use super::answer::{Done, Failure, FailureKind};
-use super::copy::copied;
 use super::ordering::{Ends, exact};
 use super::request::Selection;
 use super::service::{Program, Service};
-use crate::mailboxes::{self, Resolved};
+use crate::deliver::anew;
+use crate::mailboxes::{self, Resolved, Undeliverable};
 use crate::site::Site;
 use crate::{clock, deliver};
 
@@ -46,7 +47,13 @@ impl Replacement {
 
     pub(super) fn other_mailbox(program: &dyn Program, mailbox: &Mailbox) -> Result<Self, Failure> {
         let site = site(program)?;
-        let resolved = site.directory.resolve(&ForwardPath::Mailbox(mailbox.clone()));
+        let path = ForwardPath::Mailbox(mailbox.clone());
+        let looked_up = program.runtime().block_on(site.look_up(|known| drop(known.resolve(&path))));
+        let resolved = site.directory.with(&looked_up).resolve(&path);
+        if let Some(why) = resolved.iter().find_map(unsure) {
+            let why = format!("cannot tell now what {mailbox} means, try again later: {why}");
+            return Err(Failure::new(FailureKind::Unavailable, why));
+        }
         let missing = |end: &Resolved| matches!(end.destination, mailboxes::Destination::Undeliverable(_));
         if resolved.is_empty() || resolved.iter().any(missing) {
             return Err(Failure::usage(format!(
@@ -55,6 +62,26 @@ impl Replacement {
         }
         Ok(Self { site, by: By::Recipients(resolved) })
     }
+}
+
+/// Why it can't be known what an address means.
+fn unsure(end: &Resolved) -> Option<&str> {
+    match &end.destination {
+        mailboxes::Destination::Undeliverable(Undeliverable::Unsure(why)) => Some(why),
+        _ => None,
+    }
+}
+
+/// The mailboxes that are to get the message anyway, by recipients other than those with these places. One that is finished
+/// may have been dropped or given up: better that it comes twice than never.
+fn on_their_way<'a>(stored: &'a StoredMessage, replaced: &[u32]) -> HashSet<&'a Mailbox> {
+    let recipients = (0u32..).zip(stored.message.recipients.iter().zip(&stored.recipients));
+    recipients
+        .filter(|(index, (_, state))| {
+            state.phase != Phase::Finished && replaced.binary_search(index).is_err()
+        })
+        .map(|(_, (recipient, _))| &recipient.mailbox)
+        .collect()
 }
 
 fn site(program: &dyn Program) -> Result<Arc<Site>, Failure> {
@@ -146,7 +173,12 @@ impl<S: Spool> Service<S> {
             _ if recipients.is_empty() => 0,
             By::Bounce => self.bounce(&replacement.site, &stored, &indexes)?,
             By::Recipients(resolved) => {
-                self.queue_for(&replacement.site, resolved, &stored, &recipients)?;
+                let replaced: Vec<_> =
+                    recipients.iter().map(|recipient| (*recipient, resolved.as_slice())).collect();
+                let have_it = on_their_way(&stored, &indexes);
+                let parts = anew::parts(&replacement.site.config, &stored.message, &replaced, &have_it);
+                let why = "redirected: the message is queued anew for another recipient";
+                self.program.runtime().block_on(anew::enqueue(&*self.spool, &stored, parts, why))?;
                 0
             }
         };
@@ -156,69 +188,18 @@ impl<S: Spool> Service<S> {
     /// Queues the DSNs on the recipients with these places in the message, if the sender wants any; how many.
     fn bounce(&self, site: &Site, stored: &StoredMessage, indexes: &[u32]) -> Result<u64, SpoolError> {
         let now = clock::wall();
-        let notices = deliver::given_up(site, stored, indexes, REMOVED, now, random());
-        let arrivals: Vec<Arrival> = self
-            .program
-            .runtime()
-            .block_on(notices)
-            .into_iter()
-            .map(|draft| Arrival {
-                id: self.spool.allot(now),
-                message: draft.message,
-                body: Body::Memory(draft.body),
-            })
-            .collect();
-        let bounced = arrivals.len() as u64;
+        let notices = deliver::given_up(site, stored, indexes, REMOVED, now, deliver::random());
+        let drafts = self.program.runtime().block_on(notices);
+        let bounced = drafts.len() as u64;
         // One at a time: their bodies together may be more than is taken at once.
-        for arrival in arrivals {
-            block_on(self.spool.enqueue_all(vec![arrival]))?;
+        for Draft { message, body } in drafts {
+            block_on(self.spool.enqueue(self.spool.allot(now), message, Body::Memory(body)))?;
         }
         Ok(bounced)
-    }
-
-    /// Queues the message for other recipients: one message for each reverse-path (RFC 5321 §3.9.2). It keeps its time
-    /// of receipt, so that its lifetime goes on.
-    fn queue_for(
-        &self,
-        site: &Site,
-        resolved: &[Resolved],
-        stored: &StoredMessage,
-        replaced: &[&QueuedRecipient],
-    ) -> Result<(), SpoolError> {
-        let Some(recipient) = replaced.first() else { return Ok(()) };
-        let mut parts: Vec<(ReversePath, Vec<QueuedRecipient>)> = Vec::new();
-        for end in resolved {
-            let reverse_path = end.reverse_path(&stored.message.reverse_path);
-            let queued = QueuedRecipient {
-                mailbox: end.mailbox.clone(),
-                destination: deliver::destination(&site.config, end, &recipient.parameters),
-                ..(*recipient).clone()
-            };
-            match parts.iter_mut().find(|(path, _)| *path == reverse_path) {
-                Some((_, recipients)) => recipients.push(queued),
-                None => parts.push((reverse_path, vec![queued])),
-            }
-        }
-        for (reverse_path, recipients) in parts {
-            let id = self.spool.allot(stored.message.received);
-            let message = QueuedMessage { reverse_path, recipients, hold: None, ..stored.message.clone() };
-            let body = copied(&*self.spool, id, stored)?;
-            tracing::info!(
-                target: "gatepost::control", queue_id = %stored.id, new_queue_id = %id,
-                "queued for another recipient"
-            );
-            block_on(self.spool.enqueue(id, message, body))?;
-        }
-        Ok(())
     }
 }
 
 /// Queries for exactly those recipients of an entry that are wanted, one each, wherever they stand by now.
 fn exactly(entry: &Entry, wanted: &dyn Fn(&Ends) -> bool) -> Vec<Query> {
     entry.recipients.iter().filter(|ends| wanted(ends)).filter_map(|ends| exact(entry, ends)).collect()
-}
-
-/// A number for the Message-ID and the boundary; without any chance the queue id keeps them apart.
-fn random() -> u64 {
-    getrandom::u64().unwrap_or(0)
 }

@@ -4,11 +4,13 @@ use queue::message::Destination;
 use queue::postmaster::{AddressPattern, Query};
 use queue::queue_id::QueueId;
 use serde::{Deserialize, Serialize};
-use smtp::address::Mailbox;
+use smtp::address::{Domain, Mailbox};
 use smtp::time::WallTime;
 
 use super::envelope::Message;
 use super::form::{self, Time};
+use crate::config::key_of;
+use crate::deliver::Way;
 
 /// One thing that is asked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -181,14 +183,9 @@ impl Redirection {
     /// # Errors
     /// What is wanted.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let named = |prefix: &str| text.strip_prefix(prefix).filter(|name| !name.is_empty());
-        if let Some(domain) = named("mx:") {
-            let domain: smtp::address::Domain =
-                domain.parse().map_err(|error| format!("`{domain}` is no domain: {error}"))?;
-            return Ok(Self::Destination(format!("mx:{domain}")));
-        }
-        if matches!(text, "relay" | "local") || named("route:").is_some() {
-            return form::destination(text).map(|destination| Self::Destination(destination.to_string()));
+        let named = |prefix: &str| text.strip_prefix(prefix).is_some_and(|name| !name.is_empty());
+        if matches!(text, "relay" | "local") || named("mx:") || named("route:") {
+            return way(text).map(|destination| Self::Destination(destination.to_string()));
         }
         text.parse().map(Self::Mailbox).map_err(|error| {
             format!(
@@ -196,6 +193,31 @@ impl Redirection {
             )
         })
     }
+}
+
+/// The destination of a way, under the key that mail for it has anyway: a domain is in its normal form.
+///
+/// # Errors
+/// What is wrong with it.
+pub(super) fn way(key: &str) -> Result<Destination, String> {
+    let destination = form::destination(key)?;
+    let normal = |domain: &str| -> Result<String, String> {
+        let read: Result<Domain, _> = domain.parse();
+        read.map(|domain| key_of(&domain)).map_err(|error| format!("`{domain}` is no domain: {error}"))
+    };
+    let normal = match Way::of(&destination) {
+        Way::Mx(domain) => Way::Mx(&normal(domain)?).key(),
+        Way::Table(domain) => Way::Table(&normal(domain)?).key(),
+        Way::Route { name, domain: Some(domain) } => {
+            Way::Route { name, domain: Some(&normal(domain)?) }.key()
+        }
+        way @ (Way::Local | Way::Relay | Way::Discard | Way::Route { domain: None, .. }) => way.key(),
+    };
+    // What is no way at all is looked up as local mail.
+    if normal == Way::Local.key() && destination != normal {
+        return Err(format!("`{key}` is no way: relay, local, mx:example.org and route:NAME are some"));
+    }
+    Ok(normal)
 }
 
 /// What the spool is asked, and what is looked at beside.
@@ -279,10 +301,25 @@ mod tests {
         for text in ["relay", "local", "mx:example.org", "route:partner"] {
             assert_eq!(Redirection::parse(text), way(text));
         }
+        for (text, key) in [
+            ("mx:Example.ORG", "mx:example.org"),
+            ("mx:B\u{fc}cher.example", "mx:xn--bcher-kva.example"),
+            ("route:Partner@Example.ORG", "route:Partner@example.org"),
+        ] {
+            assert_eq!(Redirection::parse(text), way(key), "mail goes by the keys that routing gives");
+        }
         let mailbox = Redirection::Mailbox("bob@example.org".parse().unwrap());
         assert_eq!(Redirection::parse("bob@example.org"), Ok(mailbox));
         for text in ["", "bob", "discard", "mx:", "mx:not a domain", "route:", "smtp:x"] {
             assert!(Redirection::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_way_that_nobody_knows_is_refused_from_whomever_it_comes() {
+        assert_eq!(way("mx:Example.ORG"), Ok(Destination::new("mx:example.org")));
+        for key in ["", "elsewhere", "mx:", "mx:not a domain", "smtp:x"] {
+            assert!(way(key).is_err(), "{key}");
         }
     }
 

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::io::{self, BufReader, BufWriter, Read, Write as _};
+use std::io::{self, BufRead as _, BufReader, BufWriter, Read, Write as _};
 use std::net::Shutdown;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixStream;
@@ -30,10 +30,11 @@ use crate::clock;
 /// Connections at a time (ours: postmasters and their dashboards, each with a thread).
 const CONNECTIONS_MAX: u32 = 32;
 
-/// Longest wait for a whole request (ours: programs ask, not people).
+/// Longest wait for the rest of a request that has begun (ours: programs ask, not people).
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Longest wait for the next octets of an import, and for an answer to be taken (ours: a pager may be read meanwhile).
+/// Longest wait for the next request, for the next octets of an import, and for an answer to be taken (ours: a pager may be
+/// read meanwhile, and a dashboard asks every few minutes).
 const TRANSFER_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// How long requests under way have to end when the server stops (ours: a page of an order is carried out by then).
@@ -237,6 +238,7 @@ impl<S: Spool> Connection<S> {
     fn serve(&self, stream: &UnixStream) -> io::Result<()> {
         let mut caller = Caller {
             input: BufReader::new(Timed { stream, deadline: None }),
+            request_timeout: REQUEST_TIMEOUT,
             output: BufWriter::with_capacity(GATHERED_OCTETS, stream),
             stopping: &self.shared.stopping,
             failed: false,
@@ -269,6 +271,8 @@ impl<S: Spool> Connection<S> {
 /// Who asks over the socket.
 struct Caller<'a> {
     input: BufReader<Timed<'a>>,
+    /// Longest wait for the rest of a request that has begun.
+    request_timeout: Duration,
     output: BufWriter<&'a UnixStream>,
     stopping: &'a AtomicBool,
     /// Whether a request has failed.
@@ -278,7 +282,11 @@ struct Caller<'a> {
 impl Caller<'_> {
     /// The next request's line; `None` when no more come.
     fn request(&mut self) -> io::Result<Option<Vec<u8>>> {
-        self.input.get_mut().deadline = Some(clock::monotonic() + REQUEST_TIMEOUT);
+        // Nothing is owed yet: who has asked may think about what to ask next.
+        if self.input.fill_buf()?.is_empty() {
+            return Ok(None);
+        }
+        self.input.get_mut().deadline = Some(clock::monotonic() + self.request_timeout);
         let line = read_line(&mut self.input, REQUEST_OCTETS_MAX);
         self.input.get_mut().deadline = None;
         line
@@ -336,6 +344,36 @@ mod tests {
     fn root_and_the_own_user_may_ask_and_nobody_else() {
         assert!(may_ask(0, 1_000) && may_ask(1_000, 1_000) && may_ask(0, 0));
         assert!(!may_ask(1_001, 1_000) && !may_ask(1_000, 0));
+    }
+
+    /// A caller at the other end of `stream` whose requests may take no time.
+    fn hurried<'a>(stream: &'a UnixStream, stopping: &'a AtomicBool) -> Caller<'a> {
+        Caller {
+            input: BufReader::new(Timed { stream, deadline: None }),
+            request_timeout: Duration::ZERO,
+            output: BufWriter::new(stream),
+            stopping,
+            failed: false,
+        }
+    }
+
+    #[test]
+    fn the_time_for_a_request_begins_with_its_first_octet() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let stopping = AtomicBool::new(false);
+        let mut caller = hurried(&ours, &stopping);
+        theirs.write_all(b"\"status\"\n").unwrap();
+        assert_eq!(caller.request().unwrap().unwrap(), b"\"status\"");
+        theirs.write_all(b"\"sta").unwrap();
+        assert_eq!(caller.request().unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn who_asks_nothing_more_ends_the_connection() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        drop(theirs);
+        let stopping = AtomicBool::new(false);
+        assert!(hurried(&ours, &stopping).request().unwrap().is_none());
     }
 
     #[tokio::test]

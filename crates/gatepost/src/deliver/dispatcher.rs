@@ -18,8 +18,9 @@ use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
 
 use super::attempt::Failure;
 use super::errand::{Finding, Outside, defer, discard, jitter, maildirs, relay, schedule};
+use super::paces::{PACES_MAX, Paces};
 use super::protection::Protection;
-use super::rate::Rate;
+use super::rate::{Limited, Rate};
 use super::relay::{Relay, Security};
 use super::route::Way;
 use super::timing::{ClockWatch, horizon};
@@ -53,9 +54,6 @@ const BATCH_MAX: usize = 16;
 
 /// Batches of Maildir deliveries at a time (ours: each one blocks a thread on the disk).
 const BATCHES_MAX: usize = 4;
-
-/// Destinations whose pace is remembered (ours: about 2 MB); those that go well are forgotten first.
-const PACES_MAX: usize = 20_000;
 
 /// Deliveries whose time has run out that are looked at at once while their destination is shut off (ours).
 const OVERDUE_MAX: usize = 1_000;
@@ -96,7 +94,7 @@ pub fn spawn<S: Spool>(
         site,
         running: JoinSet::new(),
         places: HashMap::new(),
-        paces: HashMap::new(),
+        paces: Paces::default(),
         limited: HashMap::new(),
         relays: 0,
         slow: 0,
@@ -115,7 +113,7 @@ struct Dispatcher<S> {
     /// What each running task holds.
     places: HashMap<Id, Places>,
     /// What is known of destinations at other servers.
-    paces: HashMap<Destination, Pace>,
+    paces: Paces,
     /// Destinations for which the site has chosen how much they get.
     limited: HashMap<Destination, Limited>,
     relays: usize,
@@ -137,19 +135,6 @@ struct Places {
     started: Timestamp,
     /// A destination whose deliveries are counted.
     limited: Option<Destination>,
-}
-
-/// A destination for which the site has chosen how much it gets.
-#[derive(Debug)]
-struct Limited {
-    rate: Option<Rate>,
-    under_way: u32,
-}
-
-impl Limited {
-    fn is_in_use(&self, now: WallTime) -> bool {
-        self.under_way > 0 || self.rate.is_some_and(|rate| !rate.is_unused(now))
-    }
 }
 
 impl<S: Spool> Dispatcher<S> {
@@ -193,12 +178,11 @@ impl<S: Spool> Dispatcher<S> {
 
     /// Takes in the limits of the configuration that is in force.
     fn follow_limits(&mut self) {
-        let destinations: Vec<Destination> = self.paces.keys().chain(self.limited.keys()).cloned().collect();
+        let destinations: Vec<Destination> =
+            self.paces.destinations().chain(self.limited.keys()).cloned().collect();
         for destination in destinations {
             let limits = self.limits(&destination);
-            if let Some(pace) = self.paces.get_mut(&destination) {
-                pace.follow(limits);
-            }
+            self.paces.follow(&destination, limits);
             let per_minute = self.access(&destination).and_then(|access| access.rate);
             if let Some(Limited { rate, .. }) = self.limited.get_mut(&destination) {
                 *rate = per_minute.map(|per_minute| rate.unwrap_or(Rate::new(per_minute)).at(per_minute));
@@ -209,7 +193,7 @@ impl<S: Spool> Dispatcher<S> {
 
     /// Sets the window of a destination at another server by all that is known of it.
     fn open_window(&self, destination: &Destination) {
-        let pace = self.paces.get(destination).copied();
+        let pace = self.paces.get(destination);
         let mut window = pace.unwrap_or_else(|| Pace::new(self.limits(destination))).window();
         if let Some(Limited { rate: Some(rate), under_way }) = self.limited.get(destination) {
             let (room, opens) = rate.room(clock::wall());
@@ -217,6 +201,19 @@ impl<S: Spool> Dispatcher<S> {
             window.opens = if room == 0 { window.opens.max(opens) } else { window.opens };
         }
         self.outside.spool.set_window(destination, window);
+    }
+
+    /// Has the spool forget the window of a destination of which little is known any more: it need not be kept for all
+    /// that there ever were.
+    fn forget_window(&self, destination: &Destination) {
+        let is_known_beforehand =
+            matches!(Way::of(destination), Way::Relay | Way::Route { domain: None, .. });
+        let is_known = self.paces.get(destination).is_some() || self.limited.contains_key(destination);
+        if is_known_beforehand || is_known {
+            self.open_window(destination);
+        } else {
+            self.outside.spool.set_window(destination, Window::default());
+        }
     }
 
     /// Sets the windows of the destinations that are known beforehand.
@@ -275,8 +272,8 @@ impl<S: Spool> Dispatcher<S> {
         if !set_back && spool.next_due().is_none_or(|due| due <= far) {
             return;
         }
-        self.paces.values_mut().for_each(|pace| pace.mend(now));
-        self.paces.keys().for_each(|destination| self.open_window(destination));
+        self.paces.mend(now);
+        self.paces.destinations().for_each(|destination| self.open_window(destination));
         let waiting = Query { phase: Some(Phase::Waiting), ..Query::default() };
         match spool.order(&waiting, Order::Retry { due: now }).await {
             Ok(recipients) => {
@@ -385,7 +382,7 @@ impl<S: Spool> Dispatcher<S> {
     ) -> Result<(), WallTime> {
         let now = clock::wall();
         if self.limited.len() >= PACES_MAX {
-            self.limited.retain(|_, limited| limited.is_in_use(now));
+            self.forget_limited(now);
         }
         let unused = || Limited { rate: rate.map(Rate::new), under_way: 0 };
         let limited = self.limited.entry(destination.clone()).or_insert_with(unused);
@@ -397,6 +394,16 @@ impl<S: Spool> Dispatcher<S> {
         limited.under_way += u32::from(taken.is_ok());
         self.open_window(destination);
         taken
+    }
+
+    /// Forgets the destinations of which nothing has to be counted for now.
+    fn forget_limited(&mut self, now: WallTime) {
+        let is_unused = |(_, limited): &(&Destination, &Limited)| !limited.is_in_use(now);
+        let unused = self.limited.iter().filter(is_unused).map(|(destination, _)| destination.clone());
+        for destination in unused.collect::<Vec<_>>() {
+            self.limited.remove(&destination);
+            self.forget_window(&destination);
+        }
     }
 
     fn start(&mut self, attempt: impl Future<Output = Option<Finding>> + Send + 'static, places: Places) {
@@ -439,28 +446,22 @@ impl<S: Spool> Dispatcher<S> {
     async fn learn(&mut self, Finding { destination, met, failure }: Finding) {
         let now = clock::wall();
         let limits = self.limits(&destination);
-        let known = self.paces.get(&destination).copied();
+        let known = self.paces.get(&destination);
         let mut pace = known.unwrap_or_else(|| Pace::new(limits));
         let was_shut_off = pace.is_shut_off();
         pace.learn(met, now, jitter());
         if known == Some(pace) {
+            // A postmaster may have opened it, to have a server tried that is let alone.
+            self.open_window(&destination);
             return;
         }
         if pace.is_shut_off() != was_shut_off {
             let is_shut_off = pace.is_shut_off();
             tracing::info!(target: "gatepost::delivery", %destination, is_shut_off, "a destination's state has changed");
         }
-        if self.paces.len() >= PACES_MAX && known.is_none() {
-            let spool = &self.outside.spool;
-            self.paces.retain(|destination, pace| {
-                let goes_well = pace.is_unremarkable();
-                if goes_well {
-                    spool.set_window(destination, Window::default());
-                }
-                !goes_well
-            });
+        for forgotten in self.paces.remember(&destination, pace) {
+            self.forget_window(&forgotten);
         }
-        self.paces.insert(destination.clone(), pace);
         self.open_window(&destination);
         if let Some(failure) = failure.filter(|_| pace.is_shut_off()) {
             self.give_overdue(&destination, failure, now).await;

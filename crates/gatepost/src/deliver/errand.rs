@@ -290,7 +290,7 @@ pub(super) fn jitter() -> u32 {
 }
 
 /// Chance for jitter, boundaries and the order of equals; without any, the times are merely not spread.
-fn random() -> u64 {
+pub(crate) fn random() -> u64 {
     getrandom::u64().unwrap_or(0)
 }
 

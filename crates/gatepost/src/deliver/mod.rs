@@ -1,5 +1,6 @@
 //! The way out: takes what is due from the spool, delivers or relays it, and settles what became of it.
 
+pub(crate) mod anew;
 mod attempt;
 mod command;
 mod dispatcher;
@@ -9,6 +10,7 @@ mod maildir;
 mod mx;
 mod next_hop;
 mod notices;
+mod paces;
 mod protection;
 mod rate;
 mod relay;
@@ -21,8 +23,9 @@ mod timing;
 mod tls_plan;
 
 pub use dispatcher::spawn;
+pub(crate) use errand::random;
 pub(crate) use local::header_section;
 pub(crate) use notices::given_up;
 pub(crate) use relay::TlsResults;
 pub use relay::remote_replies;
-pub(crate) use route::destination;
+pub(crate) use route::{Way, destination};

@@ -126,6 +126,22 @@ impl<K: Eq + Hash> Rates<K> {
     }
 }
 
+/// A destination for which the site has chosen how much it gets.
+#[derive(Debug)]
+pub(super) struct Limited {
+    /// How many messages a minute.
+    pub(super) rate: Option<Rate>,
+    /// Its deliveries that are under way.
+    pub(super) under_way: u32,
+}
+
+impl Limited {
+    /// Whether something has to be counted.
+    pub(super) fn is_in_use(&self, now: WallTime) -> bool {
+        self.under_way > 0 || self.rate.is_some_and(|rate| !rate.is_unused(now))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,17 +1,14 @@
 //! Mail whose address has come to mean something else while it waited: it is queued anew for where it goes now.
 //!
-//! Invariants: what is queued anew keeps its time of receipt, so that its lifetime goes on; an address is given up only
-//! once what replaces it is durable, so that a crash may double a message and never loses one.
+//! Invariant: an address is given up only once what replaces it is durable, so that a crash may double a message and never
+//! loses one.
 
-use queue::body::{Body, LargeBody, StoredMessage};
-use queue::dsn::{self, Expansions};
-use queue::message::{QueuedMessage, QueuedRecipient};
-use queue::spool::{LARGE_BODY_OCTETS, Spool, SpoolError};
-use smtp::address::{ForwardPath, ReversePath};
-use smtp::envelope::RcptParameters;
+use queue::body::StoredMessage;
+use queue::spool::Spool;
+use smtp::address::ForwardPath;
 
 use super::attempt::{Attempt, Failure};
-use super::route;
+use super::{anew, route};
 use crate::config::Config;
 use crate::mailboxes::{Known, LookedUp, Resolved};
 use crate::site::Site;
@@ -82,94 +79,25 @@ pub(super) async fn queue_anew<S: Spool>(
     indexes: &[u32],
     attempts: &mut [Attempt],
 ) {
-    let parts = parts(&site.config, stored, indexes, attempts);
-    for (reverse_path, recipients) in parts {
-        if let Err(error) = enqueue(spool, stored, reverse_path, recipients).await {
-            tracing::error!(queue_id = %stored.id, %error, "mail cannot be queued anew for where it goes now");
-            let failure = Failure::local("4.3.0", "the address has changed; cannot queue the message anew");
-            for attempt in attempts.iter_mut().filter(|attempt| matches!(attempt, Attempt::Rerouted(_))) {
-                *attempt = Attempt::Deferred(failure.clone());
-            }
-            return;
-        }
-    }
-}
-
-/// The new recipients by their reverse-path: mail for a list carries its owner's (RFC 5321 §3.9.2). One that has the
-/// message already is left out.
-fn parts(
-    config: &Config,
-    stored: &StoredMessage,
-    indexes: &[u32],
-    attempts: &[Attempt],
-) -> Vec<(ReversePath, Vec<QueuedRecipient>)> {
     let message = &stored.message;
-    let expansions = Expansions::of(message);
-    let mut parts: Vec<(ReversePath, Vec<QueuedRecipient>)> = Vec::new();
-    for (index, attempt) in indexes.iter().zip(attempts) {
-        let Attempt::Rerouted(ends) = attempt else { continue };
-        let Some(recipient) = usize::try_from(*index).ok().and_then(|index| message.recipients.get(index))
-        else {
-            continue;
-        };
-        for end in ends {
-            let known = |others: &[QueuedRecipient]| others.iter().any(|other| other.mailbox == end.mailbox);
-            if end.mailbox != recipient.mailbox && known(&message.recipients) {
-                continue;
-            }
-            let reverse_path = end.reverse_path(&message.reverse_path);
-            let is_own = reverse_path == message.reverse_path;
-            let parameters =
-                if is_own { expansions.parameters(recipient) } else { RcptParameters::default() };
-            let queued = QueuedRecipient {
-                mailbox: end.mailbox.clone(),
-                destination: route::destination(config, end, &parameters),
-                parameters,
-                ..recipient.clone()
-            };
-            match parts.iter_mut().find(|(path, _)| *path == reverse_path) {
-                Some((_, recipients)) if known(recipients) => {}
-                Some((_, recipients)) => recipients.push(queued),
-                None => parts.push((reverse_path, vec![queued])),
-            }
+    let recipient = |index: u32| message.recipients.get(usize::try_from(index).ok()?);
+    let rerouted = indexes.iter().zip(&*attempts).filter_map(|(index, attempt)| match attempt {
+        Attempt::Rerouted(ends) => Some((recipient(*index)?, ends.as_slice())),
+        _ => None,
+    });
+    let rerouted: Vec<_> = rerouted.collect();
+    if rerouted.is_empty() {
+        return;
+    }
+    // The others had the message from the beginning.
+    let have_it = message.recipients.iter().map(|recipient| &recipient.mailbox).collect();
+    let parts = anew::parts(&site.config, message, &rerouted, &have_it);
+    let why = "an address has changed: the message is queued anew for where it goes now";
+    if let Err(error) = anew::enqueue(spool, stored, parts, why).await {
+        tracing::error!(queue_id = %stored.id, %error, "mail cannot be queued anew for where it goes now");
+        let failure = Failure::local("4.3.0", "the address has changed; cannot queue the message anew");
+        for attempt in attempts.iter_mut().filter(|attempt| matches!(attempt, Attempt::Rerouted(_))) {
+            *attempt = Attempt::Deferred(failure.clone());
         }
     }
-    parts
-}
-
-async fn enqueue<S: Spool>(
-    spool: &S,
-    stored: &StoredMessage,
-    reverse_path: ReversePath,
-    recipients: Vec<QueuedRecipient>,
-) -> Result<(), SpoolError> {
-    let id = spool.allot(stored.message.received);
-    let body = if stored.body.size_octets() > LARGE_BODY_OCTETS {
-        tokio::task::block_in_place(|| copy(stored, spool.large_body(id)?))?
-    } else {
-        Body::Memory(stored.read_body()?)
-    };
-    let parameters = if reverse_path == stored.message.reverse_path {
-        stored.message.parameters.clone()
-    } else {
-        dsn::of_list(&stored.message.parameters)
-    };
-    let message =
-        QueuedMessage { reverse_path, parameters, recipients, hold: None, ..stored.message.clone() };
-    tracing::info!(
-        target: "gatepost::delivery",
-        queue_id = %stored.id,
-        new_queue_id = %id,
-        recipients = message.recipients.len(),
-        "an address has changed: the message is queued anew for where it goes now"
-    );
-    spool.enqueue(id, message, body).await
-}
-
-fn copy(stored: &StoredMessage, mut large: LargeBody) -> Result<Body, SpoolError> {
-    let mut reader = stored.body.reader();
-    while let Some(chunk) = reader.next_chunk()? {
-        large.append(chunk)?;
-    }
-    large.seal().map(Body::Large)
 }

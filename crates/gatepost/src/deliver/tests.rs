@@ -10,10 +10,12 @@ use std::time::Duration;
 
 use queue::dsn;
 use queue::log_spool::{LogSpool, Options};
+use queue::message::Destination;
 use queue::postmaster::Entry;
 use queue::simulated_disk::SimulatedDisk;
-use queue::spool::Spool as _;
+use queue::spool::{Spool as _, Window};
 use smtp::envelope::{MailParameters, OriginalRecipient, Ret};
+use smtp::time::WallTime;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -361,6 +363,21 @@ async fn what_waits_is_kept_when_delivery_stops() {
     let spool = Arc::clone(&post.spool);
     post.stop().await;
     assert_eq!(spool.census().await.unwrap().deferred, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_destination_that_a_postmaster_has_tried_in_vain_is_let_alone_again() {
+    // Nobody listens at a port that was given back.
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let post = Post::with(&format!("relay.smart_host = \"{nobody}\"\n{CONFIGURATION}"));
+    let destination = Destination::new("relay");
+    post.send(Letter::to("carol@elsewhere.example")).await;
+    let let_alone = post.until_let_alone(&destination).await;
+    post.spool.set_window(&destination, Window { opens: WallTime::default(), ..let_alone });
+    post.try_again().await;
+    post.until_tried(2).await;
+    assert_eq!(post.until_let_alone(&destination).await, let_alone);
+    post.stop().await;
 }
 
 /// A server for one connection, without extensions: refuses recipients whose name begins with `no`, takes all others.

@@ -337,8 +337,9 @@ impl Dns {
         let Some(name) = absolute(&question.0) else {
             return Ok(Arc::new(Answer::none(Absent::NoSuchName, false)));
         };
-        let look_up = resolver.lookup(name.clone(), record_type);
-        let outcome = tokio::time::timeout(self.patience, look_up).await.unwrap_or(Err(NetError::Timeout));
+        // On the heap, so that what is answered from memory moves none of what a look-up needs.
+        let look_up = tokio::time::timeout(self.patience, resolver.lookup(name.clone(), record_type));
+        let outcome = Box::pin(look_up).await.unwrap_or(Err(NetError::Timeout));
         let (answer, time_to_live) = understood(outcome, &name, record_type)?;
         let answer = Arc::new(answer);
         self.answers.keep(question, Arc::clone(&answer), time_to_live, clock::monotonic());

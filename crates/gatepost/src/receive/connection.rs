@@ -223,6 +223,12 @@ impl<S: Spool> Connection<S> {
     }
 
     async fn flush(&mut self) -> io::Result<()> {
+        if self.output.is_empty() {
+            return Ok(());
+        }
+        // Sessions that have something to say at the same time say it one right after the other: a reply of its own each
+        // time would wake whoever waits for it, on this processor too.
+        tokio::task::yield_now().await;
         if self.output.write(&self.stream)? {
             return Ok(());
         }

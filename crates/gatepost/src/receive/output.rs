@@ -15,6 +15,11 @@ pub(super) struct Output {
 }
 
 impl Output {
+    /// Whether nothing waits.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.octets.is_empty()
+    }
+
     /// The buffer to write replies into.
     pub(super) fn buffer(&mut self) -> &mut Vec<u8> {
         if self.octets.is_empty() {

@@ -20,6 +20,7 @@ limits.errors = 10000
 limits.connections_per_network = 1000
 [policy]
 file = "site.policy"
+deadline = "60s"
 [domain."example.org".mailbox]
 alice = {}
 bob = {}

@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use smtp::time::WallTime;
 
-use super::line::{Line, Waiting};
+use super::line::{Cursor, Line, Waiting};
 use crate::message::Destination;
 use crate::queue_id::QueueId;
 use crate::spool::Window;
@@ -157,17 +157,29 @@ impl Agenda {
         Some((id, number))
     }
 
-    /// What waits for the destination, in no order.
-    pub(super) fn waiting(&self, destination: &Destination) -> impl Iterator<Item = Waiting> {
+    /// At most `limit` of those that wait for the destination behind `after`, and where to go on; see [`Line::waiting`].
+    pub(super) fn waiting(
+        &self,
+        destination: &Destination,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> (Vec<Waiting>, Option<Cursor>) {
         let line = self.slots.get(destination).and_then(|slot| self.lines.get(*slot as usize));
-        line.into_iter().flat_map(Line::all)
+        let Some(line) = line else { return (Vec::new(), None) };
+        let waiting = line.waiting(after, limit);
+        let cursor = waiting.last().map(|last| line.cursor(last));
+        (waiting, cursor)
     }
 
-    /// Claims one of those that wait, whatever the window says.
-    pub(super) fn take(&mut self, destination: &Destination, waiting: &Waiting) {
-        if let Some(&slot) = self.slots.get(destination) {
-            self.change(Slot(slot), |line| line.claims += u32::from(line.remove(waiting)));
-        }
+    /// Claims one of those that wait, whatever the window says; whether it still waited.
+    pub(super) fn take(&mut self, destination: &Destination, waiting: &Waiting) -> bool {
+        let Some(&slot) = self.slots.get(destination) else { return false };
+        let mut is_taken = false;
+        self.change(Slot(slot), |line| {
+            is_taken = line.remove(waiting);
+            line.claims += u32::from(is_taken);
+        });
+        is_taken
     }
 
     /// When the next delivery may be claimed; a time that is past may be another one that is past.

@@ -28,11 +28,18 @@ pub(super) struct Waiting {
 
 /// A delivery whose time has come: those of one sender stand together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Ready {
+pub(super) struct Ready {
     sender_key: SenderKey,
     due: WallTime,
     id: QueueId,
     number: u32,
+}
+
+/// A place among those that wait.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Cursor {
+    Ready(Ready),
+    Later(Waiting),
 }
 
 impl Waiting {
@@ -143,9 +150,25 @@ impl Line {
         }
     }
 
-    /// All that waits, in no order.
-    pub(super) fn all(&self) -> impl Iterator<Item = Waiting> {
-        self.ready.iter().map(|ready| ready.waiting()).chain(self.later.iter().copied())
+    /// At most `limit` of those that wait behind `after`: those whose time has come first, then the others by their time.
+    pub(super) fn waiting(&self, after: Option<Cursor>, limit: usize) -> Vec<Waiting> {
+        let ready = match after {
+            None => Some(Unbounded),
+            Some(Cursor::Ready(last)) => Some(Excluded(last)),
+            Some(Cursor::Later(_)) => None,
+        };
+        let later = match after {
+            Some(Cursor::Later(last)) => Excluded(last),
+            _ => Unbounded,
+        };
+        let ready = ready.into_iter().flat_map(|start| self.ready.range((start, Unbounded)));
+        let later = self.later.range((later, Unbounded)).copied();
+        ready.map(|ready| ready.waiting()).chain(later).take(limit).collect()
+    }
+
+    /// Where to go on behind one that waits.
+    pub(super) fn cursor(&self, last: &Waiting) -> Cursor {
+        if self.ready.contains(&last.ready()) { Cursor::Ready(last.ready()) } else { Cursor::Later(*last) }
     }
 }
 
@@ -239,7 +262,30 @@ mod tests {
                 let others = left.iter().any(|(sender, left)| *sender != one.sender_key && *left > 0);
                 prop_assert!(!(again && others));
             }
-            prop_assert_eq!(line.all().count() + taken.len(), arrivals.len());
+            let all = line.waiting(None, usize::MAX);
+            prop_assert_eq!(all.len() + taken.len(), arrivals.len());
+        }
+
+        #[test]
+        fn what_waits_is_seen_once_in_pieces(
+            arrivals in prop::collection::vec((0u64..50, 0u32..5), 0..60), now in 0u64..60, taken in 0usize..20,
+        ) {
+            let mut line = open();
+            for (id, (due, by)) in (1u64..).zip(&arrivals) {
+                line.insert(waiting(*due, id, *by));
+            }
+            // Some of what is due has taken its place among the senders' turns.
+            for _ in 0..taken {
+                let _ = line.take(at(now));
+            }
+            let (mut cursor, mut seen) = (None, Vec::new());
+            for _ in 0..=arrivals.len() {
+                let piece = line.waiting(cursor, 3);
+                let Some(last) = piece.last() else { break };
+                cursor = Some(line.cursor(last));
+                seen.extend(piece);
+            }
+            prop_assert_eq!(seen, line.waiting(None, usize::MAX));
         }
     }
 }

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use smtp::time::WallTime;
+
 use super::codec::Cursor;
 use super::index::View;
 use super::large_body::Source;
@@ -11,12 +13,12 @@ use super::payload::{BodyForm, RawMessage, read_state};
 use super::record::{HEADER_OCTETS, Kind, Place, read_record};
 use super::shared::{Shared, Target};
 use crate::body::{Content, StoredBody, StoredMessage};
-use crate::delivery::{Phase, RecipientState};
+use crate::delivery::{Delivery, Phase, RecipientState};
 use crate::disk::Disk;
 use crate::message::{Destination, QueuedMessage};
 use crate::postmaster::{Census, DestinationCensus, Entry, Query, entry};
 use crate::queue_id::QueueId;
-use crate::spool::SpoolError;
+use crate::spool::{Overdue, SpoolError};
 use crate::wait::lock;
 
 /// How often a record may move away while it is read.
@@ -184,6 +186,28 @@ impl<D: Disk> Shared<D> {
             })
             .filter(|target| !target.recipients.is_empty())
             .collect()
+    }
+
+    /// Claims at most `limit` deliveries of the destination that are overdue, about the oldest.
+    pub(super) fn take_overdue(
+        &self,
+        destination: &Destination,
+        now: WallTime,
+        overdue: Overdue,
+        limit: usize,
+    ) -> Vec<Delivery> {
+        let (mut found, mut after) = (Vec::new(), None);
+        while found.len() < limit {
+            let (more, next) = lock(&self.index).overdue(destination, now, overdue, after);
+            found.extend(more);
+            if next.is_none() {
+                break;
+            }
+            after = next;
+        }
+        found.sort_unstable();
+        found.truncate(limit);
+        lock(&self.index).take_all(destination, found)
     }
 
     pub(super) fn census(&self) -> Census {

@@ -7,14 +7,14 @@ use queue::log_spool::fsck;
 
 use super::super::SiteOptions;
 use crate::control::Unreachable;
-use crate::server::unusable;
+use crate::server::{spool_folder, unusable};
 
 /// Checks the spool, and says what is in it.
 ///
 /// # Errors
 /// [`Unreachable`], say because a server is running.
 pub(super) fn run(options: &SiteOptions) -> anyhow::Result<ExitCode> {
-    let folder = options.state.join("spool");
+    let folder = spool_folder(&options.state);
     if !folder.is_dir() {
         let why = format!(
             "there is no spool in {}; --state names the directory that the server was run with",

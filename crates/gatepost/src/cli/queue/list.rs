@@ -9,7 +9,7 @@ use super::super::reach::Reach;
 use super::super::words::{Width, count, due, size, span};
 use super::selection::Selection;
 use crate::clock;
-use crate::control::{Answer, Done, Entry, Filter, Phase, Recipient, Request};
+use crate::control::{Answer, Done, Entry, Filter, Phase, Recipient, Request, Time};
 
 /// What `gatepost queue list` takes.
 #[derive(Debug, clap::Args)]
@@ -106,19 +106,27 @@ fn lines(entry: &Entry, now: WallTime) -> Vec<String> {
 /// One recipient: its address, where it goes, its attempts, when the next one is, and what the last one met.
 fn recipient_line(recipient: &Recipient, now: WallTime) -> String {
     let Recipient { mailbox, destination, attempts, .. } = recipient;
-    let next = next(recipient.phase, recipient.due.0, now);
+    let next = next(recipient.phase, recipient.due.0, (destination, recipient.destination_opens), now);
     let last = recipient.last_reply.as_deref().unwrap_or("not tried yet");
     let attempts = count(u64::from(*attempts), "attempt");
     format!("    <{mailbox}> to {destination}, {attempts}, {next}: {last}")
 }
 
-/// When the next attempt is.
-pub(super) fn next(phase: Phase, at: WallTime, now: WallTime) -> String {
+/// When the next attempt is, and whether it waits for its destination, which is tried again at `opens`.
+pub(super) fn next(
+    phase: Phase,
+    at: WallTime,
+    (destination, opens): (&str, Option<Time>),
+    now: WallTime,
+) -> String {
     match phase {
         Phase::Held => String::from("held"),
         Phase::Active => String::from("under way"),
         Phase::Finished => String::from("finished"),
-        Phase::Waiting => format!("next {}", due(at, now)),
+        Phase::Waiting => match opens {
+            Some(opens) => format!("waits for {destination}, next {}", due(opens.0, now)),
+            None => format!("next {}", due(at, now)),
+        },
     }
 }
 

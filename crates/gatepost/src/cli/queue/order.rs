@@ -67,15 +67,15 @@ pub(super) fn release(
 /// Throws messages away.
 pub(super) fn drop_mail(
     args: &DropArgs,
-    reach: impl FnOnce() -> anyhow::Result<Reach>,
+    reach: impl Fn() -> anyhow::Result<Reach>,
 ) -> anyhow::Result<ExitCode> {
     let filter = args.args.selection.deliberate()?;
-    let mut reach = reach()?;
-    if !args.yes && std::io::stdin().is_terminal() && !confirmed(&filter, &mut reach)? {
+    // Whoever is asked may think for long: until then neither a connection nor the spool is kept from others.
+    if !args.yes && std::io::stdin().is_terminal() && !confirmed(&filter, reach()?)? {
         writeln!(std::io::stderr(), "nothing was dropped")?;
         return Ok(ExitCode::FAILURE);
     }
-    give(&args.args, filter, Order::Drop { bounce: args.bounce }, "dropped", &mut reach)
+    give(&args.args, filter, Order::Drop { bounce: args.bounce }, "dropped", &mut reach()?)
 }
 
 /// Sends messages elsewhere.
@@ -89,9 +89,10 @@ pub(super) fn redirect(
 }
 
 /// Says what would be dropped, and asks.
-fn confirmed(filter: &Filter, reach: &mut Reach) -> anyhow::Result<bool> {
+fn confirmed(filter: &Filter, mut reach: Reach) -> anyhow::Result<bool> {
     let request = Request::List { filter: filter.clone(), text: None, limit: None };
     let done = reach.ask(request, &mut |_| Ok(()))?;
+    drop(reach);
     if done.messages == 0 {
         return Ok(true);
     }

@@ -121,7 +121,7 @@ fn write_recipient(text: &mut String, recipient: &MessageRecipient, now: WallTim
     let _ = writeln!(
         text,
         "    stands      {}, {}",
-        next(*phase, due, now),
+        next(*phase, due, (goes_to, recipient.destination_opens), now),
         count(u64::from(*attempts), "attempt")
     );
     if let Some(reply) = &recipient.last_reply {

@@ -8,9 +8,9 @@ use std::time::Duration;
 use queue::body::Body;
 use queue::delivery::Phase;
 use queue::memory_spool::MemorySpool;
-use queue::message::{Origin, QueuedMessage, QueuedRecipient};
+use queue::message::{Destination, Origin, QueuedMessage, QueuedRecipient};
 use queue::postmaster::{Entry, Order, Query};
-use queue::spool::{Spool, SpoolError};
+use queue::spool::{Spool, SpoolError, Window};
 use smtp::address::ForwardPath;
 use smtp::envelope::{MailParameters, Notify, OriginalRecipient, RcptParameters};
 use smtp::time::WallTime;
@@ -45,6 +45,9 @@ team = { members = ["bob", "small"], owner = "alice" }
 
 /// Longest wait for what must come.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How often a state is looked at that nothing tells of.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// A site with its queue and its running delivery.
 pub(super) struct Post<S = MemorySpool> {
@@ -150,6 +153,20 @@ impl<S: Spool> Post<S> {
                 .all(|(_, state)| state.attempts == attempts && state.phase == Phase::Waiting)
         };
         self.until(|entries| !entries.is_empty() && entries.iter().all(is_tried)).await
+    }
+
+    /// Waits until the destination gets nothing for now; its window then.
+    pub(super) async fn until_let_alone(&self, destination: &Destination) -> Window {
+        let waiting = async {
+            loop {
+                let window = self.spool.window(destination);
+                if window.opens > clock::wall() {
+                    return window;
+                }
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, waiting).await.expect("the destination is never let alone")
     }
 
     pub(super) async fn try_again(&self) {

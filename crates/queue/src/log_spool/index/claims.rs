@@ -4,9 +4,12 @@ use smtp::time::WallTime;
 
 use super::{Hand, Index, Key};
 use crate::delivery::Delivery;
-use crate::log_spool::line::Waiting;
+use crate::log_spool::line::{Cursor, Waiting};
 use crate::message::Destination;
 use crate::spool::{Overdue, Window};
+
+/// Deliveries that are looked at with the index locked, in search of what is overdue (ours: about a millisecond).
+const OVERDUE_STEP: usize = 5_000;
 
 impl Index {
     /// Claims at most `limit` deliveries that are due, of one destination if one is named.
@@ -28,25 +31,36 @@ impl Index {
         deliveries
     }
 
-    /// Claims at most `limit` deliveries of the destination that are overdue.
-    pub(in super::super) fn take_overdue(
-        &mut self,
+    /// Of the next deliveries that wait for the destination those that are overdue, and where to go on; `None` when no
+    /// other can be.
+    pub(in super::super) fn overdue(
+        &self,
         destination: &Destination,
         now: WallTime,
         overdue: Overdue,
-        limit: usize,
-    ) -> Vec<Delivery> {
-        let is_overdue = |waiting: &Waiting| {
+        after: Option<Cursor>,
+    ) -> (Vec<Waiting>, Option<Cursor>) {
+        let (mut waiting, next) = self.agenda.waiting(destination, after, OVERDUE_STEP);
+        // Those whose time has not come stand last, by their time.
+        let next = next.filter(|next| !matches!(next, Cursor::Later(last) if last.due > now));
+        waiting.retain(|waiting| {
             let message = self.messages.get(&waiting.id);
             message.is_some_and(|message| overdue.takes(now, message.received, waiting.due))
-        };
-        let mut found: Vec<Waiting> = self.agenda.waiting(destination).filter(is_overdue).collect();
-        found.sort_unstable();
-        found.truncate(limit);
+        });
+        (waiting, next)
+    }
+
+    /// Claims those that still wait for the destination.
+    pub(in super::super) fn take_all(
+        &mut self,
+        destination: &Destination,
+        found: Vec<Waiting>,
+    ) -> Vec<Delivery> {
         let mut deliveries = Vec::with_capacity(found.len());
         for waiting in found {
-            self.agenda.take(destination, &waiting);
-            deliveries.extend(self.claim((waiting.id, waiting.number)));
+            if self.agenda.take(destination, &waiting) {
+                deliveries.extend(self.claim((waiting.id, waiting.number)));
+            }
         }
         deliveries
     }
