@@ -24,6 +24,7 @@ use queue::log_spool::{LogSpool, Options};
 use queue::message::{Destination, Hold, Origin, QueuedMessage, QueuedRecipient};
 use queue::spool::{Arrival, Spool as _};
 use queue::wait::block_on;
+use rustix::process::Signal;
 use serde_json::Value;
 use smtp::envelope::{MailParameters, RcptParameters};
 use smtp::time::WallTime;
@@ -143,6 +144,22 @@ fn who_hangs_or_babbles_holds_nobody_up() {
     let asked = harness::now();
     server.stop();
     assert!(asked.elapsed().as_secs() < 20);
+}
+
+#[test]
+fn who_is_connected_is_heard_after_the_server_was_stopped_for_a_while() {
+    let server = Server::with_config(&site(""));
+    let pid = status(&server)["pid"].as_u64().unwrap();
+    let is_stopped = || fs::read_to_string(format!("/proc/{pid}/stat")).unwrap().contains(") T ");
+    let mut patient = connect(&server);
+    for _ in 0..3 {
+        server.signal(Signal::STOP);
+        wait_for("the server to stand still", || is_stopped().then_some(()));
+        server.signal(Signal::CONT);
+        say(&patient, "\"status\"\n");
+        assert_eq!(line(&mut patient)["status"]["pid"], pid);
+        assert!(line(&mut patient)["done"].is_object());
+    }
 }
 
 #[test]
