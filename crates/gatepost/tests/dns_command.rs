@@ -40,7 +40,7 @@ impl Site {
             "hostname = \"mx.example.org\"\n{}[relay]\nmx = true\nmx_loopback = true\n\
              [tls]\nca_file = \"ca.pem\"\nmta_sts_port = {}\n{more}\n\
              [domain.\"example.org\".mailbox]\npostmaster = {{}}\n",
-            self.dns.config().replace("\"5s\"", "\"1s\""),
+            self.dns.config(),
             self.policies.port()
         );
         fs::write(self.folder.path().join("gatepost.toml"), config).unwrap();

@@ -54,7 +54,7 @@ impl Far {
     }
 
     fn wait_for_mail(&self) {
-        wait_for("the message at the peer", || (!self.peer.seen().messages.is_empty()).then_some(()));
+        self.peer.wait_for(1);
     }
 
     fn has_nothing(&self) -> bool {
@@ -71,8 +71,7 @@ fn a_host_without_tls_gets_no_mail_under_an_enforced_policy() {
     let far = Far::with(ENFORCED);
     let server = far.site();
     send(&server);
-    server.wait_for_log("outcome=\"deferred\"");
-    assert!(server.log().contains("does not offer STARTTLS"), "{}", server.log());
+    server.wait_for_line(&["outcome=\"deferred\"", "does not offer STARTTLS"]);
     assert!(far.has_nothing());
     assert_eq!(far.https.asked()[0], "GET /.well-known/mta-sts.txt HTTP/1.1");
 }

@@ -6,10 +6,7 @@ use flate2::read::GzDecoder;
 use mail_auth::report::tlsrpt::{PolicyType, ResultType, TlsReport};
 
 use crate::harness::{DnsServer, HttpsServer, PATIENCE, Peer, Server, Setup, wait_for};
-use crate::{prints, reports, wait_for_some};
-
-/// Largest report that is read, in octets.
-const REPORT_OCTETS_MAX: usize = 1_000_000;
+use crate::{REPORT_OCTETS_MAX, prints, reports, wait_for_some};
 
 const ENFORCED: &str = "version: STSv1\nmode: enforce\nmx: mx.far.example\nmax_age: 86400\n";
 
@@ -93,8 +90,7 @@ fn failures_are_told_by_mail_over_the_very_host_that_fails_and_by_https() {
     assert!(far.peer.seen().messages.is_empty(), "the policy is enforced");
     assert_eq!(prints(&server, &["send", "--now"]).trim(), "1 reports sent; 0 domains want none; 0 wait");
 
-    wait_for("the report at the peer", || (far.peer.seen().messages.len() == 1).then_some(()));
-    let mail = far.peer.seen().messages.remove(0);
+    let mail = far.peer.wait_for(1).messages.remove(0);
     let text = String::from_utf8_lossy(&mail).into_owned();
     assert!(
         text.contains("\r\nTLS-Required: No\r\n") && text.contains("\r\nTLS-Report-Domain: far.example\r\n"),
@@ -159,7 +155,7 @@ fn a_policy_that_can_not_be_had_is_told() {
     far.policies.answer("nonsense");
     let server = far.site();
     server.session().deliver("bob@far.example", b"Subject: x\r\n\r\nhello\r\n");
-    wait_for("the message at the peer", || (far.peer.seen().messages.len() == 1).then_some(()));
+    far.peer.wait_for(1);
     wait_for_some(&server);
     let dry = prints(&server, &["send", "--now", "--dry-run"]);
     let json = dry.lines().find(|line| line.starts_with('{')).unwrap();

@@ -96,8 +96,7 @@ impl Far {
     /// Waits until mail is deferred for a reason with these words; the host has none then.
     #[track_caller]
     pub(crate) fn assert_deferred(&self, server: &Server, words: &str) {
-        server.wait_for_log("outcome=\"deferred\"");
-        assert!(server.log().contains(words), "{words:?} is not in the log:\n{}", server.log());
+        server.wait_for_line(&["outcome=\"deferred\"", words]);
         assert!(self.peer.taken().is_empty(), "mail went although it must not");
     }
 }

@@ -68,7 +68,7 @@ fn a_tested_policy_stops_nothing() {
 
 #[test]
 fn a_policy_whose_time_is_over_is_none() {
-    let with = WithPolicy::new(Far::new(), &policy("enforce", "mx.other.example", 3));
+    let with = WithPolicy::new(Far::new(), &policy("enforce", "mx.other.example", 10));
     let server = with.site();
     with.far.assert_deferred(&server, "the MTA-STS policy of far.example does not name it");
     with.https.fall_silent();
@@ -78,13 +78,13 @@ fn a_policy_whose_time_is_over_is_none() {
 
 #[test]
 fn a_policy_that_ages_is_asked_for_again_though_its_id_stays() {
-    let with = WithPolicy::new(Far::new(), &policy("enforce", "mx.other.example", 4));
+    let with = WithPolicy::new(Far::new(), &policy("enforce", "mx.other.example", 10));
     let server = with.site();
     with.far.assert_deferred(&server, "the MTA-STS policy of far.example does not name it");
     with.https.answer(&policy("enforce", "mx.another.example", 86_400));
     wait_for("another look at the policy", || (with.https.asked().len() > 1).then_some(()));
     // The first would have ended meanwhile.
-    server.wait_for_log("attempts=7");
+    server.wait_for_log("attempts=13");
     assert!(with.far.peer.taken().is_empty());
     with.https.answer(&policy("enforce", HOST, 86_400));
     with.far.dns.remove("_mta-sts.far.example");
