@@ -5,7 +5,7 @@ use std::io::Read as _;
 use flate2::read::GzDecoder;
 use mail_auth::report::tlsrpt::{PolicyType, ResultType, TlsReport};
 
-use crate::harness::{DnsServer, HttpsServer, PATIENCE, Peer, Server, Setup, wait_for};
+use crate::harness::{DnsServer, HttpsServer, PATIENCE, Peer, Server, Setup};
 use crate::{REPORT_OCTETS_MAX, prints, reports, wait_for_some};
 
 const ENFORCED: &str = "version: STSv1\nmode: enforce\nmx: mx.far.example\nmax_age: 86400\n";
