@@ -62,8 +62,9 @@ pub async fn run(start: Start, sites: Arc<Sites>) -> anyhow::Result<()> {
     let start = Arc::new(start);
     // Before anyone is told that the server is there: a signal may come at once.
     let mut signals = Signals::new()?;
+    let spool = Arc::new(open_spool(&start, &sites.current())?);
+    make_own_certificate(&sites);
     let site = sites.current();
-    let spool = Arc::new(open_spool(&start, &site)?);
     let control = bind_control(&start);
     let places = places_for(&site);
     let listeners = bind_all(&start, &site)?;
@@ -140,6 +141,20 @@ async fn await_reports(stop_timeout: Duration, reporting: JoinHandle<()>) {
 fn bind_control(start: &Start) -> Option<control::Listener> {
     let bound = control::Listener::bind(&control::socket_path(&start.state));
     bound.map_err(|error| tracing::error!("{error:#}; commands cannot ask this server")).ok()
+}
+
+/// Has mail encrypted, too, where nobody has named a certificate. It goes without, else.
+fn make_own_certificate(sites: &Sites) {
+    let made = tokio::task::block_in_place(|| sites.make_own_certificate());
+    let advice = "`tls.certificate` names one that an authority vouches for";
+    match made {
+        Ok(true) => tracing::warn!("a certificate was made that nobody vouches for; {advice}"),
+        Ok(false) => {}
+        Err(error) => tracing::error!("no certificate can be made: {error}; there is no TLS; {advice}"),
+    }
+    if sites.current().tls.as_ref().is_some_and(|tls| tls.is_own()) {
+        tracing::info!("TLS with a certificate of this server's own making; {advice}");
+    }
 }
 
 /// Listens wherever the start or else the configuration says.
@@ -297,6 +312,9 @@ impl Signals {
                     spool.refresh();
                     if let Some(reloaded) = sites.reload_tables() {
                         report(&reloaded, "tables");
+                    }
+                    if let Some(reloaded) = sites.reload_certificates() {
+                        report(&reloaded, "certificates");
                     }
                     reload_facts(&sites.current());
                     lists.follow(&sites.current());

@@ -96,6 +96,7 @@ const DMARC: &[&str] = &["none", "pass", "fail", "temperror", "permerror"];
 const DMARC_POLICY: &[&str] = &["none", "quarantine", "reject"];
 const ARC: &[&str] = &["none", "pass", "fail", "temperror", "permerror"];
 const IPREV: &[&str] = &["pass", "fail", "temperror", "permerror"];
+const CERTIFICATE_VERDICTS: &[&str] = &["verified", "expired", "untrusted", "invalid"];
 const MAILBOX_KINDS: &[&str] = &["mailbox", "alias", "list", "forward", "moved", "relayed", "unknown"];
 const INQUIRIES: &[&str] = &["vrfy", "expn"];
 
@@ -189,7 +190,11 @@ facts! {
     "tls.sni" Text Helo Session Session [optional],
         "The name that the client asked for (SNI).";
     "tls.client_certificate" Text Helo Session Session [optional],
-        "The subject of a client certificate that was verified.";
+        "The subject of a client certificate that was verified, as `CN=alice, O=Example`; without a subject its first name.";
+    "tls.client_fingerprint" Text Helo Session Session [optional],
+        "SHA-256 of the client's certificate, in lower-case hexadecimal, whether or not an authority vouches for it: the client holds its key.";
+    "tls.client_verdict" Choice(CERTIFICATE_VERDICTS) Helo Session Session [optional],
+        "What came of looking at the client's certificate.";
     "sender.address" Text Mail Transaction Session,
         "The reverse-path's mailbox; the empty text for the null reverse-path.";
     "sender.local" Text Mail Transaction Session,

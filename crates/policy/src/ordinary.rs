@@ -37,6 +37,8 @@ pub fn state(name: &str) -> Option<State> {
         | "tls.cipher"
         | "tls.sni"
         | "tls.client_certificate"
+        | "tls.client_fingerprint"
+        | "tls.client_verdict"
         | "mailbox.moved"
         | "mailbox.forward" => State::Missing,
         _ => return None,

@@ -11,6 +11,7 @@ use super::address_form::{
 use super::form::{Choice, Count, Flag, ListOf, Maybe, Placed, Size, Time, WordForm};
 use super::key::{Documented, Key, Section};
 pub(crate) use super::keys_out::*;
+pub(crate) use super::keys_tls::TLS;
 use super::reports::{LineForm, TimeOfDayForm};
 use super::table_source::{SocketmapForm, TYPE_WORDS, TemplatedForm, TextForm, TypeWord};
 use super::{EarlyTalkers, LogLevel, OtherClients};
@@ -96,6 +97,10 @@ keys! {
         "Most connections at a time from one network (IPv4 /24, IPv6 /64), 421 beyond it.";
     NEW_CONNECTIONS_PER_MINUTE: Key<Count> = "new_connections_per_minute", Count { min: 1, max: 1_000_000 },
         "120", "30", "Most new connections a minute from one IP address, 421 beyond it.";
+    HANDSHAKES: Key<Count> = "handshakes", Count { min: 1, max: 100_000 }, "200", "50",
+        "Most TLS handshakes with clients at a time; further ones wait for a place, no longer than `handshake_timeout`.";
+    HANDSHAKE_TIMEOUT: Key<Time> = "handshake_timeout", Time { min_seconds: 1, max_seconds: 300 }, "\"30s\"", "\"10s\"",
+        "Longest TLS handshake; the connection is closed after it.";
     COMMAND_TIMEOUT: Key<Time> = "command_timeout", Time { min_seconds: 1, max_seconds: 3_600 }, "\"5m\"", "\"10m\"",
         "Longest wait for the next command, 421 after it. RFC 5321 §4.5.3.2.7 asks for at least 5 minutes.";
     DATA_TIMEOUT: Key<Time> = "data_timeout", Time { min_seconds: 1, max_seconds: 3_600 }, "\"3m\"", "\"10m\"",

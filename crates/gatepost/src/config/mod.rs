@@ -12,6 +12,7 @@ mod form;
 mod key;
 mod keys;
 mod keys_out;
+mod keys_tls;
 mod load;
 mod loops;
 mod network;
@@ -24,6 +25,7 @@ mod signing;
 mod table;
 mod table_source;
 mod tls;
+mod tls_inwards;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -45,6 +47,7 @@ pub(crate) use route::hop;
 pub use route::{Access, DomainPattern, Hop, Login, Relaying, Route, TlsChoice, key_of, route_for};
 pub use signing::{ArcSettings, DkimSettings, KeyFile, SigningSettings, SrsSettings};
 pub use tls::TlsSettings;
+pub use tls_inwards::{CertificateFiles, InwardTls, NamedFile, Offer, TlsVersion};
 
 use crate::journal;
 use crate::mailboxes::Declared;
@@ -75,6 +78,8 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// How connections to other servers are protected.
     pub tls: TlsSettings,
+    /// How connections from clients are protected.
+    pub inward_tls: InwardTls,
     /// Who signs mail that leaves, and rewrites the reverse-paths of what is forwarded.
     pub signing: SigningSettings,
     /// How names are looked up.
@@ -120,6 +125,10 @@ pub struct Limits {
     pub connections_per_network: u32,
     /// Most new connections a minute from one address.
     pub new_connections_per_minute: u32,
+    /// Most TLS handshakes with clients at a time.
+    pub handshakes: u32,
+    /// Longest TLS handshake.
+    pub handshake_timeout: Duration,
     /// Longest wait for a command.
     pub command_timeout: Duration,
     /// Longest wait for more mail data.

@@ -112,6 +112,7 @@ fn read_site<'t>(
     let log = top.section("log", &keys::LOG, problems);
     let home = domains.first().map(|draft| &draft.domain.name);
     let reports = read_reports(top, &hostname, home, problems);
+    let (outward_tls, inward_tls) = tls::read_tls(top, files, problems);
     let config = Config {
         hostname,
         listen,
@@ -123,7 +124,8 @@ fn read_site<'t>(
         queue: read_queue(top, problems),
         relaying: route::read_relaying(top, files, problems),
         routes: route::read_routes(top, files, problems),
-        tls: tls::read_tls(top, files, problems),
+        inward_tls,
+        tls: outward_tls,
         signing: read_signing(top, files.base, problems),
         geo: read_geo(top, files.base, problems),
         dns: read_dns(top, files.base, problems),
@@ -147,6 +149,8 @@ fn read_limits(top: &Table<'_>, problems: &mut Vec<Problem>) -> Limits {
         connections_per_address: table.read(&keys::CONNECTIONS_PER_ADDRESS, problems),
         connections_per_network: table.read(&keys::CONNECTIONS_PER_NETWORK, problems),
         new_connections_per_minute: table.read(&keys::NEW_CONNECTIONS_PER_MINUTE, problems),
+        handshakes: table.read(&keys::HANDSHAKES, problems),
+        handshake_timeout: table.read(&keys::HANDSHAKE_TIMEOUT, problems),
         command_timeout: table.read(&keys::COMMAND_TIMEOUT, problems),
         data_timeout: table.read(&keys::DATA_TIMEOUT, problems),
         session_timeout: table.read(&keys::SESSION_TIMEOUT, problems),

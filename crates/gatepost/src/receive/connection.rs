@@ -2,7 +2,6 @@
 //!
 //! An idle connection holds no buffer: input is read into one that the thread owns, output is freed once written.
 
-use std::cell::RefCell;
 use std::io;
 use std::mem;
 use std::net::SocketAddr;
@@ -28,11 +27,10 @@ use super::incoming::{self, Incoming};
 use super::inspection::Inspection;
 use super::output::Output;
 use super::ruling::Ruling;
+use super::wire::Wire;
 use crate::clock;
 use crate::journal::Peer;
-
-/// Octets read at once.
-const READ_OCTETS: usize = 64 * 1024;
+use crate::net::tls::Unsecured;
 
 /// How long replies wait for a client that does not read (RFC 5321 §4.5.3.2 has minutes for its side).
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -40,14 +38,10 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a closing connection is read on, so that the client sees the last reply and not a reset (ours).
 const LINGER: Duration = Duration::from_secs(2);
 
-thread_local! {
-    static INPUT: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_OCTETS]);
-}
-
 /// A connection that is served.
 struct Connection<S> {
     reception: Arc<Reception<S>>,
-    stream: TcpStream,
+    wire: Wire,
     client: Client,
     session: Session,
     ruling: Ruling,
@@ -69,7 +63,8 @@ pub(super) async fn serve<S: Spool>(
     let address = peer.ip().to_canonical();
     let listener = stream.local_addr().unwrap_or(peer);
     let ruling = Ruling::new(&reception, &site, Peer { client: peer, listener });
-    let client = Client { address, port: peer.port(), name: address.to_string(), refused, early: false };
+    let client =
+        Client { address, port: peer.port(), name: address.to_string(), refused, early: false, tls: None };
     let session = Session::new(
         Arc::clone(&site.settings),
         decide::rights(&site, address),
@@ -81,7 +76,7 @@ pub(super) async fn serve<S: Spool>(
     let draining = reception.draining.clone();
     let mut connection = Connection {
         reception,
-        stream,
+        wire: Wire::Clear(stream),
         client,
         session,
         ruling,
@@ -117,12 +112,10 @@ impl<S: Spool> Connection<S> {
             }
             tokio::select! {
                 biased;
-                ready = self.stream.readable() => {
-                    ready?;
-                    if !self.read().await? {
-                        return Ok(());
-                    }
-                }
+                read = self.receive() => match read? {
+                    0 => return self.hang_up().await,
+                    _ => self.carry_out(clock::monotonic()).await?,
+                },
                 () = &mut timer => {
                     self.event(Event::TimedOut).await?;
                     armed = self.session.deadline();
@@ -141,56 +134,23 @@ impl<S: Spool> Connection<S> {
 
     /// Waits, if the site wants that, for a client that cannot; `false` when the client has closed.
     async fn wait_before_greeting(&mut self, delay: Duration) -> io::Result<bool> {
-        if delay == Duration::ZERO || self.client.refused.is_some() {
-            return self.read_early();
-        }
-        let end = tokio::time::sleep(delay);
-        tokio::pin!(end);
-        let mut open = true;
-        while open && !self.client.early {
-            tokio::select! {
-                () = &mut end => break,
-                ready = self.stream.readable() => ready?,
-            }
-            open = self.read_early()?;
-        }
-        Ok(open)
-    }
-
-    /// Hands on what has come before the greeting, if anything has; `false` when the client has closed.
-    fn read_early(&mut self) -> io::Result<bool> {
-        let read = self.receive(clock::monotonic())?;
+        let (wire, session, actions) = (&mut self.wire, &mut self.session, &mut self.actions);
+        let mut take =
+            |received: &[u8]| session.handle(clock::monotonic(), Event::Received(received), actions);
+        let read = if delay == Duration::ZERO || self.client.refused.is_some() {
+            wire.read_now(&mut take).await?
+        } else {
+            tokio::time::timeout(delay, wire.read(&mut take)).await.ok().transpose()?
+        };
         self.client.early = matches!(read, Some(1..));
         Ok(read != Some(0))
     }
 
-    /// Reads what is there; `false` when the client has closed.
-    async fn read(&mut self) -> io::Result<bool> {
-        let now = clock::monotonic();
-        match self.receive(now)? {
-            Some(0) => Ok(false),
-            Some(_) => self.carry_out(now).await.map(|()| true),
-            None => Ok(true),
-        }
-    }
-
-    /// Hands the session what is there to read, and gives how many octets: 0 at the end, `None` when nothing is there.
-    fn receive(&mut self, now: Timestamp) -> io::Result<Option<usize>> {
-        let read = INPUT.with_borrow_mut(|input| {
-            let read = self.stream.try_read(input);
-            if let Ok(octets @ 1..) = read {
-                let received = input.get(..octets).unwrap_or_default();
-                self.session.handle(now, Event::Received(received), &mut self.actions);
-            }
-            read
-        });
-        match read {
-            Ok(octets) => Ok(Some(octets)),
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
-                Ok(None)
-            }
-            Err(error) => Err(error),
-        }
+    /// Waits for octets and hands them to the session; how many, 0 at the end.
+    async fn receive(&mut self) -> io::Result<usize> {
+        let (session, actions) = (&mut self.session, &mut self.actions);
+        let take = |received: &[u8]| session.handle(clock::monotonic(), Event::Received(received), actions);
+        self.wire.read(take).await
     }
 
     async fn event(&mut self, event: Event<'_>) -> io::Result<()> {
@@ -200,7 +160,7 @@ impl<S: Spool> Connection<S> {
     }
 
     /// Carries out the actions, and those that their answers bring, until the session waits for the client.
-    async fn carry_out(&mut self, now: Timestamp) -> io::Result<()> {
+    async fn carry_out(&mut self, mut now: Timestamp) -> io::Result<()> {
         let mut actions = Vec::new();
         while !self.actions.is_empty() {
             mem::swap(&mut actions, &mut self.actions);
@@ -214,6 +174,15 @@ impl<S: Spool> Connection<S> {
                     }
                     Action::Ask(question) => self.ask(now, &question).await,
                     Action::Open => self.open().await,
+                    Action::StartTls => {
+                        // The handshake must not begin before the client has heard that it may.
+                        self.flush().await?;
+                        let secured = Box::pin(self.secure()).await;
+                        now = clock::monotonic();
+                        if secured {
+                            self.session.handle(now, Event::TlsStarted, &mut self.actions);
+                        }
+                    }
                     other => self.act(now, other),
                 }
             }
@@ -223,13 +192,58 @@ impl<S: Spool> Connection<S> {
     }
 
     async fn flush(&mut self) -> io::Result<()> {
-        if self.output.write(&self.stream)? {
+        if self.output.write(&mut self.wire).await? {
             return Ok(());
         }
-        match tokio::time::timeout(WRITE_TIMEOUT, self.output.flush(&self.stream)).await {
+        match tokio::time::timeout(WRITE_TIMEOUT, self.output.flush(&mut self.wire)).await {
             Ok(written) => written,
             Err(_) => Err(io::ErrorKind::TimedOut.into()),
         }
+    }
+
+    /// Has the connection secured. Otherwise it is closing: who wanted TLS is never served in clear text.
+    async fn secure(&mut self) -> bool {
+        let site = self.reception.sites.current();
+        let (wire, tls) = (mem::replace(&mut self.wire, Wire::Lost), site.tls.as_ref());
+        let (Wire::Clear(stream), Some(tls)) = (wire, tls) else {
+            self.closing = true;
+            return false;
+        };
+        let why = match tls.secure(stream, self.client.address).await {
+            Ok((stream, secured)) => {
+                tracing::debug!(target: "gatepost::session", client = self.client.name, ?secured, "secured");
+                self.wire = Wire::Secured(stream);
+                self.client.tls = Some(Box::new(secured));
+                self.ruling.secured();
+                return true;
+            }
+            Err(Unsecured::ClearText(stream)) => {
+                self.wire = Wire::Clear(stream);
+                return self.hear_clear_text().await;
+            }
+            Err(Unsecured::Failed(error, stream)) => {
+                self.wire = Wire::Clear(stream);
+                error.to_string()
+            }
+            Err(Unsecured::Closed) => String::from("the client has closed"),
+            Err(Unsecured::TimedOut) => String::from("it took too long"),
+        };
+        tracing::info!(
+            target: "gatepost::session",
+            client = self.client.name,
+            helo = self.session.hello_name(),
+            "TLS handshake failed: {why}"
+        );
+        self.closing = true;
+        false
+    }
+
+    /// What came instead of a handshake is the session's to judge, and to close for; with implicit TLS it is nobody's.
+    async fn hear_clear_text(&mut self) -> bool {
+        if self.session.is_tls() || !matches!(self.receive().await, Ok(1..)) {
+            self.closing = true;
+        }
+        false
     }
 
     fn act(&mut self, now: Timestamp, action: Action) {
@@ -258,14 +272,13 @@ impl<S: Spool> Connection<S> {
                 tracing::warn!(target: "gatepost::session", client = self.client.name, ?notice, "noticed");
             }
             Action::Close => self.closing = true,
-            // Neither TLS nor AUTH is offered by the settings that a site can choose; a fault if asked for.
-            Action::StartTls => self.closing = true,
+            // AUTH is not offered by the settings that a site can choose; a fault if asked for.
             Action::Authenticate(_) => {
                 let outcome = Event::Authenticated(AuthOutcome::Unavailable);
                 self.session.handle(now, outcome, &mut self.actions);
             }
             // They wait, so they are carried out by the caller.
-            Action::Commit(_) | Action::Ask(_) | Action::Open => {}
+            Action::Commit(_) | Action::Ask(_) | Action::Open | Action::StartTls => {}
         }
     }
 
@@ -345,21 +358,20 @@ impl<S: Spool> Connection<S> {
         );
     }
 
+    /// Ends a connection that the client has closed.
+    async fn hang_up(&mut self) -> io::Result<()> {
+        match self.wire {
+            Wire::Secured(_) => tokio::time::timeout(LINGER, self.wire.end()).await.unwrap_or(Ok(())),
+            Wire::Clear(_) | Wire::Lost => Ok(()),
+        }
+    }
+
     /// Ends the connection so that the client reads the last reply: closing with input unread would reset it.
     async fn linger(&mut self) -> io::Result<()> {
-        use tokio::io::AsyncWriteExt as _;
-        self.stream.shutdown().await?;
         let drained = async {
-            loop {
-                self.stream.readable().await?;
-                let read = INPUT.with_borrow_mut(|input| self.stream.try_read(input));
-                match read {
-                    Ok(0) => return Ok(()),
-                    Ok(_) => {}
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    Err(error) => return Err(error),
-                }
-            }
+            self.wire.end().await?;
+            while self.wire.read(|_| {}).await? > 0 {}
+            Ok(())
         };
         tokio::time::timeout(LINGER, drained).await.unwrap_or(Ok(()))
     }

@@ -15,6 +15,7 @@ use smtp::server::{Decision, Question, Rights, Verification};
 use super::judge::{Case, Judge};
 use crate::config::{OtherClients, any_contains};
 use crate::mailboxes::{ExpandAnswer, Meaning, VerifyAnswer};
+use crate::net::tls::Secured;
 use crate::site::Site;
 
 /// What is known of the client.
@@ -28,6 +29,8 @@ pub(super) struct Client {
     pub(super) refused: Option<&'static Entry>,
     /// Whether it sent something before the greeting.
     pub(super) early: bool,
+    /// What is known of its TLS, when it uses it.
+    pub(super) tls: Option<Box<Secured>>,
 }
 
 /// What the client may ask for.

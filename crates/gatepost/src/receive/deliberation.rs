@@ -70,6 +70,11 @@ impl Deliberation {
         false
     }
 
+    /// The connection was secured: what was learnt in clear text is forgotten (RFC 3207 §4.2).
+    pub(super) fn secured(&mut self) {
+        self.judge.forget(&["helo.", "auth.", "tls.", "client.tls"]);
+    }
+
     /// Decides a question of `stage`.
     pub(super) async fn decide<S: Spool>(
         &mut self,

@@ -19,6 +19,7 @@ mod results;
 mod ruling;
 mod session_facts;
 mod status;
+mod wire;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

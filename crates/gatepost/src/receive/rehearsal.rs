@@ -177,7 +177,7 @@ impl Rehearsal {
         let rights = decide::rights(&site, address);
         let session = Session::new(Arc::new(settings), rights, name.clone(), now);
         let mut rehearsal = Self {
-            client: Client { address, port: client.port(), name, refused: None, early: false },
+            client: Client { address, port: client.port(), name, refused: None, early: false, tls: None },
             session,
             deliberation: Deliberation::new(judge),
             admission,
@@ -298,8 +298,8 @@ impl Rehearsal {
 
     fn start_tls(&mut self) {
         self.moments.push(Moment::Tls);
+        self.deliberation.secured();
         let judge = &mut self.deliberation.judge;
-        judge.forget(&["helo.", "tls.", "client.tls"]);
         if let Some(version) = self.tls.as_deref().filter(|_| judge.given("tls.version").is_none()) {
             judge.give("tls.version", State::text(version));
         }

@@ -135,6 +135,11 @@ impl Ruling {
         }
     }
 
+    /// The connection was secured: what was learnt in clear text is forgotten (RFC 3207 §4.2).
+    pub(super) fn secured(&mut self) {
+        self.deliberation.secured();
+    }
+
     /// Notes what the client said.
     fn hear(&mut self, session: &mut Session) {
         session.take_heard(&mut self.heard);

@@ -16,6 +16,7 @@ use super::admission::Admission;
 use super::decide::Client;
 use crate::clock;
 use crate::mailboxes::{LookedUp, Meaning, QuotaUsage, Standing, domain_key};
+use crate::net::tls::ClientCertificate;
 use crate::site::Site;
 use crate::srs::Bounce;
 
@@ -153,7 +154,8 @@ pub(super) fn state(name: &str, view: &View<'_>) -> Option<State> {
     match group {
         "server" => Some(State::text(&view.site.settings.hostname)),
         "client" => client(name, view),
-        "helo" | "auth" | "tls" => hello(name, view.session),
+        "helo" | "auth" => hello(name, view.session),
+        "tls" => tls(name, view.client),
         "sender" => sender(name, view),
         "recipient" => recipient(name, view),
         "message" => message(name, view),
@@ -197,7 +199,29 @@ fn hello(name: &str, session: &Session) -> Option<State> {
         "helo.extended" => State::yes_or_no(session.is_extended()),
         "auth.user" => State::text_or_missing(session.user()),
         "auth.mechanism" => State::text_or_missing(session.mechanism()),
-        "tls.version" | "tls.cipher" | "tls.sni" | "tls.client_certificate" => State::Missing,
+        _ => return None,
+    })
+}
+
+fn tls(name: &str, client: &Client) -> Option<State> {
+    let secured = client.tls.as_deref();
+    let certificate = secured.and_then(|secured| secured.certificate.as_ref());
+    let text = State::text_or_missing;
+    Some(match name {
+        "tls.version" => text(secured.map(|secured| secured.version)),
+        "tls.cipher" => text(secured.map(|secured| secured.cipher)),
+        "tls.sni" => text(secured.and_then(|secured| secured.sni.as_deref())),
+        "tls.client_certificate" => {
+            let verified = certificate.filter(|certificate| certificate.is_verified());
+            text(verified.map(|certificate| certificate.subject.as_str()))
+        }
+        "tls.client_fingerprint" => {
+            text(certificate.and_then(|certificate| certificate.fingerprint.as_deref()))
+        }
+        "tls.client_verdict" => {
+            let verdict = |certificate: &ClientCertificate| State::Known(Value::Choice(certificate.verdict));
+            certificate.map_or(State::Missing, verdict)
+        }
         _ => return None,
     })
 }
