@@ -328,6 +328,7 @@ impl<S: Spool> Connection<S> {
                     reverse_path = %envelope.reverse_path,
                     recipients = envelope.recipients.len(),
                     size_octets,
+                    tls = self.client.tls.as_deref().map(|secured| secured.version),
                     tags = self.ruling.effects().tags(),
                     "accepted"
                 );

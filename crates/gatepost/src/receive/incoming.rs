@@ -254,6 +254,11 @@ impl Incoming {
             [recipient] => format!("\r\n\tfor {}", recipient.forward_path),
             _ => String::new(),
         };
+        // RFC 8314 §4.3 has a clause for the cipher suite, and none for the version.
+        let (version, cipher) = match &client.tls {
+            Some(secured) => (format!(" ({})", secured.version), format!("\r\n\ttls {}", secured.cipher)),
+            None => (String::new(), String::new()),
+        };
         for piece in [
             "Received: from ",
             session.hello_name().unwrap_or("unknown"),
@@ -264,9 +269,11 @@ impl Incoming {
             &site.settings.hostname,
             " (Gatepost) with ",
             session.protocol(),
+            &version,
             " id ",
             &id,
             &only,
+            &cipher,
             ";\r\n\t",
             &self.received.to_date_time(),
             "\r\n",

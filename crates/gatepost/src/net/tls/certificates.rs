@@ -76,14 +76,10 @@ impl Certificates {
         all
     }
 
-    /// The one that is shown when nothing else is asked for.
-    pub(super) fn first(&self) -> Option<&Arc<CertifiedKey>> {
-        self.all.first()
-    }
-
-    /// All of them.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &CertifiedKey> {
-        self.all.iter().map(|key| &**key)
+    /// Those that clients may be shown who ask for `name`: those that are for it, else the first.
+    pub(super) fn shown_for(&self, name: &str) -> impl Iterator<Item = &Arc<CertifiedKey>> {
+        let otherwise = self.all.first().filter(|_| !self.names(name));
+        self.for_name(name).chain(otherwise)
     }
 
     fn add(&mut self, key: CertifiedKey) -> Vec<String> {

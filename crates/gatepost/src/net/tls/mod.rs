@@ -6,7 +6,7 @@
 mod certificates;
 mod cipher;
 mod client_certificate;
-mod dane;
+pub(crate) mod dane;
 pub(crate) mod own;
 mod server;
 mod verifier;

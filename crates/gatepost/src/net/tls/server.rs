@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::Ticketer;
+use rustls::pki_types::CertificateDer;
 use rustls::server::{ProducesTickets, WantsServerCert};
 use rustls::version::{TLS12, TLS13};
 use rustls::{
@@ -177,9 +178,9 @@ impl ServerTls {
         self.is_own
     }
 
-    /// The certificates.
-    pub(crate) fn certificates(&self) -> &Certificates {
-        &self.certificates
+    /// The certificates that clients may be shown for a name, each with those that lead to its authority behind it.
+    pub(crate) fn shown_for(&self, name: &str) -> Vec<Vec<CertificateDer<'static>>> {
+        self.certificates.shown_for(name).map(|key| key.cert.clone()).collect()
     }
 
     /// The files that it was read from.
