@@ -11,7 +11,7 @@ use smtp::address::{ForwardPath, ReversePath};
 use smtp::server::Settings;
 
 use crate::clock;
-use crate::config::{self, Config, EarlyTalkers, Loaded, Parsed, Problem, STILL, Tables};
+use crate::config::{self, Config, EarlyTalkers, ListenerKind, Loaded, Parsed, Problem, STILL, Tables};
 use crate::facts::{Services, forged_results};
 use crate::mailboxes::{Directory, Known, LookedUp, Resolved};
 use crate::policies::{self, Checked, InForce};
@@ -31,8 +31,10 @@ pub struct Site {
     pub directory: Directory,
     /// The names under which it vouches for results, as they are compared.
     pub own_names: Arc<[String]>,
-    /// What its sessions are given.
+    /// What its sessions with other servers are given.
     pub settings: Arc<Settings>,
+    /// What its sessions with users that submit mail are given.
+    pub submission_settings: Arc<Settings>,
     /// What decides.
     pub policy: Arc<InForce>,
     /// What the policy's facts are asked of.
@@ -143,9 +145,10 @@ impl Site {
         state: &Path,
     ) -> Self {
         let directory = Directory::new(config.mailboxes.clone(), state);
-        let settings = Arc::new(settings(&config, &policy));
+        let [settings, submission_settings] = [ListenerKind::Mx, ListenerKind::Submission]
+            .map(|kind| Arc::new(settings(&config, &policy, kind)));
         let own_names = forged_results::own_names(&[&settings.hostname]);
-        Self { config, directory, own_names, settings, policy, services, leaving }
+        Self { config, directory, own_names, settings, submission_settings, policy, services, leaving }
     }
 }
 
@@ -164,6 +167,15 @@ impl Site {
         known.resolve(path)
     }
 
+    /// What the sessions of a listener are given.
+    #[must_use]
+    pub const fn settings_for(&self, kind: ListenerKind) -> &Arc<Settings> {
+        match kind {
+            ListenerKind::Mx => &self.settings,
+            ListenerKind::Submission => &self.submission_settings,
+        }
+    }
+
     /// What a rewritten address stands for; `None` when `path` is none, see [`Srs::bounce`].
     #[must_use]
     pub fn bounce(&self, path: &ForwardPath, grace_days: u64) -> Option<Bounce> {
@@ -171,8 +183,8 @@ impl Site {
     }
 }
 
-/// What a session is told of the configuration.
-fn settings(config: &Config, policy: &InForce) -> Settings {
+/// What the sessions of a listener are told of the configuration.
+fn settings(config: &Config, policy: &InForce, kind: ListenerKind) -> Settings {
     let limits = &config.limits;
     Settings {
         hostname: config.hostname.as_str().to_owned(),
@@ -190,6 +202,7 @@ fn settings(config: &Config, policy: &InForce) -> Settings {
             EarlyTalkers::Refuse => smtp::server::EarlyTalkers::Refuse,
         },
         replacements: policy.replacements(),
+        auth_required: kind == ListenerKind::Submission,
         record: config.journal.enabled && config.journal.dialogue,
         ..Settings::default()
     }

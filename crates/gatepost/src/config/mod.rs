@@ -98,6 +98,37 @@ pub struct Config {
 pub struct Listen {
     /// For mail from other servers; at least one, none twice.
     pub mx: Vec<SocketAddr>,
+    /// For mail that users submit; none that is in `mx`.
+    pub submission: Vec<SocketAddr>,
+}
+
+/// Whom a listener is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListenerKind {
+    /// Other servers.
+    Mx,
+    /// Users that submit mail (RFC 6409).
+    Submission,
+}
+
+impl ListenerKind {
+    /// The word for it in policies and logs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Mx => "mx",
+            Self::Submission => "submission",
+        }
+    }
+}
+
+impl Listen {
+    /// Every address, with whom it is for.
+    pub fn all(&self) -> impl Iterator<Item = (ListenerKind, SocketAddr)> {
+        let of = |kind| move |address: &SocketAddr| (kind, *address);
+        let mx = self.mx.iter().map(of(ListenerKind::Mx));
+        mx.chain(self.submission.iter().map(of(ListenerKind::Submission)))
+    }
 }
 
 /// What a client may use. Those for one address, one network and new connections are only for clients that

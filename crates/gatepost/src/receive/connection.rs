@@ -29,6 +29,7 @@ use super::inspection::Inspection;
 use super::output::Output;
 use super::ruling::Ruling;
 use crate::clock;
+use crate::config::ListenerKind;
 use crate::journal::Peer;
 
 /// Octets read at once.
@@ -61,7 +62,7 @@ struct Connection<S> {
 pub(super) async fn serve<S: Spool>(
     reception: Arc<Reception<S>>,
     stream: TcpStream,
-    peer: SocketAddr,
+    (peer, kind): (SocketAddr, ListenerKind),
     refused: Option<&'static catalogue::Entry>,
     place: Place,
 ) {
@@ -69,9 +70,16 @@ pub(super) async fn serve<S: Spool>(
     let address = peer.ip().to_canonical();
     let listener = stream.local_addr().unwrap_or(peer);
     let ruling = Ruling::new(&reception, &site, Peer { client: peer, listener });
-    let client = Client { address, port: peer.port(), name: address.to_string(), refused, early: false };
+    let client = Client {
+        address,
+        port: peer.port(),
+        name: address.to_string(),
+        listener: kind,
+        refused,
+        early: false,
+    };
     let session = Session::new(
-        Arc::clone(&site.settings),
+        Arc::clone(site.settings_for(kind)),
         decide::rights(&site, address),
         client.name.clone(),
         clock::monotonic(),
