@@ -15,6 +15,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
+use crate::config::ListenerKind;
 use crate::control::{self, Running, Service};
 use crate::deliver;
 use crate::facts::list_watch::ListWatch;
@@ -48,7 +49,7 @@ pub struct Start {
     /// The user whose mailbox the zero configuration has.
     pub user: String,
     /// Listeners instead of the configuration's, if any.
-    pub listen: Vec<SocketAddr>,
+    pub listen: Vec<(ListenerKind, SocketAddr)>,
     /// A fault to act out.
     pub drill: Option<Drill>,
 }
@@ -159,8 +160,10 @@ fn make_own_certificate(sites: &Sites) {
 
 /// Listens wherever the start or else the configuration says.
 fn bind_all(start: &Start, site: &Site) -> anyhow::Result<Vec<Listener>> {
-    let addresses = if start.listen.is_empty() { &site.config.listen.mx } else { &start.listen };
-    addresses.iter().map(|address| bind(*address, addresses)).collect()
+    let listen =
+        if start.listen.is_empty() { site.config.listen.all().collect() } else { start.listen.clone() };
+    let addresses: Vec<SocketAddr> = listen.iter().map(|(_, address)| *address).collect();
+    listen.iter().map(|(kind, address)| bind(*kind, *address, &addresses)).collect()
 }
 
 /// Looks after the policies of other domains from time to time.
@@ -172,11 +175,17 @@ async fn tend_policies(sites: Arc<Sites>) {
     }
 }
 
-fn bind(address: SocketAddr, beside: &[SocketAddr]) -> anyhow::Result<Listener> {
-    Listener::bind(address, beside).with_context(|| {
+fn bind(kind: ListenerKind, address: SocketAddr, beside: &[SocketAddr]) -> anyhow::Result<Listener> {
+    let option = match kind {
+        ListenerKind::Mx => "--listen",
+        ListenerKind::Submission => "--listen-submission",
+        ListenerKind::Submissions => "--listen-submissions",
+    };
+    Listener::bind(kind, address, beside).with_context(|| {
         format!(
             "cannot listen on {address}: is another server running there, or does the port need privileges? \
-             `listen.mx` in the configuration or --listen says where to listen"
+             `listen.{}` in the configuration or {option} says where to listen",
+            kind.name()
         )
     })
 }
@@ -231,29 +240,50 @@ fn places_for(site: &Site) -> u32 {
 
 /// Says on standard output, in five lines, where the server is and how to send it a message.
 fn greet(start: &Start, site: &Site, listeners: &[Listener]) {
-    let addresses: Vec<String> = listeners.iter().map(|listener| listener.address().to_string()).collect();
+    let of = |kind| listeners.iter().filter(move |listener| listener.kind() == kind).map(Listener::address);
+    let told = |kind, word: &str| {
+        let addresses: Vec<String> = of(kind).map(|address| address.to_string()).collect();
+        (!addresses.is_empty()).then(|| format!("{} ({word})", addresses.join(", ")))
+    };
+    let told = [
+        told(ListenerKind::Mx, "MX"),
+        told(ListenerKind::Submission, "submission"),
+        told(ListenerKind::Submissions, "submission under TLS"),
+    ];
+    let told: Vec<String> = told.into_iter().flatten().collect();
     let configuration = match &start.config {
         Some(file) => file.display().to_string(),
         None => String::from("none: the zero configuration"),
     };
     let (recipient, maildir) = first_mailbox(site).unwrap_or_default();
-    let server = addresses.first().cloned().unwrap_or_default();
-    let (host, port) = server.rsplit_once(':').unwrap_or((server.as_str(), "25"));
+    let state = start.state.display();
+    let submission = of(ListenerKind::Submission).next().map(|server| {
+        let (host, port) = (server.ip(), server.port());
+        format!(
+            "as a user:       gatepost user add {recipient} --state {state}; swaks --server {host}:{port} --auth-user {recipient} --from {recipient} --to {recipient}\n"
+        )
+    });
     let text = format!(
-        "{PRODUCT} on {}, listening on {} (MX)\n\
-         configuration: {configuration}; state: {}\n\
-         send a message:  swaks --server {host}:{port} --to {recipient}\n\
-         or:              printf 'Subject: hello\\r\\n\\r\\nhello\\r\\n' | curl -sS smtp://{server} --mail-from you@example.net --mail-rcpt {recipient} -T -\n\
+        "{PRODUCT} on {}, listening on {}\n\
+         configuration: {configuration}; state: {state}\n{}{}\
          then read it:    cat {}/new/*\n",
         site.settings.hostname,
-        addresses.join(", "),
-        start.state.display(),
+        told.join(", "),
+        of(ListenerKind::Mx).next().map(|server| to_mx(server, &recipient)).unwrap_or_default(),
+        submission.unwrap_or_default(),
         maildir.display(),
     );
     let mut out = std::io::stdout();
     if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         tracing::debug!(%error, "nobody reads where the server is");
     }
+}
+
+/// How to send a message to the MX listener at `server`.
+fn to_mx(server: SocketAddr, recipient: &str) -> String {
+    format!(
+        "send a message:  printf 'Subject: hello\\r\\n\\r\\nhello\\r\\n' | curl -sS smtp://{server} --mail-from you@example.net --mail-rcpt {recipient} -T -\n"
+    )
 }
 
 /// The address and the Maildir of the mailbox to try first: not the postmaster's, when there is another.

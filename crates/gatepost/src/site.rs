@@ -12,7 +12,9 @@ use smtp::address::{ForwardPath, ReversePath};
 use smtp::server::{Settings, StartTlsOffer};
 
 use crate::clock;
-use crate::config::{self, Config, EarlyTalkers, Loaded, Offer, Parsed, Problem, STILL, Tables};
+use crate::config::{
+    self, Config, EarlyTalkers, ListenerKind, Loaded, Offer, Parsed, Problem, STILL, Tables,
+};
 use crate::facts::{Services, forged_results};
 use crate::mailboxes::{Directory, Known, LookedUp, Resolved};
 use crate::net::tls::{Files, ServerTls, own};
@@ -33,8 +35,10 @@ pub struct Site {
     pub directory: Directory,
     /// The names under which it vouches for results, as they are compared.
     pub own_names: Arc<[String]>,
-    /// What its sessions are given.
+    /// What its sessions with other servers are given.
     pub settings: Arc<Settings>,
+    /// What its sessions with users that submit mail are given.
+    pub submission_settings: Arc<Settings>,
     /// What decides.
     pub policy: Arc<InForce>,
     /// What the policy's facts are asked of.
@@ -147,9 +151,10 @@ impl Site {
         state: &Path,
     ) -> Self {
         let directory = Directory::new(config.mailboxes.clone(), state);
-        let settings = Arc::new(settings(&config, &policy, tls.is_some()));
+        let [settings, submission_settings] = [ListenerKind::Mx, ListenerKind::Submission]
+            .map(|kind| Arc::new(settings(&config, &policy, kind, tls.is_some())));
         let own_names = forged_results::own_names(&[&settings.hostname]);
-        Self { config, directory, own_names, settings, policy, services, leaving, tls }
+        Self { config, directory, own_names, settings, submission_settings, policy, services, leaving, tls }
     }
 }
 
@@ -174,6 +179,15 @@ impl Site {
         known.resolve(path)
     }
 
+    /// What the sessions of a listener are given.
+    #[must_use]
+    pub const fn settings_for(&self, kind: ListenerKind) -> &Arc<Settings> {
+        match kind {
+            ListenerKind::Mx => &self.settings,
+            ListenerKind::Submission | ListenerKind::Submissions => &self.submission_settings,
+        }
+    }
+
     /// What a rewritten address stands for; `None` when `path` is none, see [`Srs::bounce`].
     #[must_use]
     pub fn bounce(&self, path: &ForwardPath, grace_days: u64) -> Option<Bounce> {
@@ -181,10 +195,13 @@ impl Site {
     }
 }
 
-/// What a session is told of the configuration.
-fn settings(config: &Config, policy: &InForce, has_tls: bool) -> Settings {
+/// What the sessions of a listener are told of the configuration.
+fn settings(config: &Config, policy: &InForce, kind: ListenerKind, has_tls: bool) -> Settings {
     let limits = &config.limits;
-    let offer = config.inward_tls.mx;
+    let offer = match kind {
+        ListenerKind::Mx => config.inward_tls.mx,
+        ListenerKind::Submission | ListenerKind::Submissions => config.submission_tls(),
+    };
     Settings {
         hostname: config.hostname.as_str().to_owned(),
         product: crate::PRODUCT.to_owned(),
@@ -209,6 +226,7 @@ fn settings(config: &Config, policy: &InForce, has_tls: bool) -> Settings {
         },
         tls_required: offer == Offer::Required,
         replacements: policy.replacements(),
+        auth_required: kind.is_submission(),
         record: config.journal.enabled && config.journal.dialogue,
         ..Settings::default()
     }

@@ -29,6 +29,7 @@ pub fn state(name: &str) -> Option<State> {
         }
         "recipient.count" => State::number(0),
         "helo.kind" => State::Known(Value::Choice("domain")),
+        "listener.kind" => State::Known(Value::Choice("mx")),
         "mailbox.kind" => State::Known(Value::Choice("mailbox")),
         "client.refused"
         | "auth.user"
@@ -67,6 +68,6 @@ mod tests {
             };
             assert!(fits, "{}", fact.name);
         }
-        assert_eq!(ordinary, 32);
+        assert_eq!(ordinary, 33);
     }
 }

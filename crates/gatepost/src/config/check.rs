@@ -99,18 +99,23 @@ fn check_routes(site: &Site<'_>, problems: &mut Vec<Problem>) {
 
 fn check_listen(site: &Site<'_>, problems: &mut Vec<Problem>) {
     let section = site.top.section("listen", &super::keys::LISTEN, &mut Vec::new());
-    let placed = section.read(&super::keys::LISTEN_MX, &mut Vec::new());
+    let mut placed = section.read(&super::keys::LISTEN_MX, &mut Vec::new());
     if let Some(place) = section.place("mx").filter(|_| section.is_empty_list("mx")) {
         problems.push(Problem::error("no address to listen on", place, "expected an IP address with a port"));
     }
     let mut seen = HashMap::new();
-    for address in &placed {
+    let submission =
+        section.get("submission").map(|_| section.read(&super::keys::LISTEN_SUBMISSION, &mut Vec::new()));
+    let submissions = section.read(&super::keys::LISTEN_SUBMISSIONS, &mut Vec::new());
+    for address in placed.iter().chain(submission.iter().flatten()).chain(&submissions) {
         let place = site.top.frame.place(address.span());
         if let Some(first) = seen.insert(*address.get_ref(), place.clone()) {
             let title = format!("`{}` is listed twice", address.get_ref());
             problems.push(Problem::error(title, place, "again here").also(first, "first here"));
         }
     }
+    placed.extend(submission.into_iter().flatten());
+    placed.extend(submissions);
     check_hostname(site, &placed, problems);
 }
 

@@ -1,7 +1,7 @@
 //! Keys of `[tls]` that say how connections from clients are protected.
 
 use super::address_form::{FileForm, NetworkForm};
-use super::form::{Choice, ListOf, Placed};
+use super::form::{Choice, ListOf, Maybe, Placed};
 use super::key::{Key, Section};
 use super::keys_out::{CA_FILE, MTA_STS, MTA_STS_PORT, TLS_DEFAULT};
 use super::tls_inwards::{CertificateForm, Offer, TlsVersion};
@@ -48,6 +48,17 @@ pub(crate) static OFFER: Key<Choice<Offer>> = Key::new(
     "Whether `listen.mx` offers STARTTLS. Where it is \"required\", MAIL in clear text gets 530 5.7.0; a server that the \
      whole world may reach must not require it (RFC 3207 §4).",
 );
+pub(crate) static SUBMISSION: Key<Maybe<Choice<Offer>>> = Key::new(
+    "submission",
+    Maybe(Choice {
+        words: &[("offered", Offer::Offered), ("required", Offer::Required)],
+        fallback: Offer::Required,
+    }),
+    "",
+    "\"offered\"",
+    "Whether `listen.submission` requires STARTTLS: MAIL and AUTH in clear text get 530 5.7.0. By default it is \"required\", \
+     and \"offered\" where all its addresses are of the loopback network.",
+);
 pub(crate) static CLIENT_CERTIFICATES: Key<ListOf<NetworkForm>> = Key::new(
     "client_certificates",
     ListOf { element: NetworkForm, named: "a list of networks", or_one: false },
@@ -74,6 +85,7 @@ pub(crate) static TLS: Section = Section {
         &MINIMUM,
         &CIPHERS,
         &OFFER,
+        &SUBMISSION,
         &CLIENT_CERTIFICATES,
         &CLIENT_CA_FILE,
         &TLS_DEFAULT,

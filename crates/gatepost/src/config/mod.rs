@@ -103,6 +103,55 @@ pub struct Config {
 pub struct Listen {
     /// For mail from other servers; at least one, none twice.
     pub mx: Vec<SocketAddr>,
+    /// For mail that users submit; none that is in `mx`.
+    pub submission: Vec<SocketAddr>,
+    /// The same, under TLS from the first octet on; none that is in the others.
+    pub submissions: Vec<SocketAddr>,
+}
+
+/// Whom a listener is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListenerKind {
+    /// Other servers.
+    Mx,
+    /// Users that submit mail (RFC 6409).
+    Submission,
+    /// The same, under TLS from the first octet on (RFC 8314 §3.3).
+    Submissions,
+}
+
+impl ListenerKind {
+    /// The word for it in the configuration and in logs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Mx => "mx",
+            Self::Submission => "submission",
+            Self::Submissions => "submissions",
+        }
+    }
+
+    /// The word for it in policies.
+    #[must_use]
+    pub const fn role(self) -> &'static str {
+        if self.is_submission() { "submission" } else { "mx" }
+    }
+
+    /// Whether users submit mail there.
+    #[must_use]
+    pub const fn is_submission(self) -> bool {
+        matches!(self, Self::Submission | Self::Submissions)
+    }
+}
+
+impl Listen {
+    /// Every address, with whom it is for.
+    pub fn all(&self) -> impl Iterator<Item = (ListenerKind, SocketAddr)> {
+        let of = |kind| move |address: &SocketAddr| (kind, *address);
+        let mx = self.mx.iter().map(of(ListenerKind::Mx));
+        mx.chain(self.submission.iter().map(of(ListenerKind::Submission)))
+            .chain(self.submissions.iter().map(of(ListenerKind::Submissions)))
+    }
 }
 
 /// What a client may use. Those for one address, one network and new connections are only for clients that
@@ -312,6 +361,15 @@ impl Config {
     #[must_use]
     pub fn may_relay(&self, client: IpAddr) -> bool {
         self.has_way_out() && any_contains(&self.clients.relay, client)
+    }
+
+    /// Whether `listen.submission` offers STARTTLS. By default it requires that, unless nobody comes there from outside.
+    #[must_use]
+    pub fn submission_tls(&self) -> Offer {
+        let is_inside =
+            || self.listen.submission.iter().all(|address| address.ip().to_canonical().is_loopback());
+        let usual = || if is_inside() { Offer::Offered } else { Offer::Required };
+        self.inward_tls.submission.unwrap_or_else(usual)
     }
 
     /// Whether there is a way for mail to some other domain at all.

@@ -104,8 +104,7 @@ fn read_site<'t>(
     let relay = clients.read(&keys::RELAY, problems);
     let relay_places =
         relay.iter().map(|network| (*network.get_ref(), clients.frame.place(network.span()))).collect();
-    let listen =
-        Listen { mx: plain(top.section("listen", &keys::LISTEN, problems).read(&keys::LISTEN_MX, problems)) };
+    let listen = read_listen(top, problems);
     let literals: Vec<IpAddr> = listen.mx.iter().map(|address| address.ip().to_canonical()).collect();
     let mailboxes =
         check::declare(&hostname, literals, &domains, postmaster.map(Spanned::into_inner), maildir);
@@ -136,6 +135,16 @@ fn read_site<'t>(
         reports,
     };
     Some(Site { top, config, domains, relay: relay_places })
+}
+
+fn read_listen(top: &Table<'_>, problems: &mut Vec<Problem>) -> Listen {
+    let table = top.section("listen", &keys::LISTEN, problems);
+    let mx = plain(table.read(&keys::LISTEN_MX, problems));
+    let submission = plain(table.read(&keys::LISTEN_SUBMISSION, problems));
+    // The default is one for whoever tries the program; a site that says where it listens has said it all.
+    let is_said = table.get("mx").is_some() && table.get("submission").is_none();
+    let submissions = plain(table.read(&keys::LISTEN_SUBMISSIONS, problems));
+    Listen { mx, submission: if is_said { Vec::new() } else { submission }, submissions }
 }
 
 fn read_limits(top: &Table<'_>, problems: &mut Vec<Problem>) -> Limits {

@@ -29,6 +29,8 @@ pub struct InwardTls {
     pub(crate) ciphers: Vec<Cipher>,
     /// Whether STARTTLS is offered to other servers.
     pub mx: Offer,
+    /// Whether STARTTLS is offered to users; see [`super::Config::submission_tls`].
+    pub submission: Option<Offer>,
     /// Who is asked for a certificate.
     pub client_certificates: Vec<Network>,
     /// The authorities that vouch for clients, instead of the usual ones.
@@ -131,6 +133,7 @@ pub(super) fn read_inwards(table: &Table<'_>, base: Option<&Path>, problems: &mu
         minimum: table.read(&keys::MINIMUM, problems),
         ciphers: plain(table.read(&keys::CIPHERS, problems)),
         mx: table.read(&keys::OFFER, problems),
+        submission: table.read(&keys::SUBMISSION, problems),
         client_certificates: plain(table.read(&keys::CLIENT_CERTIFICATES, problems)),
         client_ca_file: table.read(&keys::CLIENT_CA_FILE, problems).map(named),
     };

@@ -29,6 +29,7 @@ use super::output::Output;
 use super::ruling::Ruling;
 use super::wire::Wire;
 use crate::clock;
+use crate::config::ListenerKind;
 use crate::journal::Peer;
 use crate::net::tls::Unsecured;
 
@@ -55,7 +56,7 @@ struct Connection<S> {
 pub(super) async fn serve<S: Spool>(
     reception: Arc<Reception<S>>,
     stream: TcpStream,
-    peer: SocketAddr,
+    (peer, kind): (SocketAddr, ListenerKind),
     refused: Option<&'static catalogue::Entry>,
     place: Place,
 ) {
@@ -63,14 +64,22 @@ pub(super) async fn serve<S: Spool>(
     let address = peer.ip().to_canonical();
     let listener = stream.local_addr().unwrap_or(peer);
     let ruling = Ruling::new(&reception, &site, Peer { client: peer, listener });
-    let client =
-        Client { address, port: peer.port(), name: address.to_string(), refused, early: false, tls: None };
+    let client = Client {
+        address,
+        port: peer.port(),
+        name: address.to_string(),
+        listener: kind,
+        refused,
+        early: false,
+        tls: None,
+    };
     let session = Session::new(
-        Arc::clone(&site.settings),
+        Arc::clone(site.settings_for(kind)),
         decide::rights(&site, address),
         client.name.clone(),
         clock::monotonic(),
     );
+    let session = if kind == ListenerKind::Submissions { session.over_tls() } else { session };
     let greeting_delay = site.config.clients.greeting_delay;
     drop(site);
     let draining = reception.draining.clone();
@@ -93,6 +102,10 @@ pub(super) async fn serve<S: Spool>(
 
 impl<S: Spool> Connection<S> {
     async fn run(&mut self, greeting_delay: Duration, mut draining: watch::Receiver<bool>) -> io::Result<()> {
+        // Who is turned away costs no handshake.
+        if self.session.is_tls() && (self.client.refused.is_some() || !Box::pin(self.secure()).await) {
+            return Ok(());
+        }
         if !self.wait_before_greeting(greeting_delay).await? {
             return Ok(());
         }
@@ -206,6 +219,7 @@ impl<S: Spool> Connection<S> {
         let site = self.reception.sites.current();
         let (wire, tls) = (mem::replace(&mut self.wire, Wire::Lost), site.tls.as_ref());
         let (Wire::Clear(stream), Some(tls)) = (wire, tls) else {
+            tracing::error!(client = self.client.name, "no TLS: there is no certificate");
             self.closing = true;
             return false;
         };
@@ -217,10 +231,11 @@ impl<S: Spool> Connection<S> {
                 self.ruling.secured();
                 return true;
             }
-            Err(Unsecured::ClearText(stream)) => {
+            Err(Unsecured::ClearText(stream)) if !self.session.is_tls() => {
                 self.wire = Wire::Clear(stream);
                 return self.hear_clear_text().await;
             }
+            Err(Unsecured::ClearText(_)) => String::from("no TLS, but clear text came"),
             Err(Unsecured::Failed(error, stream)) => {
                 self.wire = Wire::Clear(stream);
                 error.to_string()
@@ -238,11 +253,9 @@ impl<S: Spool> Connection<S> {
         false
     }
 
-    /// What came instead of a handshake is the session's to judge, and to close for; with implicit TLS it is nobody's.
+    /// Clear text behind STARTTLS is the session's to judge, and to close for.
     async fn hear_clear_text(&mut self) -> bool {
-        if self.session.is_tls() || !matches!(self.receive().await, Ok(1..)) {
-            self.closing = true;
-        }
+        self.closing = !matches!(self.receive().await, Ok(1..));
         false
     }
 

@@ -13,7 +13,7 @@ use smtp::reply::Reply;
 use smtp::server::{Decision, Question, Rights, Verification};
 
 use super::judge::{Case, Judge};
-use crate::config::{OtherClients, any_contains};
+use crate::config::{ListenerKind, OtherClients, any_contains};
 use crate::mailboxes::{ExpandAnswer, Meaning, VerifyAnswer};
 use crate::net::tls::Secured;
 use crate::site::Site;
@@ -25,6 +25,8 @@ pub(super) struct Client {
     pub(super) port: u16,
     /// The address as replies and trace fields show it.
     pub(super) name: String,
+    /// Whom the listener is for that it came to.
+    pub(super) listener: ListenerKind,
     /// The refusal that admission gave, if it did.
     pub(super) refused: Option<&'static Entry>,
     /// Whether it sent something before the greeting.

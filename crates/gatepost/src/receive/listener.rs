@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use super::admission::Verdict;
 use super::{Reception, connection};
 use crate::clock;
+use crate::config::ListenerKind;
 
 /// Wait before accepting again when descriptors or memory have run out (ours: closing sessions free them).
 const EXHAUSTED_WAIT: Duration = Duration::from_millis(100);
@@ -24,6 +25,7 @@ const BACKLOG: u32 = 1_024;
 pub struct Listener {
     socket: TcpListener,
     address: SocketAddr,
+    kind: ListenerKind,
 }
 
 impl Listener {
@@ -31,7 +33,7 @@ impl Listener {
     ///
     /// # Errors
     /// When the address is taken, not ours, or not allowed.
-    pub fn bind(address: SocketAddr, beside: &[SocketAddr]) -> io::Result<Self> {
+    pub fn bind(kind: ListenerKind, address: SocketAddr, beside: &[SocketAddr]) -> io::Result<Self> {
         let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         if address.is_ipv6() {
             let shared = beside.iter().any(|other| other.is_ipv4() && other.port() == address.port());
@@ -42,7 +44,13 @@ impl Listener {
         socket.bind(address)?;
         let socket = socket.listen(BACKLOG)?;
         let address = socket.local_addr()?;
-        Ok(Self { socket, address })
+        Ok(Self { socket, address, kind })
+    }
+
+    /// Whom it is for.
+    #[must_use]
+    pub const fn kind(&self) -> ListenerKind {
+        self.kind
     }
 
     /// The address it is bound to.
@@ -59,7 +67,7 @@ pub async fn serve<S: Spool>(listener: Listener, reception: Arc<Reception<S>>) {
     loop {
         tokio::select! {
             accepted = listener.socket.accept() => match accepted {
-                Ok((stream, peer)) => start(&mut sessions, &reception, stream, peer),
+                Ok((stream, peer)) => start(&mut sessions, &reception, stream, (peer, listener.kind)),
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
                     if !is_of_one_connection(&error) {
@@ -83,7 +91,7 @@ fn start<S: Spool>(
     sessions: &mut JoinSet<()>,
     reception: &Arc<Reception<S>>,
     stream: tokio::net::TcpStream,
-    peer: SocketAddr,
+    (peer, kind): (SocketAddr, ListenerKind),
 ) {
     let site = reception.sites.current();
     let (place, refused) = match reception.admission.admit(peer.ip(), &site.config, clock::monotonic()) {
@@ -95,7 +103,7 @@ fn start<S: Spool>(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
     }
-    sessions.spawn(connection::serve(Arc::clone(reception), stream, peer, refused, place));
+    sessions.spawn(connection::serve(Arc::clone(reception), stream, (peer, kind), refused, place));
 }
 
 /// Whether accepting failed because of the one connection (accept(2)), not for want of something of ours.
@@ -112,9 +120,9 @@ mod tests {
 
     #[tokio::test]
     async fn both_families_share_a_port() {
-        let v4 = Listener::bind("0.0.0.0:0".parse().unwrap(), &[]).unwrap();
+        let v4 = Listener::bind(ListenerKind::Mx, "0.0.0.0:0".parse().unwrap(), &[]).unwrap();
         let both = [v4.address(), SocketAddr::new("::".parse().unwrap(), v4.address().port())];
-        let v6 = Listener::bind(both[1], &both).unwrap();
+        let v6 = Listener::bind(ListenerKind::Mx, both[1], &both).unwrap();
         assert_eq!(v6.address(), both[1]);
     }
 }

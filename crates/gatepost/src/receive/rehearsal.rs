@@ -33,6 +33,7 @@ use super::inspection::Inspection;
 use super::judge::Judge;
 use super::session_facts::Around;
 use crate::clock;
+use crate::config::ListenerKind;
 use crate::journal::tried::{RulePlace, Tried, instead, place, tried};
 use crate::mailboxes::QuotaUsage;
 use crate::net::dns::DnsFailure;
@@ -177,7 +178,15 @@ impl Rehearsal {
         let rights = decide::rights(&site, address);
         let session = Session::new(Arc::new(settings), rights, name.clone(), now);
         let mut rehearsal = Self {
-            client: Client { address, port: client.port(), name, refused: None, early: false, tls: None },
+            client: Client {
+                address,
+                port: client.port(),
+                name,
+                listener: ListenerKind::Mx,
+                refused: None,
+                early: false,
+                tls: None,
+            },
             session,
             deliberation: Deliberation::new(judge),
             admission,

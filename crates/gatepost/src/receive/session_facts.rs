@@ -152,6 +152,9 @@ pub(super) fn state(name: &str, view: &View<'_>) -> Option<State> {
     // Names are short: looking at each octet costs less than preparing a search.
     let (group, _) = name.split_at_checked(name.bytes().position(|octet| octet == b'.')?)?;
     match group {
+        "listener" => {
+            (name == "listener.kind").then(|| State::Known(Value::Choice(view.client.listener.role())))
+        }
         "server" => Some(State::text(&view.site.settings.hostname)),
         "client" => client(name, view),
         "helo" | "auth" => hello(name, view.session),

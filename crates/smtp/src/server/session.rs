@@ -152,6 +152,12 @@ impl Session {
         }
     }
 
+    /// The same session, under TLS from its first octet on (RFC 8314 §3).
+    #[must_use]
+    pub fn over_tls(self) -> Self {
+        Self { tls: true, ..self }
+    }
+
     /// Takes one event and appends what to do about it, in order, to `actions`.
     pub fn handle(&mut self, now: Timestamp, event: Event<'_>, actions: &mut Vec<Action>) {
         if matches!(self.phase, Phase::Closed) {
