@@ -22,6 +22,8 @@ pub(crate) struct Setup {
     pub(crate) files: Vec<(&'static str, String)>,
     /// The value of `--fault`.
     pub(crate) fault: Option<&'static str>,
+    /// Whether it also listens under TLS from the first octet on.
+    pub(crate) submissions: bool,
 }
 
 /// A running server; dropping it ends its process.
@@ -29,6 +31,7 @@ pub(crate) struct Setup {
 pub(crate) struct Server {
     child: Child,
     address: SocketAddr,
+    greeting: String,
     folder: TempDir,
     setup: Setup,
 }
@@ -65,18 +68,24 @@ impl Server {
             fs::write(folder.path().join(name), content).unwrap();
         }
         let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let (child, address) = spawn(folder.path(), &setup, any_port);
-        Self { child, address, folder, setup }
+        let (child, address, greeting) = spawn(folder.path(), &setup, any_port);
+        Self { child, address, greeting, folder, setup }
     }
 
     /// Starts it again at the same address, with the state that it left.
     pub(crate) fn start_again(&mut self) {
-        (self.child, self.address) = spawn(self.folder.path(), &self.setup, self.address);
+        (self.child, self.address, self.greeting) = spawn(self.folder.path(), &self.setup, self.address);
     }
 
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where it listens under TLS from the first octet on.
+    pub(crate) fn submissions(&self) -> SocketAddr {
+        let (before, _) = self.greeting.split_once(" (submission under TLS)").unwrap();
+        before.rsplit(' ').next().unwrap().parse().unwrap()
     }
 
     /// The directory of its configuration and state.
@@ -177,11 +186,14 @@ fn state(folder: &Path) -> PathBuf {
 }
 
 /// Starts the program in `folder` and waits for the line that says where it listens.
-fn spawn(folder: &Path, setup: &Setup, listen: SocketAddr) -> (Child, SocketAddr) {
+fn spawn(folder: &Path, setup: &Setup, listen: SocketAddr) -> (Child, SocketAddr, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
     command.arg("run").arg("--state").arg(state(folder)).args(["--listen", &listen.to_string()]);
     if setup.config.is_some() {
         command.arg("--config").arg(folder.join("gatepost.toml"));
+    }
+    if setup.submissions {
+        command.args(["--listen-submissions", "127.0.0.1:0"]);
     }
     if let Some(fault) = setup.fault {
         command.args(["--fault", fault]);
@@ -203,7 +215,7 @@ fn spawn(folder: &Path, setup: &Setup, listen: SocketAddr) -> (Child, SocketAddr
         let _ = child.kill();
         panic!("the server did not start: {}", fs::read_to_string(log_file(folder)).unwrap_or_default());
     };
-    let (_, address) = line.split_once("listening on ").expect("the first line says where it listens");
-    let address = address.split([' ', ',']).next().unwrap();
-    (child, address.parse().unwrap())
+    let (_, greeting) = line.split_once("listening on ").expect("the first line says where it listens");
+    let address = greeting.split([' ', ',']).next().unwrap();
+    (child, address.parse().unwrap(), greeting.to_owned())
 }
