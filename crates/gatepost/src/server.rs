@@ -150,11 +150,11 @@ fn make_own_certificate(sites: &Sites) {
     let advice = "`tls.certificate` names one that an authority vouches for";
     match made {
         Ok(true) => tracing::warn!("a certificate was made that nobody vouches for; {advice}"),
+        Ok(false) if sites.current().tls.as_ref().is_some_and(|tls| tls.is_own()) => {
+            tracing::info!("TLS with a certificate of this server's own making; {advice}");
+        }
         Ok(false) => {}
         Err(error) => tracing::error!("no certificate can be made: {error}; there is no TLS; {advice}"),
-    }
-    if sites.current().tls.as_ref().is_some_and(|tls| tls.is_own()) {
-        tracing::info!("TLS with a certificate of this server's own making; {advice}");
     }
 }
 

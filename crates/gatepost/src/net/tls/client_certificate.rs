@@ -62,7 +62,11 @@ impl ClientCertificate {
         let verdict = match verified {
             Ok(_) => VERIFIED,
             Err(webpki::Error::CertExpired { .. } | webpki::Error::CertNotValidYet { .. }) => "expired",
-            Err(webpki::Error::UnknownIssuer) => "untrusted",
+            Err(
+                webpki::Error::UnknownIssuer
+                | webpki::Error::InvalidSignatureForPublicKey
+                | webpki::Error::CaUsedAsEndEntity,
+            ) => "untrusted",
             Err(_) => "invalid",
         };
         let name = || certificate.valid_dns_names().next().map(str::to_ascii_lowercase).unwrap_or_default();
