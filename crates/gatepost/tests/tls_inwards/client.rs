@@ -177,7 +177,7 @@ fn reply(reader: &mut impl std::io::BufRead) -> String {
     loop {
         let start = text.len();
         assert!(reader.read_line(&mut text).unwrap() > 0, "the connection ended after {text:?}");
-        if text[start..].as_bytes().get(3) == Some(&b' ') {
+        if text.as_bytes().get(start + 3) == Some(&b' ') {
             return text;
         }
     }
