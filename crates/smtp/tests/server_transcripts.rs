@@ -200,6 +200,8 @@ impl Player {
             "too-weak" => AuthOutcome::TooWeak,
             "malformed" => AuthOutcome::Malformed,
             "unavailable" => AuthOutcome::Unavailable,
+            "needs-transition" => AuthOutcome::NeedsTransition,
+            "throttled" => AuthOutcome::Throttled { minutes: rest.parse().unwrap() },
             _ => panic!("unknown login: {text}"),
         });
     }

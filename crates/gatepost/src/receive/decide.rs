@@ -54,6 +54,7 @@ pub(super) const fn stage(question: &Question) -> Option<Stage> {
     Some(match question {
         Question::Client { .. } => Stage::Connect,
         Question::Hello => Stage::Helo,
+        Question::User => Stage::Auth,
         Question::Mail => Stage::Mail,
         Question::Recipient => Stage::Recipient,
         Question::Data => Stage::Data,
@@ -101,6 +102,7 @@ async fn accepted(case: &Case<'_>, relay: bool, spool: &impl Spool, question: &Q
         Question::Expand(text) => expand(view.site, text).await,
         Question::Client { .. }
         | Question::Hello
+        | Question::User
         | Question::Data
         | Question::Status
         | Question::VerifyConcealed(_) => Decision::Accept,

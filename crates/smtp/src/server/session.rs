@@ -53,6 +53,8 @@ pub(super) enum Awaited {
     ConcealedInquiry,
     Status,
     Authentication,
+    /// Whether the user that was established may come in.
+    User,
     Commit,
     Tls,
 }
@@ -334,6 +336,7 @@ impl Session {
         match awaited {
             Awaited::Client => self.greet(decision, actions),
             Awaited::Hello => self.hello_decided(decision, actions),
+            Awaited::User => self.user_decided(decision, actions),
             Awaited::Mail => self.mail_decided(decision, actions),
             Awaited::Recipient => self.recipient_decided(decision, actions),
             Awaited::Data(chunk) => self.data_decided(chunk, decision, actions),
