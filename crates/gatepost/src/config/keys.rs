@@ -128,6 +128,9 @@ keys! {
          route there is no way for it to go, and nobody may: 550 5.7.1.";
     TRUSTED: Networks = "trusted", NETWORKS, "[\"127.0.0.0/8\", \"::1\"]", "[\"192.0.2.10\"]",
         "Clients that `HELP STATUS` tells the counts of queue and sessions.";
+    PROXIES: Networks = "proxies", NETWORKS, "[]", "[\"192.0.2.53\", \"192.0.2.54\"]",
+        "Proxies in front of this server, such as HAProxy: each of their connections begins with a header of the PROXY \
+         protocol, version 1 or 2, or it is closed; whom the header names counts as the client.";
     REFUSED: Key<ListOf<RefusedForm>> = "refused",
         ListOf { element: RefusedForm, named: "a list of networks", or_one: false }, "[]",
         "[\"203.0.113.0/24\", { network = \"198.51.100.7\", text = \"go away\" }]",

@@ -195,6 +195,8 @@ pub struct Clients {
     pub relay: Vec<Network>,
     /// May see counts.
     pub trusted: Vec<Network>,
+    /// Say with a header of the PROXY protocol for whom they connect.
+    pub proxies: Vec<Network>,
     /// Are greeted with 554; the first that holds a client counts.
     pub refused: Vec<RefusedClient>,
     /// What becomes of clients that send before the greeting.

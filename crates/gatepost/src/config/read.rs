@@ -172,10 +172,20 @@ fn read_clients(table: &Table<'_>, relay: Vec<Network>, problems: &mut Vec<Probl
     Clients {
         relay,
         trusted: plain(table.read(&keys::TRUSTED, problems)),
+        proxies: read_proxies(table, problems),
         refused,
         early_talkers: table.read(&keys::EARLY_TALKERS, problems),
         greeting_delay: table.read(&keys::GREETING_DELAY, problems),
     }
+}
+
+fn read_proxies(table: &Table<'_>, problems: &mut Vec<Problem>) -> Vec<Network> {
+    let proxies = table.read(&keys::PROXIES, problems);
+    for network in proxies.iter().filter(|network| network.get_ref().prefix_bits() == 0) {
+        let label = "everybody could connect as anybody";
+        problems.push(Problem::error("not only proxies", table.frame.place(network.span()), label));
+    }
+    plain(proxies)
 }
 
 fn read_verify(top: &Table<'_>, problems: &mut Vec<Problem>) -> Verify {

@@ -4,7 +4,6 @@
 
 use std::io;
 use std::mem;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -56,17 +55,16 @@ struct Connection<S> {
 pub(super) async fn serve<S: Spool>(
     reception: Arc<Reception<S>>,
     stream: TcpStream,
-    (peer, kind): (SocketAddr, ListenerKind),
+    (peer, kind): (Peer, ListenerKind),
     refused: Option<&'static catalogue::Entry>,
     place: Place,
 ) {
     let site = reception.sites.current();
-    let address = peer.ip().to_canonical();
-    let listener = stream.local_addr().unwrap_or(peer);
-    let ruling = Ruling::new(&reception, &site, Peer { client: peer, listener });
+    let address = peer.client.ip().to_canonical();
+    let ruling = Ruling::new(&reception, &site, peer);
     let client = Client {
         address,
-        port: peer.port(),
+        port: peer.client.port(),
         name: address.to_string(),
         listener: kind,
         refused,

@@ -14,6 +14,7 @@ mod judge;
 mod listener;
 mod mailbox_facts;
 mod output;
+mod proxy_header;
 pub mod rehearsal;
 mod results;
 mod ruling;
