@@ -3,12 +3,13 @@
 //! Invariant: a `Site` never changes. A reload makes another one and swaps it in whole; whoever holds the old one
 //! finishes with it.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use policy::policy::Policy;
 use smtp::address::{ForwardPath, ReversePath};
-use smtp::server::Settings;
+use smtp::server::{AuthOffer, Settings};
 
 use crate::clock;
 use crate::config::{self, Config, EarlyTalkers, ListenerKind, Loaded, Parsed, Problem, STILL, Tables};
@@ -33,14 +34,23 @@ pub struct Site {
     pub own_names: Arc<[String]>,
     /// What its sessions with other servers are given.
     pub settings: Arc<Settings>,
-    /// What its sessions with users that submit mail are given.
-    pub submission_settings: Arc<Settings>,
+    /// What the sessions of each listener are given.
+    sessions: [ListenerSettings; 2],
     /// What decides.
     pub policy: Arc<InForce>,
     /// What the policy's facts are asked of.
     pub services: Arc<Services>,
     /// What is done with mail that leaves.
     pub leaving: Leaving,
+}
+
+/// What the sessions of a listener are given.
+#[derive(Debug)]
+struct ListenerSettings {
+    /// With clients from elsewhere.
+    remote: Arc<Settings>,
+    /// With clients of the loopback network, which nobody can read along with.
+    loopback: Arc<Settings>,
 }
 
 /// What is done with mail that leaves.
@@ -145,10 +155,14 @@ impl Site {
         state: &Path,
     ) -> Self {
         let directory = Directory::new(config.mailboxes.clone(), state);
-        let [settings, submission_settings] = [ListenerKind::Mx, ListenerKind::Submission]
-            .map(|kind| Arc::new(settings(&config, &policy, kind)));
+        let sessions = [ListenerKind::Mx, ListenerKind::Submission].map(|kind| ListenerSettings {
+            remote: Arc::new(settings(&config, &policy, (kind, false))),
+            loopback: Arc::new(settings(&config, &policy, (kind, true))),
+        });
+        let [ListenerSettings { remote, .. }, _] = &sessions;
+        let settings = Arc::clone(remote);
         let own_names = forged_results::own_names(&[&settings.hostname]);
-        Self { config, directory, own_names, settings, submission_settings, policy, services, leaving }
+        Self { config, directory, own_names, settings, sessions, policy, services, leaving }
     }
 }
 
@@ -167,13 +181,15 @@ impl Site {
         known.resolve(path)
     }
 
-    /// What the sessions of a listener are given.
+    /// What a session with `client` at a listener is given.
     #[must_use]
-    pub const fn settings_for(&self, kind: ListenerKind) -> &Arc<Settings> {
-        match kind {
-            ListenerKind::Mx => &self.settings,
-            ListenerKind::Submission => &self.submission_settings,
-        }
+    pub const fn settings_for(&self, kind: ListenerKind, client: IpAddr) -> &Arc<Settings> {
+        let [mx, submission] = &self.sessions;
+        let settings = match kind {
+            ListenerKind::Mx => mx,
+            ListenerKind::Submission => submission,
+        };
+        if client.is_loopback() { &settings.loopback } else { &settings.remote }
     }
 
     /// What a rewritten address stands for; `None` when `path` is none, see [`Srs::bounce`].
@@ -184,8 +200,9 @@ impl Site {
 }
 
 /// What the sessions of a listener are told of the configuration.
-fn settings(config: &Config, policy: &InForce, kind: ListenerKind) -> Settings {
-    let limits = &config.limits;
+fn settings(config: &Config, policy: &InForce, (kind, is_loopback): (ListenerKind, bool)) -> Settings {
+    let (limits, auth) = (&config.limits, &config.auth);
+    let offers_auth = kind == ListenerKind::Submission || auth.on_mx;
     Settings {
         hostname: config.hostname.as_str().to_owned(),
         product: crate::PRODUCT.to_owned(),
@@ -202,6 +219,10 @@ fn settings(config: &Config, policy: &InForce, kind: ListenerKind) -> Settings {
             EarlyTalkers::Refuse => smtp::server::EarlyTalkers::Refuse,
         },
         replacements: policy.replacements(),
+        auth: offers_auth.then(|| AuthOffer {
+            mechanisms: auth.offered(),
+            needs_tls: !(is_loopback && auth.loopback_without_tls),
+        }),
         auth_required: kind == ListenerKind::Submission,
         record: config.journal.enabled && config.journal.dialogue,
         ..Settings::default()

@@ -6,11 +6,13 @@
 
 mod address_form;
 mod agent;
+mod auth;
 mod check;
 mod domain;
 mod form;
 mod key;
 mod keys;
+mod keys_auth;
 mod keys_out;
 mod load;
 mod loops;
@@ -46,6 +48,7 @@ pub use route::{Access, DomainPattern, Hop, Login, Relaying, Route, TlsChoice, k
 pub use signing::{ArcSettings, DkimSettings, KeyFile, SigningSettings, SrsSettings};
 pub use tls::TlsSettings;
 
+use crate::auth::AuthSettings;
 use crate::journal;
 use crate::mailboxes::Declared;
 use crate::tables::TableSettings;
@@ -91,6 +94,8 @@ pub struct Config {
     pub journal: journal::Settings,
     /// Which reports are sent to other domains.
     pub reports: ReportSettings,
+    /// How users log in.
+    pub auth: AuthSettings,
 }
 
 /// Where clients connect.

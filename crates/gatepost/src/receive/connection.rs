@@ -15,7 +15,7 @@ use queue::spool::{Spool, SpoolError};
 use smtp::catalogue;
 use smtp::envelope::Envelope;
 use smtp::reply::{Reply, Severity};
-use smtp::server::{Action, AuthOutcome, CommitOutcome, Event, Question, Session};
+use smtp::server::{Action, AuthStep, CommitOutcome, Event, Question, Session};
 use smtp::time::Timestamp;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -26,6 +26,7 @@ use super::admission::Place;
 use super::decide::{self, Client};
 use super::incoming::{self, Incoming};
 use super::inspection::Inspection;
+use super::login::{Door, Login};
 use super::output::Output;
 use super::ruling::Ruling;
 use crate::clock;
@@ -55,6 +56,7 @@ struct Connection<S> {
     actions: Vec<Action>,
     output: Output,
     incoming: Option<Box<Incoming>>,
+    login: Option<Box<Login>>,
     closing: bool,
 }
 
@@ -79,7 +81,7 @@ pub(super) async fn serve<S: Spool>(
         early: false,
     };
     let session = Session::new(
-        Arc::clone(site.settings_for(kind)),
+        Arc::clone(site.settings_for(kind, address)),
         decide::rights(&site, address),
         client.name.clone(),
         clock::monotonic(),
@@ -96,6 +98,7 @@ pub(super) async fn serve<S: Spool>(
         actions: Vec::new(),
         output: Output::default(),
         incoming: None,
+        login: None,
         closing: false,
     };
     if let Err(error) = connection.run(greeting_delay, draining).await {
@@ -222,7 +225,8 @@ impl<S: Spool> Connection<S> {
                     }
                     Action::Ask(question) => self.ask(now, &question).await,
                     Action::Open => self.open().await,
-                    other => self.act(now, other),
+                    Action::Authenticate(step) => self.authenticate(now, &step).await,
+                    other => self.act(other),
                 }
             }
         }
@@ -240,7 +244,7 @@ impl<S: Spool> Connection<S> {
         }
     }
 
-    fn act(&mut self, now: Timestamp, action: Action) {
+    fn act(&mut self, action: Action) {
         match action {
             Action::Send(reply) => {
                 let reply = self.ruling.mark(&self.reception, &mut self.session, reply);
@@ -266,14 +270,10 @@ impl<S: Spool> Connection<S> {
                 tracing::warn!(target: "gatepost::session", client = self.client.name, ?notice, "noticed");
             }
             Action::Close => self.closing = true,
-            // Neither TLS nor AUTH is offered by the settings that a site can choose; a fault if asked for.
+            // TLS is not offered by the settings that a site can choose; a fault if asked for.
             Action::StartTls => self.closing = true,
-            Action::Authenticate(_) => {
-                let outcome = Event::Authenticated(AuthOutcome::Unavailable);
-                self.session.handle(now, outcome, &mut self.actions);
-            }
             // They wait, so they are carried out by the caller.
-            Action::Commit(_) | Action::Ask(_) | Action::Open => {}
+            Action::Commit(_) | Action::Ask(_) | Action::Open | Action::Authenticate(_) => {}
         }
     }
 
@@ -284,6 +284,16 @@ impl<S: Spool> Connection<S> {
         // On the heap, so that an idle connection keeps no room for a decision under way.
         let decision = Box::pin(deciding).await;
         self.session.handle(now, Event::Decided(decision), &mut self.actions);
+    }
+
+    /// Takes an AUTH exchange a step further.
+    async fn authenticate(&mut self, now: Timestamp, step: &AuthStep) {
+        let Self { reception, client, session, login, stream, .. } = self;
+        let site = reception.sites.current();
+        let listener = stream.local_addr().map_or(client.address, |listener| listener.ip());
+        let door = Door { users: &reception.users, site: &site, client, session, listener };
+        let outcome = Box::pin(door.step(login, step)).await;
+        self.session.handle(now, Event::Authenticated(outcome), &mut self.actions);
     }
 
     async fn open(&mut self) {
