@@ -15,6 +15,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
+use crate::auth::Authenticator;
 use crate::config::ListenerKind;
 use crate::control::{self, Running, Service};
 use crate::deliver;
@@ -79,6 +80,7 @@ pub async fn run(start: Start, sites: Arc<Sites>) -> anyhow::Result<()> {
         Arc::clone(&sites),
         Arc::clone(&spool),
         (Arc::clone(&quota), Arc::clone(&journal), Arc::clone(&reports)),
+        Arc::new(Authenticator::new(&start.state)),
         listening,
         started,
         draining,

@@ -4,12 +4,13 @@
 //! finishes with it.
 
 use std::io;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use policy::policy::Policy;
 use smtp::address::{ForwardPath, ReversePath};
-use smtp::server::{Settings, StartTlsOffer};
+use smtp::server::{AuthOffer, Settings, StartTlsOffer};
 
 use crate::clock;
 use crate::config::{
@@ -37,8 +38,8 @@ pub struct Site {
     pub own_names: Arc<[String]>,
     /// What its sessions with other servers are given.
     pub settings: Arc<Settings>,
-    /// What its sessions with users that submit mail are given.
-    pub submission_settings: Arc<Settings>,
+    /// What the sessions of each listener are given.
+    sessions: [ListenerSettings; 2],
     /// What decides.
     pub policy: Arc<InForce>,
     /// What the policy's facts are asked of.
@@ -47,6 +48,15 @@ pub struct Site {
     pub leaving: Leaving,
     /// What it speaks with clients that want TLS; `None` when it has no certificate.
     pub(crate) tls: Option<Arc<ServerTls>>,
+}
+
+/// What the sessions of a listener are given.
+#[derive(Debug)]
+struct ListenerSettings {
+    /// With clients from elsewhere.
+    remote: Arc<Settings>,
+    /// With clients of the loopback network, which nobody can read along with.
+    loopback: Arc<Settings>,
 }
 
 /// What is done with mail that leaves.
@@ -151,10 +161,14 @@ impl Site {
         state: &Path,
     ) -> Self {
         let directory = Directory::new(config.mailboxes.clone(), state);
-        let [settings, submission_settings] = [ListenerKind::Mx, ListenerKind::Submission]
-            .map(|kind| Arc::new(settings(&config, &policy, kind, tls.is_some())));
+        let sessions = [ListenerKind::Mx, ListenerKind::Submission].map(|kind| ListenerSettings {
+            remote: Arc::new(settings(&config, &policy, (kind, false), tls.is_some())),
+            loopback: Arc::new(settings(&config, &policy, (kind, true), tls.is_some())),
+        });
+        let [ListenerSettings { remote, .. }, _] = &sessions;
+        let settings = Arc::clone(remote);
         let own_names = forged_results::own_names(&[&settings.hostname]);
-        Self { config, directory, own_names, settings, submission_settings, policy, services, leaving, tls }
+        Self { config, directory, own_names, settings, sessions, policy, services, leaving, tls }
     }
 }
 
@@ -179,13 +193,15 @@ impl Site {
         known.resolve(path)
     }
 
-    /// What the sessions of a listener are given.
+    /// What a session with `client` at a listener is given.
     #[must_use]
-    pub const fn settings_for(&self, kind: ListenerKind) -> &Arc<Settings> {
-        match kind {
-            ListenerKind::Mx => &self.settings,
-            ListenerKind::Submission | ListenerKind::Submissions => &self.submission_settings,
-        }
+    pub const fn settings_for(&self, kind: ListenerKind, client: IpAddr) -> &Arc<Settings> {
+        let [mx, submission] = &self.sessions;
+        let settings = match kind {
+            ListenerKind::Mx => mx,
+            ListenerKind::Submission | ListenerKind::Submissions => submission,
+        };
+        if client.is_loopback() { &settings.loopback } else { &settings.remote }
     }
 
     /// What a rewritten address stands for; `None` when `path` is none, see [`Srs::bounce`].
@@ -196,11 +212,19 @@ impl Site {
 }
 
 /// What the sessions of a listener are told of the configuration.
-fn settings(config: &Config, policy: &InForce, kind: ListenerKind, has_tls: bool) -> Settings {
-    let limits = &config.limits;
-    let offer = match kind {
-        ListenerKind::Mx => config.inward_tls.mx,
-        ListenerKind::Submission | ListenerKind::Submissions => config.submission_tls(),
+fn settings(
+    config: &Config,
+    policy: &InForce,
+    (kind, is_loopback): (ListenerKind, bool),
+    has_tls: bool,
+) -> Settings {
+    let (limits, auth) = (&config.limits, &config.auth);
+    let offers_auth = kind.is_submission() || auth.on_mx;
+    let offer = if kind.is_submission() {
+        let usual = if is_loopback { Offer::Offered } else { Offer::Required };
+        config.inward_tls.submission.unwrap_or(usual)
+    } else {
+        config.inward_tls.mx
     };
     Settings {
         hostname: config.hostname.as_str().to_owned(),
@@ -226,6 +250,10 @@ fn settings(config: &Config, policy: &InForce, kind: ListenerKind, has_tls: bool
         },
         tls_required: offer == Offer::Required,
         replacements: policy.replacements(),
+        auth: offers_auth.then(|| AuthOffer {
+            mechanisms: auth.offered(),
+            needs_tls: !(is_loopback && auth.loopback_without_tls),
+        }),
         auth_required: kind.is_submission(),
         record: config.journal.enabled && config.journal.dialogue,
         ..Settings::default()

@@ -186,6 +186,16 @@ facts! {
         "The user that AUTH established.";
     "auth.mechanism" Text Auth Session Session [optional],
         "The mechanism of the AUTH exchange.";
+    "auth.may_relay" Boolean Auth Session Session,
+        "Whether AUTH established a user and there is a way for mail to other domains.";
+    "auth.owns_sender" Boolean Mail Transaction Session [fallible],
+        "Whether the user may send from the reverse-path (`[auth.senders]`); `yes` without a user and for the null reverse-path.";
+    "auth.over_messages" Boolean Mail Transaction Session [remembers],
+        "Whether the user has submitted as many messages as he may in 24 hours.";
+    "auth.over_recipients" Boolean Recipient Recipient Session [remembers],
+        "Whether the user has submitted mail to as many recipients as he may in 24 hours.";
+    "auth.owns_author" Boolean Message Message Session [fallible],
+        "Whether the user may send from every address of the From field; `yes` without a user.";
     "tls.version" Text Helo Session Session [optional],
         "The version of TLS, as `TLSv1.3`.";
     "tls.cipher" Text Helo Session Session [optional],

@@ -181,6 +181,7 @@ impl Player {
             "fail-commit" => self.commits.push(CommitOutcome::Refused(refusal(rest))),
             "login" => self.login(rest),
             "tls" => self.event(Event::TlsStarted),
+            "also" => self.session().offer_also(rest.split(',').map(String::from).collect()),
             "shutdown" => self.event(Event::ShuttingDown),
             "wait" => {
                 let seconds = rest.strip_suffix('s').unwrap().parse().unwrap();

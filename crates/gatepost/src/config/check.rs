@@ -18,7 +18,7 @@ use super::domain::Draft;
 use super::loops;
 use super::problem::{Place, Problem};
 use super::read::Site;
-use super::{Config, EarlyTalkers, route, signing};
+use super::{Config, EarlyTalkers, auth, route, signing};
 use crate::mailboxes::{
     Declared, Destination, Directory, Found, Index, PathTemplate, Role, Undeliverable, domain_key,
     local_part_key,
@@ -239,7 +239,13 @@ fn check_tables(site: &Site<'_>, problems: &mut Vec<Problem>) {
         .iter()
         .map(|name| (Arc::from(name.get_ref().as_str()), relay.frame.place(name.span())))
         .collect();
-    for (name, place) in site.domains.iter().flat_map(|draft| &draft.tables).chain(&routes) {
+    for (name, place) in site
+        .domains
+        .iter()
+        .flat_map(|draft| &draft.tables)
+        .chain(&routes)
+        .chain(&auth::named_tables(site.top))
+    {
         if !declared.contains(&&**name) {
             let title = format!("no table `{name}`");
             let label = format!("expected the name of a `[table.\"{name}\"]`");

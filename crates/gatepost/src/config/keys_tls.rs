@@ -57,7 +57,7 @@ pub(crate) static SUBMISSION: Key<Maybe<Choice<Offer>>> = Key::new(
     "",
     "\"offered\"",
     "Whether `listen.submission` requires STARTTLS: MAIL and AUTH in clear text get 530 5.7.0. By default it is \"required\", \
-     and \"offered\" where all its addresses are of the loopback network.",
+     and \"offered\" to clients of the loopback network.",
 );
 pub(crate) static CLIENT_CERTIFICATES: Key<ListOf<NetworkForm>> = Key::new(
     "client_certificates",

@@ -6,11 +6,13 @@
 
 mod address_form;
 mod agent;
+mod auth;
 mod check;
 mod domain;
 mod form;
 mod key;
 mod keys;
+mod keys_auth;
 mod keys_out;
 mod keys_tls;
 mod load;
@@ -49,6 +51,7 @@ pub use signing::{ArcSettings, DkimSettings, KeyFile, SigningSettings, SrsSettin
 pub use tls::TlsSettings;
 pub use tls_inwards::{CertificateFiles, InwardTls, NamedFile, Offer, TlsVersion};
 
+use crate::auth::AuthSettings;
 use crate::journal;
 use crate::mailboxes::Declared;
 use crate::tables::TableSettings;
@@ -96,6 +99,8 @@ pub struct Config {
     pub journal: journal::Settings,
     /// Which reports are sent to other domains.
     pub reports: ReportSettings,
+    /// How users log in.
+    pub auth: AuthSettings,
 }
 
 /// Where clients connect.
@@ -363,15 +368,6 @@ impl Config {
     #[must_use]
     pub fn may_relay(&self, client: IpAddr) -> bool {
         self.has_way_out() && any_contains(&self.clients.relay, client)
-    }
-
-    /// Whether `listen.submission` offers STARTTLS. By default it requires that, unless nobody comes there from outside.
-    #[must_use]
-    pub fn submission_tls(&self) -> Offer {
-        let is_inside =
-            || self.listen.submission.iter().all(|address| address.ip().to_canonical().is_loopback());
-        let usual = || if is_inside() { Offer::Offered } else { Offer::Required };
-        self.inward_tls.submission.unwrap_or_else(usual)
     }
 
     /// Whether there is a way for mail to some other domain at all.

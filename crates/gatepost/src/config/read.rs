@@ -11,6 +11,7 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::DeTable;
 
+use super::auth::read_auth;
 use super::domain::{Draft, TableFiles, read_domains};
 use super::form::Fault;
 use super::key::{Frame, Table};
@@ -133,6 +134,7 @@ fn read_site<'t>(
         log_level: log.read(&keys::LEVEL, problems),
         journal: read_journal(top, problems),
         reports,
+        auth: read_auth(top, files, problems),
     };
     Some(Site { top, config, domains, relay: relay_places })
 }

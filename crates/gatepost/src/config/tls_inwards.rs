@@ -29,7 +29,7 @@ pub struct InwardTls {
     pub(crate) ciphers: Vec<Cipher>,
     /// Whether STARTTLS is offered to other servers.
     pub mx: Offer,
-    /// Whether STARTTLS is offered to users; see [`super::Config::submission_tls`].
+    /// Whether STARTTLS is offered to users; by default it is required of all but those of the loopback network.
     pub submission: Option<Offer>,
     /// Who is asked for a certificate.
     pub client_certificates: Vec<Network>,

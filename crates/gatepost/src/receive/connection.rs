@@ -4,6 +4,7 @@
 
 use std::io;
 use std::mem;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,7 +14,7 @@ use queue::spool::{Spool, SpoolError};
 use smtp::catalogue;
 use smtp::envelope::Envelope;
 use smtp::reply::{Reply, Severity};
-use smtp::server::{Action, AuthOutcome, CommitOutcome, Event, Question, Session};
+use smtp::server::{Action, AuthStep, CommitOutcome, Event, Question, Session};
 use smtp::time::Timestamp;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -24,6 +25,7 @@ use super::admission::Place;
 use super::decide::{self, Client};
 use super::incoming::{self, Incoming};
 use super::inspection::Inspection;
+use super::login::{self, Door, Login};
 use super::output::Output;
 use super::ruling::Ruling;
 use super::wire::Wire;
@@ -42,12 +44,15 @@ const LINGER: Duration = Duration::from_secs(2);
 struct Connection<S> {
     reception: Arc<Reception<S>>,
     wire: Wire,
+    /// Where the client connected to.
+    listener: IpAddr,
     client: Client,
     session: Session,
     ruling: Ruling,
     actions: Vec<Action>,
     output: Output,
     incoming: Option<Box<Incoming>>,
+    login: Option<Box<Login>>,
     closing: bool,
 }
 
@@ -72,7 +77,7 @@ pub(super) async fn serve<S: Spool>(
         tls: None,
     };
     let session = Session::new(
-        Arc::clone(site.settings_for(kind)),
+        Arc::clone(site.settings_for(kind, address)),
         decide::rights(&site, address),
         client.name.clone(),
         clock::monotonic(),
@@ -84,12 +89,14 @@ pub(super) async fn serve<S: Spool>(
     let mut connection = Connection {
         reception,
         wire: Wire::Clear(stream),
+        listener: peer.listener.ip(),
         client,
         session,
         ruling,
         actions: Vec::new(),
         output: Output::default(),
         incoming: None,
+        login: None,
         closing: false,
     };
     if let Err(error) = connection.run(greeting_delay, draining).await {
@@ -194,7 +201,8 @@ impl<S: Spool> Connection<S> {
                             self.session.handle(now, Event::TlsStarted, &mut self.actions);
                         }
                     }
-                    other => self.act(now, other),
+                    Action::Authenticate(step) => self.authenticate(now, &step).await,
+                    other => self.act(other),
                 }
             }
         }
@@ -226,6 +234,8 @@ impl<S: Spool> Connection<S> {
                 tracing::debug!(target: "gatepost::session", client = self.client.name, ?secured, "secured");
                 self.wire = Wire::Secured(stream);
                 self.client.tls = Some(Box::new(secured));
+                self.session.offer_also(login::bound_mechanisms(&site, &self.client));
+                self.login = None;
                 self.ruling.secured();
                 return true;
             }
@@ -257,7 +267,7 @@ impl<S: Spool> Connection<S> {
         false
     }
 
-    fn act(&mut self, now: Timestamp, action: Action) {
+    fn act(&mut self, action: Action) {
         match action {
             Action::Send(reply) => {
                 let reply = self.ruling.mark(&self.reception, &mut self.session, reply);
@@ -283,13 +293,12 @@ impl<S: Spool> Connection<S> {
                 tracing::warn!(target: "gatepost::session", client = self.client.name, ?notice, "noticed");
             }
             Action::Close => self.closing = true,
-            // AUTH is not offered by the settings that a site can choose; a fault if asked for.
-            Action::Authenticate(_) => {
-                let outcome = Event::Authenticated(AuthOutcome::Unavailable);
-                self.session.handle(now, outcome, &mut self.actions);
-            }
             // They wait, so they are carried out by the caller.
-            Action::Commit(_) | Action::Ask(_) | Action::Open | Action::StartTls => {}
+            Action::Commit(_)
+            | Action::Ask(_)
+            | Action::Open
+            | Action::StartTls
+            | Action::Authenticate(_) => {}
         }
     }
 
@@ -300,6 +309,15 @@ impl<S: Spool> Connection<S> {
         // On the heap, so that an idle connection keeps no room for a decision under way.
         let decision = Box::pin(deciding).await;
         self.session.handle(now, Event::Decided(decision), &mut self.actions);
+    }
+
+    /// Takes an AUTH exchange a step further.
+    async fn authenticate(&mut self, now: Timestamp, step: &AuthStep) {
+        let Self { reception, client, session, login, listener, .. } = self;
+        let (site, listener) = (reception.sites.current(), *listener);
+        let door = Door { users: &reception.users, site: &site, client, session, listener };
+        let outcome = Box::pin(door.step(login, step)).await;
+        self.session.handle(now, Event::Authenticated(outcome), &mut self.actions);
     }
 
     async fn open(&mut self) {

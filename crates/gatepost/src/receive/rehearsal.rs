@@ -5,6 +5,7 @@
 //! DNS would say is `not given` unless the site's services ask it.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use policy::Given;
@@ -32,6 +33,7 @@ use super::incoming::{self, Incoming};
 use super::inspection::Inspection;
 use super::judge::Judge;
 use super::session_facts::Around;
+use crate::auth::Authenticator;
 use crate::clock;
 use crate::config::ListenerKind;
 use crate::journal::tried::{RulePlace, Tried, instead, place, tried};
@@ -133,6 +135,7 @@ pub struct Rehearsal {
     /// The client counts as connected.
     _place: Option<Place>,
     quota: QuotaUsage,
+    users: Authenticator,
     spool: MemorySpool,
     incoming: Option<Box<Incoming>>,
     tls: Option<String>,
@@ -192,6 +195,7 @@ impl Rehearsal {
             admission,
             _place: place,
             quota: QuotaUsage::default(),
+            users: Authenticator::new(Path::new("")),
             spool: MemorySpool::new(),
             incoming: None,
             tls,
@@ -270,7 +274,6 @@ impl Rehearsal {
                     Some(_) => AuthOutcome::Challenge(String::new()),
                     None => AuthOutcome::Unavailable,
                 };
-                self.deliberation.judge.forget(&["auth."]);
                 self.session.handle(now, Event::Authenticated(outcome), next);
             }
             Action::Open => self.open().await,
@@ -351,6 +354,7 @@ impl Rehearsal {
             client: &self.client,
             connections: &self.admission,
             quota: &self.quota,
+            users: &self.users,
         };
         let deciding = self.deliberation.decide(
             stage,

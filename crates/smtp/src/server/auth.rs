@@ -46,7 +46,7 @@ impl Session {
     fn offers(&self, mechanism: &str) -> bool {
         let offered =
             self.settings.auth.as_ref().map(|offer| offer.mechanisms.as_slice()).unwrap_or_default();
-        offered.iter().any(|offered| offered.eq_ignore_ascii_case(mechanism))
+        self.further.iter().chain(offered).any(|offered| offered.eq_ignore_ascii_case(mechanism))
     }
 
     fn authenticate(&mut self, response: Option<String>, first: bool, actions: &mut Vec<Action>) {

@@ -103,6 +103,8 @@ pub struct Session {
     pub(super) tls: bool,
     pub(super) user: Option<String>,
     pub(super) transaction: Option<Transaction>,
+    /// Mechanisms that this connection can carry beside those of the settings.
+    pub(super) further: Vec<String>,
     /// The mechanism of the AUTH exchange that is under way.
     pub(super) mechanism: String,
     /// Input that was not parsed yet.
@@ -138,6 +140,7 @@ impl Session {
             tls: false,
             user: None,
             transaction: None,
+            further: Vec::new(),
             mechanism: String::new(),
             pending: Vec::new(),
             skipping: None,
@@ -158,6 +161,12 @@ impl Session {
     #[must_use]
     pub fn over_tls(self) -> Self {
         Self { tls: true, ..self }
+    }
+
+    /// Where AUTH is offered, offers these mechanisms, too, and first: those that this connection alone can carry, such as
+    /// ones that are bound to its TLS.
+    pub fn offer_also(&mut self, mechanisms: Vec<String>) {
+        self.further = mechanisms;
     }
 
     /// Takes one event and appends what to do about it, in order, to `actions`.

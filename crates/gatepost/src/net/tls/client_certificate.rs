@@ -14,6 +14,7 @@ use rustls::{DigitallySignedStruct, DistinguishedName, Error, RootCertStore, Sig
 use smtp::time::WallTime;
 use webpki::{EndEntityCert, KeyUsage};
 use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer as _;
 
 use super::hexadecimal;
@@ -27,6 +28,8 @@ pub(crate) struct ClientCertificate {
     pub(crate) fingerprint: Option<String>,
     /// What came of looking at it.
     pub(crate) verdict: &'static str,
+    /// The user that it names: its first mail address, else its common name.
+    pub(crate) user: Option<String>,
 }
 
 /// The verdict on a certificate that an authority vouches for.
@@ -47,7 +50,7 @@ impl ClientCertificate {
     ) -> Option<Self> {
         let (own, rest) = shown.split_first()?;
         let Ok(certificate) = EndEntityCert::try_from(own) else {
-            return Some(Self { subject: String::new(), fingerprint: None, verdict: "invalid" });
+            return Some(Self { subject: String::new(), fingerprint: None, verdict: "invalid", user: None });
         };
         let now = UnixTime::since_unix_epoch(Duration::from_secs(now.as_unix_seconds()));
         let verified = certificate.verify_for_usage(
@@ -72,13 +75,25 @@ impl ClientCertificate {
         let name = || certificate.valid_dns_names().next().map(str::to_ascii_lowercase).unwrap_or_default();
         let subject = subject_of(own).filter(|subject| !subject.is_empty()).unwrap_or_else(name);
         let fingerprint = hexadecimal(digest::digest(&digest::SHA256, own).as_ref());
-        Some(Self { subject, fingerprint: Some(fingerprint), verdict })
+        Some(Self { subject, fingerprint: Some(fingerprint), verdict, user: user_of(own) })
     }
 }
 
 fn subject_of(certificate: &CertificateDer<'_>) -> Option<String> {
     let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
     Some(certificate.subject().to_string())
+}
+
+fn user_of(certificate: &CertificateDer<'_>) -> Option<String> {
+    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+    let names = certificate.subject_alternative_name().ok().flatten();
+    let addresses =
+        names.into_iter().flat_map(|names| &names.value.general_names).filter_map(|name| match name {
+            GeneralName::RFC822Name(address) => Some((*address).to_owned()),
+            _ => None,
+        });
+    let common_names = certificate.subject().iter_common_name().filter_map(|name| name.as_str().ok());
+    addresses.chain(common_names.map(str::to_owned)).next()
 }
 
 /// Asks for a certificate and takes any, or none; that the key is the client's is verified all the same.

@@ -3,6 +3,7 @@
 //! Invariants: a client that could not be secured is never served in clear text after it asked for TLS; tickets stay good
 //! over a reload, so that clients resume their sessions.
 
+use std::fmt;
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -79,7 +80,7 @@ impl Files {
 }
 
 /// What is known of a connection that is secured.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Secured {
     /// `TLSv1.3`.
     pub(crate) version: &'static str,
@@ -91,6 +92,8 @@ pub(crate) struct Secured {
     pub(crate) certificate: Option<ClientCertificate>,
     /// Whether it resumed a session.
     pub(crate) is_resumed: bool,
+    /// What AUTH can be bound to: `tls-exporter` (RFC 9266), in TLS 1.3.
+    pub(crate) exporter: Option<[u8; 32]>,
 }
 
 /// Why a connection is not secured.
@@ -229,6 +232,18 @@ impl ServerTls {
     }
 }
 
+impl fmt::Debug for Secured {
+    /// All but what AUTH is bound to.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { version, cipher, sni, certificate, is_resumed, .. } = self;
+        write!(
+            formatter,
+            "{version} {cipher} {sni:?} {certificate:?}{}",
+            if *is_resumed { " resumed" } else { "" }
+        )
+    }
+}
+
 impl Secured {
     fn of(connection: &ServerConnection) -> Self {
         Self {
@@ -241,8 +256,17 @@ impl Secured {
             sni: connection.server_name().map(str::to_owned),
             certificate: None,
             is_resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
+            exporter: exporter(connection),
         }
     }
+}
+
+/// RFC 9266 §4.2: TLS 1.2 would need the extended master secret for it, and does not say whether that is used.
+fn exporter(connection: &ServerConnection) -> Option<[u8; 32]> {
+    if connection.protocol_version() != Some(ProtocolVersion::TLSv1_3) {
+        return None;
+    }
+    connection.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(&[])).ok()
 }
 
 /// Sessions that are not resumed: the system has no random numbers for keys of tickets.
