@@ -9,6 +9,7 @@
     reason = "test code"
 )]
 
+mod auth;
 mod certificates;
 mod check;
 mod client;
