@@ -240,7 +240,6 @@ fn a_store_that_fails_is_no_wrong_password() {
     fs::create_dir(server.folder().join("state/users")).unwrap();
     let mut session = session(&server);
     session.ask_for(&format!("AUTH PLAIN {ALICE}"), "454 4.7.0");
-    session.ask_for("AUTH SCRAM-SHA-256 bixhPSxuPWEscj1i", "501 5.5.2");
     session.ask_for("AUTH SCRAM-SHA-256 biwsbj1hLHI9Yg==", "454 4.7.0");
     for socket in ["dovecot", "saslauthd"] {
         let server = site_without_users(&format!("users = \"{socket}:/nowhere/socket\""));
@@ -256,7 +255,7 @@ fn site_without_users(auth: &str) -> Server {
 
 #[test]
 fn hashes_of_other_programs_and_tables_let_users_in() {
-    let hash = "$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjlO/817G3uBnIFNjnQJuesI68u4OTLiBFdcbYEdFCoEOfaS35inz1";
+    let hash = "$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjl/O817G3uBnIFNjnQJuesI68u4OTLiBFdcbYEdFCoEOfaS35inz1";
     // The password is `Hello world!`.
     let alice = "AGFsaWNlQGV4YW1wbGUub3JnAEhlbGxvIHdvcmxkIQ==";
     let file =
