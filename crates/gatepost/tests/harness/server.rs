@@ -22,6 +22,8 @@ pub(crate) struct Setup {
     pub(crate) files: Vec<(&'static str, String)>,
     /// The value of `--fault`.
     pub(crate) fault: Option<&'static str>,
+    /// Whether users can submit mail to it, too.
+    pub(crate) submission: bool,
     /// Whether it also listens under TLS from the first octet on.
     pub(crate) submissions: bool,
 }
@@ -31,7 +33,8 @@ pub(crate) struct Setup {
 pub(crate) struct Server {
     child: Child,
     address: SocketAddr,
-    greeting: String,
+    submission: Option<SocketAddr>,
+    submissions: Option<SocketAddr>,
     folder: TempDir,
     setup: Setup,
 }
@@ -68,13 +71,16 @@ impl Server {
             fs::write(folder.path().join(name), content).unwrap();
         }
         let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let (child, address, greeting) = spawn(folder.path(), &setup, any_port);
-        Self { child, address, greeting, folder, setup }
+        let (child, [address, submission, submissions]) = spawn(folder.path(), &setup, any_port);
+        Self { child, address: address.unwrap(), submission, submissions, folder, setup }
     }
 
     /// Starts it again at the same address, with the state that it left.
     pub(crate) fn start_again(&mut self) {
-        (self.child, self.address, self.greeting) = spawn(self.folder.path(), &self.setup, self.address);
+        let (child, [address, submission, submissions]) =
+            spawn(self.folder.path(), &self.setup, self.address);
+        (self.child, self.address) = (child, address.unwrap());
+        (self.submission, self.submissions) = (submission, submissions);
     }
 
     /// Where it listens.
@@ -82,10 +88,14 @@ impl Server {
         self.address
     }
 
-    /// Where it listens under TLS from the first octet on.
+    /// Where users submit mail to it.
+    pub(crate) fn submission(&self) -> SocketAddr {
+        self.submission.expect("the setup wants submission")
+    }
+
+    /// Where they do it under TLS from the first octet on.
     pub(crate) fn submissions(&self) -> SocketAddr {
-        let (before, _) = self.greeting.split_once(" (submission under TLS)").unwrap();
-        before.rsplit(' ').next().unwrap().parse().unwrap()
+        self.submissions.expect("the setup wants submissions")
     }
 
     /// The directory of its configuration and state.
@@ -186,9 +196,12 @@ fn state(folder: &Path) -> PathBuf {
 }
 
 /// Starts the program in `folder` and waits for the line that says where it listens.
-fn spawn(folder: &Path, setup: &Setup, listen: SocketAddr) -> (Child, SocketAddr, String) {
+fn spawn(folder: &Path, setup: &Setup, listen: SocketAddr) -> (Child, [Option<SocketAddr>; 3]) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
     command.arg("run").arg("--state").arg(state(folder)).args(["--listen", &listen.to_string()]);
+    if setup.submission {
+        command.args(["--listen-submission", "127.0.0.1:0"]);
+    }
     if setup.config.is_some() {
         command.arg("--config").arg(folder.join("gatepost.toml"));
     }
@@ -215,7 +228,10 @@ fn spawn(folder: &Path, setup: &Setup, listen: SocketAddr) -> (Child, SocketAddr
         let _ = child.kill();
         panic!("the server did not start: {}", fs::read_to_string(log_file(folder)).unwrap_or_default());
     };
-    let (_, greeting) = line.split_once("listening on ").expect("the first line says where it listens");
-    let address = greeting.split([' ', ',']).next().unwrap();
-    (child, address.parse().unwrap(), greeting.to_owned())
+    let (_, addresses) = line.split_once("listening on ").expect("the first line says where it listens");
+    let of = |kind: &str| {
+        let named = addresses.split(')').find(|named| named.ends_with(kind))?;
+        named.trim_start_matches([',', ' ']).split([' ', ',']).next()?.parse().ok()
+    };
+    (child, ["(MX", "(submission", "(submission under TLS"].map(of))
 }
