@@ -160,6 +160,7 @@ pub(super) fn state(name: &str, view: &View<'_>) -> Option<State> {
         "listener" => {
             (name == "listener.kind").then(|| State::Known(Value::Choice(view.client.listener.role())))
         }
+        "server" if name == "server.has_way_out" => Some(State::yes_or_no(view.site.config.has_way_out())),
         "server" => Some(State::text(&view.site.settings.hostname)),
         "client" => client(name, view),
         "helo" => hello(name, view.session),
@@ -240,7 +241,6 @@ fn auth(name: &str, view: &View<'_>) -> Option<State> {
     Some(match name {
         "auth.user" => State::text_or_missing(user),
         "auth.mechanism" => State::text_or_missing(view.session.mechanism()),
-        "auth.may_relay" => State::yes_or_no(user.is_some() && view.site.config.has_way_out()),
         // What a user's are is found out before it is asked for.
         "auth.owns_sender" | "auth.owns_author" if user.is_none() => State::yes_or_no(true),
         "auth.over_messages" => State::yes_or_no(
