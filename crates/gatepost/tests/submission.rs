@@ -344,6 +344,29 @@ fn users_are_added_changed_listed_and_removed() {
 }
 
 #[test]
+fn a_password_is_typed_twice_and_not_seen() {
+    let server = Server::start(Setup { submission: true, ..Setup::default() });
+    let typed = |first: &str, second: &str| {
+        let mut command = program("python3");
+        command.arg(script("typed_password.py")).args(["Password of tester@localhost: ", first]);
+        command.args(["Once more: ", second, "--", env!("CARGO_BIN_EXE_gatepost")]);
+        command.args(["user", "add", "tester@localhost", "--state"]).arg(server.folder().join("state"));
+        command.env("USER", "tester").output().unwrap()
+    };
+    let different = typed("one horse", "another horse");
+    assert!(!different.status.success(), "{different:?}");
+    let shown = String::from_utf8(different.stdout).unwrap();
+    assert!(
+        shown.contains("the passwords differ; nothing was changed") && !shown.contains("horse"),
+        "{shown}"
+    );
+    let same = typed(PASSWORD, PASSWORD);
+    assert!(same.status.success(), "{same:?}");
+    // tester@localhost with the password.
+    session(&server).ask_for("AUTH PLAIN AHRlc3RlckBsb2NhbGhvc3QAY29ycmVjdCBob3JzZQ==", "235");
+}
+
+#[test]
 fn real_clients_submit_mail_without_any_configuration() {
     let server = Server::start(Setup { submission: true, ..Setup::default() });
     add(&server, "tester@localhost");
