@@ -80,8 +80,7 @@ pub async fn run(start: Start, sites: Arc<Sites>) -> anyhow::Result<()> {
         Arc::clone(&sites),
         Arc::clone(&spool),
         (Arc::clone(&quota), Arc::clone(&journal), Arc::clone(&reports)),
-        Arc::new(Authenticator::new(&start.state)),
-        listening,
+        (Arc::new(Authenticator::new(&start.state)), listening),
         started,
         draining,
         places,
@@ -259,10 +258,14 @@ fn greet(start: &Start, site: &Site, listeners: &[Listener]) {
     };
     let (recipient, maildir) = first_mailbox(site).unwrap_or_default();
     let state = start.state.display();
+    let site_options = match &start.config {
+        Some(file) => format!("--config {} --state {state}", file.display()),
+        None => format!("--state {state}"),
+    };
     let submission = of(ListenerKind::Submission).next().map(|server| {
         let (host, port) = (server.ip(), server.port());
         format!(
-            "as a user:       gatepost user add {recipient} --state {state}; swaks --server {host}:{port} --auth-user {recipient} --from {recipient} --to {recipient}\n"
+            "as a user:       gatepost user add {recipient} {site_options}; swaks --server {host}:{port} --auth-user {recipient} --from {recipient} --to {recipient}\n"
         )
     });
     let text = format!(

@@ -168,7 +168,11 @@ fn a_refusal_names_its_rule() {
         let output = command.arg("--config").arg(server.folder().join("gatepost.toml")).output().unwrap();
         output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
     });
-    assert!(explained.contains("sender-not-owned") && explained.contains("auth.owns_sender"), "{explained}");
+    for shown in ["sender-not-owned", "auth.owns_sender", "AUTH PLAIN"] {
+        assert!(explained.contains(shown), "{shown}: {explained}");
+    }
+    // The journal has the dialogue without the credentials.
+    assert!(!explained.contains(ALICE), "{explained}");
 }
 
 #[test]
@@ -337,6 +341,29 @@ fn users_are_added_changed_listed_and_removed() {
     session(&server).ask_for(&format!("AUTH PLAIN {BOB}"), "535");
     use std::os::unix::fs::PermissionsExt as _;
     assert_eq!(fs::metadata(state.join("users")).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn a_password_is_typed_twice_and_not_seen() {
+    let server = Server::start(Setup { submission: true, ..Setup::default() });
+    let typed = |first: &str, second: &str| {
+        let mut command = program("python3");
+        command.arg(script("typed_password.py")).args(["Password of tester@localhost: ", first]);
+        command.args(["Once more: ", second, "--", env!("CARGO_BIN_EXE_gatepost")]);
+        command.args(["user", "add", "tester@localhost", "--state"]).arg(server.folder().join("state"));
+        command.env("USER", "tester").output().unwrap()
+    };
+    let different = typed("one horse", "another horse");
+    assert!(!different.status.success(), "{different:?}");
+    let shown = String::from_utf8(different.stdout).unwrap();
+    assert!(
+        shown.contains("the passwords differ; nothing was changed") && !shown.contains("horse"),
+        "{shown}"
+    );
+    let same = typed(PASSWORD, PASSWORD);
+    assert!(same.status.success(), "{same:?}");
+    // tester@localhost with the password.
+    session(&server).ask_for("AUTH PLAIN AHRlc3RlckBsb2NhbGhvc3QAY29ycmVjdCBob3JzZQ==", "235");
 }
 
 #[test]

@@ -45,7 +45,7 @@ impl Form for BackendForm {
         };
         if backend.is_none() {
             let title = format!("`{text}` says not where passwords are");
-            let near = did_you_mean(kind, KINDS.into_iter()).filter(|_| !KINDS.contains(&kind));
+            let near = did_you_mean(kind, KINDS).filter(|_| !KINDS.contains(&kind));
             faults.push(Fault::new(value.span(), title, format!("expected {}", self.describe())).help(near));
         }
         backend
@@ -85,9 +85,21 @@ pub(super) fn read_auth(
         Some(backend) => backend,
         None => Backend::File(None),
     };
+    let before = problems.len();
+    let mechanisms = plain(table.read(&keys::AUTH_MECHANISMS, problems));
+    // One that was refused might have worked.
+    let all_read = problems.len() == before;
+    if all_read && !mechanisms.iter().any(|mechanism| mechanism.has_password() || backend.has_keys()) {
+        let place = table.place("mechanisms").unwrap_or_else(|| table.frame.place(0..0));
+        let label = "nobody could log in";
+        problems.push(
+            Problem::error("no mechanism that works", place, label)
+                .help("add \"PLAIN\", which works with every store of passwords".to_owned()),
+        );
+    }
     AuthSettings {
         backend,
-        mechanisms: plain(table.read(&keys::AUTH_MECHANISMS, problems)),
+        mechanisms,
         on_mx: table.read(&keys::AUTH_ON_MX, problems),
         loopback_without_tls: table.read(&keys::AUTH_WITHOUT_TLS, problems),
         guesses: GuessLimits {
