@@ -80,7 +80,7 @@ keys! {
         "Addresses on which users submit mail (RFC 6409): MAIL is answered 530 before AUTH, also to clients of \
          `clients.relay`. Where `mx` is written and this is not, there are none.";
     LISTEN_SUBMISSIONS: Key<ListOf<ListenForm>> = "submissions",
-        ListOf { element: ListenForm, named: "a list of IP addresses with ports", or_one: false },
+        ListOf { element: ListenForm(465), named: "a list of IP addresses with ports", or_one: false },
         "[]", "[\"0.0.0.0:465\", \"[::]:465\"]",
         "The same under TLS from the first octet on (RFC 8314 §3.3), which users' programs should prefer.";
 }
