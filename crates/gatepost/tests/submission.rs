@@ -175,6 +175,29 @@ fn a_refusal_names_its_rule() {
     assert!(!explained.contains(ALICE), "{explained}");
 }
 
+/// The policy of docs/guide/submission.md, as it stands there.
+fn policy_of_the_guide() -> String {
+    let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/guide/submission.md");
+    let guide = fs::read_to_string(guide).unwrap();
+    guide.split("```text\n").nth(1).unwrap().split("```").next().unwrap().to_owned()
+}
+
+#[test]
+fn rules_at_auth_decide_who_comes_in() {
+    let config = format!("{}[policy]\nfile = \"site.policy\"\n", config(""));
+    let server = server_with(&config, "site.policy", &policy_of_the_guide());
+    add(&server, "robot");
+    add(&server, "alice@example.org");
+    // robot, with the password.
+    let robot = "AHJvYm90AGNvcnJlY3QgaG9yc2U=";
+    let mut session = session(&server);
+    let refused = session.ask_for(&format!("AUTH PLAIN {robot}"), "535 5.7.8");
+    assert!(refused.says("not from there"), "{refused}");
+    session.ask_for("MAIL FROM:<robot@example.org>", "530");
+    session.ask_for(&format!("AUTH PLAIN {ALICE}"), "235");
+    session.ask_for("MAIL FROM:<alice@example.org>", "250");
+}
+
 #[test]
 fn what_is_submitted_is_completed_and_blind_copies_stay_blind() {
     let server = site("");
