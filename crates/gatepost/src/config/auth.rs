@@ -15,7 +15,7 @@ use super::key::{Table, in_order};
 use super::keys;
 use super::problem::{Place, Problem};
 use super::read::{plain, resolved};
-use crate::auth::{AuthSettings, Backend, GuessLimits, SenderPattern, prepared_name};
+use crate::auth::{AuthSettings, Backend, GuessLimits, Mechanism, SenderPattern, prepared_name};
 
 /// Where passwords are, as it is written.
 pub(crate) struct BackendForm;
@@ -89,7 +89,13 @@ pub(super) fn read_auth(
     let mechanisms = plain(table.read(&keys::AUTH_MECHANISMS, problems));
     // One that was refused might have worked.
     let all_read = problems.len() == before;
-    if all_read && !mechanisms.iter().any(|mechanism| mechanism.has_password() || backend.has_keys()) {
+    let works = |mechanism: &Mechanism| {
+        mechanism.has_password() || backend.has_keys() || *mechanism == Mechanism::External
+    };
+    if mechanisms.contains(&Mechanism::External) {
+        check_external(top, &table, problems);
+    }
+    if all_read && !mechanisms.iter().any(works) {
         let place = table.place("mechanisms").unwrap_or_else(|| table.frame.place(0..0));
         let label = "nobody could log in";
         problems.push(
@@ -157,4 +163,16 @@ pub(super) fn named_tables(top: &Table<'_>) -> Vec<(Arc<str>, Place)> {
         named.push((Arc::clone(name), table.frame.place(users.span())));
     }
     named
+}
+
+/// EXTERNAL goes by certificates that the site's own authority vouches for.
+fn check_external(top: &Table<'_>, table: &Table<'_>, problems: &mut Vec<Problem>) {
+    // What is wrong with the section itself is said where it is read.
+    let tls = top.section("tls", &keys::TLS, &mut Vec::new());
+    if let (Some(place), None) = (table.place("mechanisms"), tls.get("client_ca_file")) {
+        let label = "nobody is vouched for, so that it is never offered";
+        problems.push(Problem::warning("EXTERNAL without an authority for clients", place, label).help(
+            "name its file in `tls.client_ca_file`, and networks in `tls.client_certificates`".to_owned(),
+        ));
+    }
 }
