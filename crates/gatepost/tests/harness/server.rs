@@ -25,6 +25,10 @@ pub(crate) struct Setup {
     pub(crate) files: Vec<(&'static str, String)>,
     /// The value of `--fault`.
     pub(crate) fault: Option<&'static str>,
+    /// Whether users can submit mail to it, too.
+    pub(crate) submission: bool,
+    /// Whether it also listens under TLS from the first octet on.
+    pub(crate) submissions: bool,
 }
 
 /// A running server; dropping it ends its process.
@@ -33,6 +37,8 @@ pub(crate) struct Server {
     child: Child,
     /// Where it listens; nobody else does while it is away.
     place: Reserved,
+    submission: Option<SocketAddr>,
+    submissions: Option<SocketAddr>,
     folder: TempDir,
     setup: Setup,
 }
@@ -69,18 +75,29 @@ impl Server {
             fs::write(folder.path().join(name), content).unwrap();
         }
         let place = Reserved::new();
-        let child = spawn(folder.path(), &setup, place.address());
-        Self { child, place, folder, setup }
+        let (child, [submission, submissions]) = spawn(folder.path(), &setup, place.address());
+        Self { child, place, submission, submissions, folder, setup }
     }
 
     /// Starts it again at the same address, with the state that it left.
     pub(crate) fn start_again(&mut self) {
-        self.child = spawn(self.folder.path(), &self.setup, self.address());
+        let (child, [submission, submissions]) = spawn(self.folder.path(), &self.setup, self.address());
+        (self.child, self.submission, self.submissions) = (child, submission, submissions);
     }
 
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.place.address()
+    }
+
+    /// Where users submit mail to it.
+    pub(crate) fn submission(&self) -> SocketAddr {
+        self.submission.expect("the setup wants submission")
+    }
+
+    /// Where they do it under TLS from the first octet on.
+    pub(crate) fn submissions(&self) -> SocketAddr {
+        self.submissions.expect("the setup wants submissions")
     }
 
     /// The directory of its configuration and state.
@@ -225,11 +242,17 @@ fn state(folder: &Path) -> PathBuf {
 }
 
 /// Starts the program in `folder` and waits for the line that says where it listens.
-fn spawn(folder: &Path, setup: &Setup, listen: SocketAddr) -> Child {
+fn spawn(folder: &Path, setup: &Setup, listen: SocketAddr) -> (Child, [Option<SocketAddr>; 2]) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
     command.arg("run").arg("--state").arg(state(folder)).args(["--listen", &listen.to_string()]);
+    if setup.submission {
+        command.args(["--listen-submission", "127.0.0.1:0"]);
+    }
     if setup.config.is_some() {
         command.arg("--config").arg(folder.join("gatepost.toml"));
+    }
+    if setup.submissions {
+        command.args(["--listen-submissions", "127.0.0.1:0"]);
     }
     if let Some(fault) = setup.fault {
         command.args(["--fault", fault]);
@@ -251,6 +274,10 @@ fn spawn(folder: &Path, setup: &Setup, listen: SocketAddr) -> Child {
         let _ = child.kill();
         panic!("the server did not start: {}", fs::read_to_string(log_file(folder)).unwrap_or_default());
     };
-    assert!(line.contains("listening on "), "the first line says where it listens: {line}");
-    child
+    let (_, addresses) = line.split_once("listening on ").expect("the first line says where it listens");
+    let of = |kind: &str| {
+        let named = addresses.split(')').find(|named| named.ends_with(kind))?;
+        named.trim_start_matches([',', ' ']).split([' ', ',']).next()?.parse().ok()
+    };
+    (child, ["(submission", "(submission under TLS"].map(of))
 }
