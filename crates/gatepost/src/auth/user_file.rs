@@ -34,6 +34,8 @@ pub struct Users {
     places: HashMap<String, usize>,
     /// Lines that are no user.
     broken: Vec<usize>,
+    /// The first line that holds what would be lost if this program wrote the file.
+    others: Option<usize>,
 }
 
 impl Users {
@@ -43,8 +45,17 @@ impl Users {
         let mut users = Self::default();
         for (index, line) in text.lines().enumerate() {
             let line = line.trim();
-            if line.is_empty() || line.starts_with('#') {
+            if line.is_empty() {
                 continue;
+            }
+            if line.starts_with('#') {
+                if line != HEAD.trim_end() {
+                    users.others.get_or_insert(index + 1);
+                }
+                continue;
+            }
+            if has_more(line) {
+                users.others.get_or_insert(index + 1);
             }
             match user(line) {
                 Some(user) if !users.places.contains_key(&user.name) => {
@@ -107,6 +118,12 @@ impl Users {
         }
         text
     }
+}
+
+/// Whether there is more than name and secrets: the fields of passwd(5).
+fn has_more(line: &str) -> bool {
+    let secrets = line.split_once(':').map_or("", |(_, secrets)| secrets);
+    secrets.split_whitespace().any(|form| !form.contains("SCRAM-SHA-256") && form.contains(':'))
 }
 
 /// `name:hash`, and what htpasswd and passwd(5) have behind it.
@@ -185,6 +202,12 @@ impl UserFile {
                 self.path.display()
             ));
         }
+        if let Some(line) = users.others {
+            return Err(format!(
+                "{}:{line}: a comment or a field stands here that would be lost; change the file by hand",
+                self.path.display()
+            ));
+        }
         let changed = change(&mut users)?;
         let new_path = self.path.with_added_extension("new");
         let written = || {
@@ -247,6 +270,12 @@ mod tests {
         assert_eq!(file.change(|_| Err::<(), _>("no".to_owned())), Err("no".to_owned()));
         assert!(file.change(|users| Ok(users.remove("alice"))).unwrap());
         assert_eq!(file.users().unwrap().all(), []);
+        for others in ["# ours\nalice:$2y$05$abc\n", "alice:{SSHA}YWJj:1000:1000::/home/alice\n"] {
+            fs::write(file.path(), others).unwrap();
+            let refused = file.change(|_| Ok(())).unwrap_err();
+            assert!(refused.contains("users:1: a comment or a field"), "{refused}");
+            assert_eq!(fs::read_to_string(file.path()).unwrap(), others);
+        }
         fs::write(file.path(), "nonsense\n").unwrap();
         let refused = file.change(|_| Ok(())).unwrap_err();
         assert!(refused.ends_with("users:1: this line names no user, or one that stands above"), "{refused}");

@@ -15,7 +15,7 @@ use super::key::{Table, in_order};
 use super::keys;
 use super::problem::{Place, Problem};
 use super::read::{plain, resolved};
-use crate::auth::{AuthSettings, Backend, GuessLimits, SenderPattern, prepared_name};
+use crate::auth::{AuthSettings, Backend, GuessLimits, Mechanism, SenderPattern, prepared_name};
 
 /// Where passwords are, as it is written.
 pub(crate) struct BackendForm;
@@ -86,7 +86,12 @@ pub(super) fn read_auth(
         None => Backend::File(None),
     };
     let before = problems.len();
-    let mechanisms = plain(table.read(&keys::AUTH_MECHANISMS, problems));
+    let mut mechanisms = plain(table.read(&keys::AUTH_MECHANISMS, problems));
+    if table.get("mechanisms").is_none() && backend != Backend::File(None) {
+        // What others have stored is mostly hashes, and a client that prefers SCRAM would never get in.
+        mechanisms
+            .retain(|mechanism| !matches!(mechanism, Mechanism::ScramSha256 | Mechanism::ScramSha256Plus));
+    }
     // One that was refused might have worked.
     let all_read = problems.len() == before;
     if all_read && !mechanisms.iter().any(|mechanism| mechanism.has_password() || backend.has_keys()) {

@@ -29,8 +29,9 @@ keys! {
     AUTH_MECHANISMS: Key<ListOf<Choice<Mechanism>>> = "mechanisms",
         ListOf { element: MECHANISM, named: "a list of mechanisms", or_one: false },
         "[\"SCRAM-SHA-256\", \"PLAIN\", \"LOGIN\"]", "[\"PLAIN\"]",
-        "The mechanisms that are offered. SCRAM needs keys: `gatepost user` stores them, and the first login with PLAIN or LOGIN \
-         adds them to a hash in the file; until then it is 432. Dovecot and saslauthd have none, and it is not offered.";
+        "The mechanisms that are offered. SCRAM needs keys, and is 432 for a user who has none. `gatepost user` stores them, and \
+         in `users` of the state directory the first login with PLAIN or LOGIN adds them to a hash. With another file and with a \
+         table SCRAM is offered only when it is written here; Dovecot and saslauthd have no keys.";
     AUTH_ON_MX: Key<Flag> = "on_mx", Flag, "false", "true",
         "Whether AUTH is offered on `listen.mx`, too.";
     AUTH_WITHOUT_TLS: Key<Choice<bool>> = "without_tls",
