@@ -287,16 +287,23 @@ fn hashes_of_other_programs_and_tables_let_users_in() {
     let hash = "$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjl/O817G3uBnIFNjnQJuesI68u4OTLiBFdcbYEdFCoEOfaS35inz1";
     // The password is `Hello world!`.
     let alice = "AGFsaWNlQGV4YW1wbGUub3JnAEhlbGxvIHdvcmxkIQ==";
-    let file =
-        server_with(&config("users = \"file:htpasswd\""), "htpasswd", &format!("alice@example.org:{hash}\n"));
-    let mut session = Dialogue::connect(file.submission(), Ipv4Addr::LOCALHOST).greeted();
+    let htpasswd = format!("alice@example.org:{hash}\n");
+    let file = server_with(&config("users = \"file:htpasswd\""), "htpasswd", &htpasswd);
+    let mut plain = session(&file);
+    assert!(plain.ask("EHLO client.example").says("AUTH PLAIN LOGIN"));
+    plain.ask_for(&format!("AUTH PLAIN {alice}"), "235");
+    // Another program's file is only read.
+    assert_eq!(fs::read_to_string(file.folder().join("htpasswd")).unwrap(), htpasswd);
+    let own = site_without_users("");
+    fs::write(own.folder().join("state/users"), &htpasswd).unwrap();
+    let mut first = session(&own);
     // n,,n=alice@example.org,r=abc
-    session.ask_for("AUTH SCRAM-SHA-256 biwsbj1hbGljZUBleGFtcGxlLm9yZyxyPWFiYw==", "432 4.7.12");
-    session.ask_for(&format!("AUTH PLAIN {alice}"), "235");
-    let kept = fs::read_to_string(file.folder().join("htpasswd")).unwrap();
+    let scram = "AUTH SCRAM-SHA-256 biwsbj1hbGljZUBleGFtcGxlLm9yZyxyPWFiYw==";
+    first.ask_for(scram, "432 4.7.12");
+    first.ask_for(&format!("AUTH PLAIN {alice}"), "235");
+    let kept = fs::read_to_string(own.folder().join("state/users")).unwrap();
     assert!(kept.contains(&format!("alice@example.org:{hash} SCRAM-SHA-256$")), "{kept}");
-    let mut again = Dialogue::connect(file.submission(), Ipv4Addr::LOCALHOST).greeted();
-    again.ask_for("AUTH SCRAM-SHA-256 biwsbj1hbGljZUBleGFtcGxlLm9yZyxyPWFiYw==", "334");
+    session(&own).ask_for(scram, "334");
     let tabled = format!(
         "{}[table.users]\ntype = \"inline\"\nentries = {{ \"alice@example.org\" = \"{{CRYPT}}{hash}\" }}\n",
         config("users = \"table:users\"")

@@ -86,7 +86,12 @@ pub(super) fn read_auth(
         None => Backend::File(None),
     };
     let before = problems.len();
-    let mechanisms = plain(table.read(&keys::AUTH_MECHANISMS, problems));
+    let mut mechanisms = plain(table.read(&keys::AUTH_MECHANISMS, problems));
+    if table.get("mechanisms").is_none() && backend != Backend::File(None) {
+        // What others have stored is mostly hashes, and a client that prefers SCRAM would never get in.
+        mechanisms
+            .retain(|mechanism| !matches!(mechanism, Mechanism::ScramSha256 | Mechanism::ScramSha256Plus));
+    }
     // One that was refused might have worked.
     let all_read = problems.len() == before;
     let works = |mechanism: &Mechanism| {
