@@ -6,6 +6,7 @@
 mod answers;
 mod condition;
 mod expectations;
+mod filters;
 mod given;
 mod lints;
 mod lists;
@@ -142,7 +143,8 @@ impl<'a> Checker<'a> {
         self.in_builtin = true;
         let fixed = self.fixed_rules(builtin);
         self.in_builtin = false;
-        let own = self.site_rules(site, &fixed);
+        let mut own = self.site_rules(site, &fixed);
+        self.applied_rules(site, &mut own);
         self.replace_replies(site, &fixed);
         self.assemble(&fixed, &own);
         self.number_unnamed();

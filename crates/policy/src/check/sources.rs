@@ -62,6 +62,10 @@ impl Checker<'_> {
                 (SourceKind::Table { contents: contents?, key }, vec![key], Stage::Connect, Scope::Session)
             }
             Written::Rate { counted, keys, over, form } => self.rate(counted, keys, over, form.as_ref())?,
+            Written::Filter { .. } => {
+                let (kind, since, scope) = self.filter(item)?;
+                (kind, Vec::new(), since, scope)
+            }
         };
         let (mut latest, mut shortest) = (since, scope);
         for key in keys {
@@ -331,8 +335,12 @@ impl Checker<'_> {
         let Some(info) = self.facts.info(slot) else { return false };
         match info.origin {
             crate::slot::Origin::Source(index, _) => {
-                let keys = self.sources.get(usize::from(index)).map(|source| keys(&source.kind));
-                keys.unwrap_or_default().iter().any(|key| self.is_of_one_recipient(*key))
+                let source = self.sources.get(usize::from(index));
+                let keys = source.map(|source| keys(&source.kind));
+                let of_filter = source.is_some_and(|source| {
+                    matches!(source.kind, SourceKind::Filter(_)) && source.scope == Scope::Recipient
+                });
+                of_filter || keys.unwrap_or_default().iter().any(|key| self.is_of_one_recipient(*key))
             }
             _ => info.scope == Scope::Recipient,
         }
@@ -344,5 +352,6 @@ pub(crate) fn keys(kind: &SourceKind) -> Vec<Slot> {
     match kind {
         SourceKind::DnsList { key, .. } | SourceKind::Table { key, .. } => vec![*key],
         SourceKind::Rate { keys, .. } => keys.clone(),
+        SourceKind::Filter(_) => Vec::new(),
     }
 }

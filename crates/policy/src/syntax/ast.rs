@@ -131,6 +131,53 @@ pub enum SourceKind {
         /// `as window` or `as bucket`.
         form: Option<Word>,
     },
+    /// `milter|service|clamav|rspamd NAME = "address" ...`: another program that is asked.
+    Filter {
+        /// Which protocol it speaks.
+        kind: FilterKind,
+        /// Where it listens.
+        address: Spanned<String>,
+        /// `at recipient`: when it is asked.
+        stage: Option<Word>,
+        /// `timeout 30s`.
+        timeout: Option<Spanned<Duration>>,
+        /// `apply`: what it answers is done without a rule that says so.
+        apply: Option<Span>,
+        /// `failing accept` or `failing defer`: what is done with `apply` when it can't be asked.
+        failing: Option<Word>,
+    },
+}
+
+/// Which protocol another program speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FilterKind {
+    /// Sendmail's milter protocol.
+    Milter,
+    /// Postfix's policy delegation.
+    Service,
+    /// The commands of clamd.
+    Clamav,
+    /// The HTTP protocol of Rspamd.
+    Rspamd,
+}
+
+impl FilterKind {
+    /// The word that declares one.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Milter => "milter",
+            Self::Service => "service",
+            Self::Clamav => "clamav",
+            Self::Rspamd => "rspamd",
+        }
+    }
+
+    /// The kind that the word declares.
+    #[must_use]
+    pub fn named(word: &str) -> Option<Self> {
+        [Self::Milter, Self::Service, Self::Clamav, Self::Rspamd].into_iter().find(|kind| kind.word() == word)
+    }
 }
 
 /// Which kind of DNS list.
