@@ -177,7 +177,10 @@ pub(crate) struct Own {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Act {
     Tag(Arc<str>),
-    AddHeader { name: Arc<str>, value: Template },
+    AddHeader {
+        name: Arc<str>,
+        value: Template,
+    },
     /// The header field that stands in the fact.
     Prepend(Slot),
     Quarantine,

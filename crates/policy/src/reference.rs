@@ -130,7 +130,11 @@ const SOURCE_FACTS: [(&str, Field, &str); 18] = [
     ("`milter`, `service`", Field::Verdict, "What it wants done at the stage that is decided."),
     ("`milter`, `service`", Field::Code, "The reply code that it wants."),
     ("`milter`, `service`", Field::Enhanced, "The enhanced code that it wants, as `5.7.1`."),
-    ("`milter`, `service`", Field::Reply, "The words that it wants the client to hear; empty when it has none."),
+    (
+        "`milter`, `service`",
+        Field::Reply,
+        "The words that it wants the client to hear; empty when it has none.",
+    ),
     ("`milter`", Field::Quarantine, "Why it puts the message into the quarantine."),
     ("`service`", Field::Action, "The first word of its answer, in lower case, as `reject` or `dunno`."),
     ("`service`", Field::Prepend, "The header field that it wants in front of the message."),

@@ -81,6 +81,8 @@ pub struct Filter {
     pub timeout: Duration,
     /// Whether what it answers is done without a rule that says so.
     pub apply: bool,
+    /// The client's name, which it is told.
+    pub client_name: Option<Slot>,
 }
 
 /// Where another program listens.

@@ -14,6 +14,7 @@ use policy::value::State;
 use queue::spool::Spool;
 use smtp::reply::Severity;
 use smtp::server::{Decision, Question, Session};
+use tokio::sync::Mutex;
 
 use super::decide;
 use super::effects::Effects;
@@ -86,19 +87,24 @@ impl Deliberation {
             && site.config.reports.dmarc
             && incoming.as_deref().is_some_and(|incoming| !incoming.is_submitted());
         let received_fields = incoming.as_deref().map_or(0, Incoming::received_fields);
-        let message = incoming.filter(|_| stage == Stage::Message).and_then(|incoming| {
+        let mut incoming = incoming.filter(|_| stage == Stage::Message);
+        let message = incoming.as_deref_mut().and_then(|incoming| {
             let inspected = incoming.inspected();
             for (name, state) in inspected.content.into_iter().flat_map(|found| found.by_name()) {
                 self.judge.tell(&name, state);
             }
             inspected.signed
         });
+        let draft = incoming.as_deref_mut().and_then(|incoming| {
+            let draft = incoming.lend()?;
+            Some((Arc::new(Mutex::new(draft)), incoming.id().to_string()))
+        });
         let services = &around.site.services;
         let is_local = self.judge.given("recipient.local_domain") == Some(&State::yes_or_no(true));
         let looked_up = OnceLock::new();
         let view =
             View::new(around, session, received_fields, question, &looked_up).taking_for_local(is_local);
-        let case = Case::new(services, view, (message, &self.verified));
+        let case = Case::new(services, view, (stage, draft.clone()), (message, &self.verified));
         let (judgement, decision) = decide::decide(&mut self.judge, stage, &case, spool, question).await;
         if stage == Stage::Recipient && is_permanent(&judgement) {
             self.judge.count(Counted::Refusals, &case);
@@ -109,6 +115,11 @@ impl Deliberation {
         }
         self.reported = is_reported.then(|| Arc::clone(case.subject()));
         drop(case);
+        if let (Some(incoming), Some((draft, _))) = (incoming, draft) {
+            self.judge.end_filters();
+            let draft = draft.lock().await.take();
+            incoming.take_back(draft, (site, spool), (session, decision == Decision::Accept)).await;
+        }
         let is_refused = matches!(decision, Decision::Refuse(_) | Decision::Disconnect(_));
         let accepted = session.envelope().map_or(0, |envelope| envelope.recipients.len());
         let wait = self.effects.add((stage, is_refused), accepted, &judgement.effects);

@@ -16,6 +16,7 @@ use policy::slot::{Facts, Slot, SlotInfo};
 use policy::source::{Counted, SourceKind};
 use policy::stage::Stage;
 use policy::value::State;
+use tokio::sync::Mutex;
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::Sleep;
 
@@ -23,12 +24,18 @@ use super::mailbox_facts;
 use super::session_facts::{self, View};
 use crate::clock;
 use crate::facts::{self, Found, Services, Subject, Verified};
+use crate::filters::Dialogues;
+use crate::filters::draft::Draft;
+use crate::filters::occasion::Occasion;
 use crate::net::mail_auth::message::SignedMessage;
-use crate::policies::InForce;
+use crate::policies::{InForce, starts_early};
 
 /// Longest wait of a stage for what no rule asks, so that it is recorded (ours: a look-up over the DNS, and nothing that
 /// anybody notices).
 const SHADOW_WAIT: Duration = Duration::from_millis(500);
+
+/// How much longer than itself a filter is waited for (ours: its own time-out says why).
+const FILTER_MARGIN: Duration = Duration::from_secs(5);
 
 /// How many sources may need each other's facts as keys (ours).
 const KEY_DEPTH_MAX: usize = 8;
@@ -44,6 +51,10 @@ pub(super) struct Judge {
     given: Vec<(Arc<str>, State)>,
     /// Whether it finds out, too, what the rules behind an answer would have seen.
     is_thorough: bool,
+    /// What milters were told of the session.
+    dialogues: Option<Arc<Dialogues>>,
+    /// Counts the transactions.
+    transaction: u64,
 }
 
 /// A group of facts that is being found out.
@@ -64,18 +75,33 @@ pub(super) struct Case<'a> {
     pub(super) verified: &'a OnceLock<Arc<Verified>>,
     /// Longest wait for the facts of a decision.
     pub(super) deadline: Duration,
+    /// The stage that is decided.
+    pub(super) stage: Stage,
+    /// The message as filters may change it, and its queue id.
+    pub(super) draft: Option<(Arc<Mutex<Draft>>, String)>,
     /// What the searches for facts are about; made when the first one starts.
     subject: OnceLock<Arc<Subject>>,
+    /// What filters are asked about; made when the first one is.
+    occasion: OnceLock<Arc<Occasion>>,
 }
 
 impl<'a> Case<'a> {
     pub(super) fn new(
         services: &'a Arc<Services>,
         view: View<'a>,
+        (stage, draft): (Stage, Option<(Arc<Mutex<Draft>>, String)>),
         (message, verified): (Option<Arc<SignedMessage>>, &'a OnceLock<Arc<Verified>>),
     ) -> Self {
         let deadline = view.site.config.policy.deadline;
-        Self { services, view, message, verified, deadline, subject: OnceLock::new() }
+        let (subject, occasion) = (OnceLock::new(), OnceLock::new());
+        Self { services, view, message, verified, deadline, stage, draft, subject, occasion }
+    }
+
+    /// What filters are asked about.
+    fn occasion(&self, transaction: u64) -> &Arc<Occasion> {
+        self.occasion.get_or_init(|| {
+            Arc::new(session_facts::occasion(&self.view, self.stage, transaction, self.draft.as_ref()))
+        })
     }
 
     /// Finds out who sent the message, in every way that there is, as far as it can be told in time.
@@ -121,6 +147,8 @@ impl Judge {
             running: Vec::new(),
             given: Vec::new(),
             is_thorough: false,
+            dialogues: None,
+            transaction: 0,
         }
     }
 
@@ -163,11 +191,14 @@ impl Judge {
         }
         self.tasks.abort_all();
         let given = std::mem::take(&mut self.given);
-        *self = Self { facts, given, is_thorough: self.is_thorough, ..Self::new(policy) };
+        let (is_thorough, transaction) = (self.is_thorough, self.transaction);
+        // The milters of another policy are others, and are told of the session from its beginning.
+        *self = Self { facts, given, is_thorough, transaction, ..Self::new(policy) };
     }
 
     /// Forgets what is known, and being found out, of `scope` and of shorter ones.
     pub(super) fn clear(&mut self, scope: Scope) {
+        self.transaction += u64::from(scope == Scope::Transaction);
         self.keep_running(|running| running.scope < scope);
         self.policy.policy.clear(&mut self.facts, scope);
     }
@@ -247,6 +278,52 @@ impl Judge {
         }
     }
 
+    /// Forgets what milters said of the stage before: they are asked anew, and whoever waits for them still gives up.
+    fn forget_milters(&mut self, stage: Stage) {
+        let in_force = Arc::clone(&self.policy);
+        if matches!(stage, Stage::Auth | Stage::Verify) {
+            return;
+        }
+        for place in in_force.filters.milters() {
+            let group = Group::Source(place);
+            self.keep_running(|running| running.group != group);
+            for (slot, info) in (0..).map(Slot).zip(in_force.policy.slots()) {
+                if info.group == group {
+                    self.facts.set(slot, State::NotAsked);
+                }
+            }
+        }
+    }
+
+    /// Ends what filters are asked still: nothing waits for it any more.
+    pub(super) fn end_filters(&mut self) {
+        let in_force = Arc::clone(&self.policy);
+        self.keep_running(
+            |running| !matches!(running.group, Group::Source(place) if in_force.filters.has(place)),
+        );
+    }
+
+    /// Asks the filter at this place about the session.
+    fn ask_filter(&mut self, place: u16, case: &Case<'_>) -> impl Future<Output = Found> + Send + use<> {
+        let in_force = Arc::clone(&self.policy);
+        let dialogues = Arc::clone(self.dialogues.get_or_insert_with(|| Arc::new(Dialogues::new())));
+        let occasion = Arc::clone(case.occasion(self.transaction));
+        let name =
+            in_force.policy.slot("client.name").map_or(State::Missing, |slot| self.facts.get(slot).clone());
+        async move {
+            let states = in_force.filters.ask(place, (&occasion, &dialogues), &name).await;
+            facts::of_fields(&in_force.policy, place, &states)
+        }
+    }
+
+    /// How long the fact's filter is waited for; `None` when it is no filter's.
+    fn patience(&self, slot: Slot, stage: Stage) -> Option<Duration> {
+        let Group::Source(place) = self.info(slot)?.group else { return None };
+        let filters = &self.policy.filters;
+        // What it says itself when its time is up says more.
+        filters.has(place).then(|| filters.patience(place, stage) + FILTER_MARGIN)
+    }
+
     /// Decides the stage.
     pub(super) async fn decide(&mut self, stage: Stage, case: &Case<'_>) -> Decision {
         while let Some(found) = self.tasks.try_join_next_with_id() {
@@ -254,6 +331,7 @@ impl Judge {
         }
         if !self.policy.policy.sources().is_empty() {
             self.forget_counts();
+            self.forget_milters(stage);
             match stage {
                 Stage::Connect => self.count(Counted::Connections, case),
                 Stage::Mail => self.count(Counted::Messages, case),
@@ -269,7 +347,8 @@ impl Judge {
                 Step::Need(need) => need,
             };
             for slot in now.iter().chain(&soon) {
-                if now.contains(slot) || self.info(*slot).is_some_and(|info| info.group.starts_early()) {
+                let starts_early = |info: &SlotInfo| starts_early(&self.policy.policy, info.group);
+                if now.contains(slot) || self.info(*slot).is_some_and(starts_early) {
                     self.find_out(*slot, case, 0);
                 }
             }
@@ -332,8 +411,13 @@ impl Judge {
         case: &Case<'_>,
         timer: &mut Option<Pin<Box<Sleep>>>,
     ) {
+        let patience = now.iter().filter_map(|slot| self.patience(*slot, case.stage)).max();
+        let mut of_filter = patience.map(|patience| Box::pin(tokio::time::sleep(patience)));
         while now.iter().any(|slot| self.is_awaited(*slot)) {
-            let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(case.deadline)));
+            let timer = match &mut of_filter {
+                Some(timer) => timer,
+                None => timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(case.deadline))),
+            };
             tokio::select! {
                 Some(found) = self.tasks.join_next_with_id() => {
                     self.take(found);
@@ -397,8 +481,12 @@ impl Judge {
             // These have no keys.
             _ => Facts::default(),
         };
-        let mut search =
-            Box::pin(async move { facts::find_out(&services, &in_force, group, &facts, &subject).await });
+        let mut search: Pin<Box<dyn Future<Output = Found> + Send>> = match group {
+            Group::Source(place) if in_force.filters.has(place) => Box::pin(self.ask_filter(place, case)),
+            _ => {
+                Box::pin(async move { facts::find_out(&services, &in_force, group, &facts, &subject).await })
+            }
+        };
         // A search that goes on is polled again by its task, which nothing can have to wake before.
         let mut context = Context::from_waker(Waker::noop());
         let polled = panic::catch_unwind(AssertUnwindSafe(|| search.as_mut().poll(&mut context)));

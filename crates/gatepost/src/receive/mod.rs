@@ -3,6 +3,7 @@
 //! What arrives is decided by the pure session of `smtp::server` and by [`decide`]; the rest moves octets.
 
 mod admission;
+mod amendment;
 mod connection;
 mod decide;
 mod deliberation;

@@ -10,7 +10,7 @@ use super::names::Declared;
 use super::rules::Placed;
 use crate::decision::RuleId;
 use crate::diagnostic::Diagnostic;
-use crate::facts::Scope;
+use crate::facts::{self, Scope};
 use crate::nearest::did_you_mean;
 use crate::plan::{Act, Answer, Condition, Form, Own, Piece, Rule, RuleInfo, Template, Test, Values, Words};
 use crate::replies;
@@ -59,7 +59,11 @@ impl Checker<'_> {
         };
         let sound = self.apply_fits(*kind, item.shadow, *apply, failing.as_ref());
         let (address, (since, scope), timeout) = (found?, at?, timeout?);
-        let filter = Filter { kind: *kind, address, timeout, apply: apply.is_some() };
+        let client_name = match kind {
+            FilterKind::Clamav => None,
+            _ => facts::named("client.name").and_then(|fact| self.facts.builtin(fact)),
+        };
+        let filter = Filter { kind: *kind, address, timeout, apply: apply.is_some(), client_name };
         sound.then_some((SourceKind::Filter(filter), since, scope))
     }
 
@@ -72,7 +76,8 @@ impl Checker<'_> {
     ) -> bool {
         let mut sound = true;
         if let (Some(apply), Some(shadow)) = (apply, shadow) {
-            let finding = Diagnostic::error("nothing of a shadow is applied", apply, "leave one of the two out");
+            let finding =
+                Diagnostic::error("nothing of a shadow is applied", apply, "leave one of the two out");
             self.report(finding.also(shadow, "gathered and journalled, never decided on"));
             sound = false;
         }
@@ -230,7 +235,13 @@ impl Checker<'_> {
         &mut self,
         made: &Applied<'_>,
         stage: Stage,
-        (name, condition, acts, answer, unsure): (String, Condition, Vec<Act>, Option<Answer>, Option<Answer>),
+        (name, condition, acts, answer, unsure): (
+            String,
+            Condition,
+            Vec<Act>,
+            Option<Answer>,
+            Option<Answer>,
+        ),
         own: &mut Placed,
     ) {
         let Ok(id) = u16::try_from(self.plan.rules.len()).map(RuleId) else { return };

@@ -352,6 +352,6 @@ pub(crate) fn keys(kind: &SourceKind) -> Vec<Slot> {
     match kind {
         SourceKind::DnsList { key, .. } | SourceKind::Table { key, .. } => vec![*key],
         SourceKind::Rate { keys, .. } => keys.clone(),
-        SourceKind::Filter(_) => Vec::new(),
+        SourceKind::Filter(filter) => filter.client_name.into_iter().collect(),
     }
 }

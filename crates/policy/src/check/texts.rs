@@ -21,8 +21,8 @@ pub(super) struct Read {
 
 /// The words behind which a name stands.
 const DECLARING: [&str; 14] = [
-    "networks", "names", "patterns", "dnsbl", "dnswl", "rhsbl", "table", "rate", "milter", "service", "clamav",
-    "rspamd", "define", "given",
+    "networks", "names", "patterns", "dnsbl", "dnswl", "rhsbl", "table", "rate", "milter", "service",
+    "clamav", "rspamd", "define", "given",
 ];
 
 /// Reads the built-in policy and the site's.

@@ -42,7 +42,8 @@ pub const CONDITIONS: [&str; 16] = [
 /// What goes into declarations, actions and tests besides.
 pub const PARTICLES: [&str; 24] = [
     "unsure", "relay", "header", "to", "of", "codes", "weight", "timeout", "file", "cidr", "regex",
-    "external", "apply", "failing", "keyed", "by", "over", "as", "window", "bucket", "from", "expect", "yes", "no",
+    "external", "apply", "failing", "keyed", "by", "over", "as", "window", "bucket", "from", "expect", "yes",
+    "no",
 ];
 
 /// What a rate can count.

@@ -201,7 +201,9 @@ fn source(source: &SourceItem) -> String {
             let wait = timeout.as_ref().map(|timeout| format!(" timeout {}", duration(timeout.node)));
             text.push_str(&wait.unwrap_or_default());
             text.push_str(if apply.is_some() { " apply" } else { "" });
-            text.push_str(&failing.as_ref().map(|word| format!(" failing {}", word.node)).unwrap_or_default());
+            text.push_str(
+                &failing.as_ref().map(|word| format!(" failing {}", word.node)).unwrap_or_default(),
+            );
             text
         }
     };

@@ -155,13 +155,13 @@ impl OwnReply {
         for (number, line) in whole.split('\n').map(|line| line.trim_end_matches('\r')).enumerate() {
             let (code, rest) = line.split_at_checked(3).unwrap_or((line, ""));
             if number == 0 {
-                own.code = code
-                    .parse()
-                    .ok()
-                    .filter(|code| (400..=599).contains(code))
-                    .ok_or_else(|| AnswerError(format!("its reply has no code of 4yz or 5yz: {line:?}")))?;
+                own.code =
+                    code.parse().ok().filter(|code| (400..=599).contains(code)).ok_or_else(|| {
+                        AnswerError(format!("its reply has no code of 4yz or 5yz: {line:?}"))
+                    })?;
             }
-            let has_code = code.parse() == Ok(own.code) && matches!(rest.bytes().next(), None | Some(b' ' | b'-'));
+            let has_code =
+                code.parse() == Ok(own.code) && matches!(rest.bytes().next(), None | Some(b' ' | b'-'));
             let rest = if has_code { rest.get(1..).unwrap_or_default() } else { line };
             let (enhanced, rest) = enhanced(rest);
             own.enhanced = own.enhanced.or(enhanced);
@@ -179,7 +179,8 @@ impl OwnReply {
 #[must_use]
 pub fn enhanced(text: &str) -> (Option<String>, &str) {
     let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
-    let is_number = |part: &str| (1..=3).contains(&part.len()) && part.bytes().all(|digit| digit.is_ascii_digit());
+    let is_number =
+        |part: &str| (1..=3).contains(&part.len()) && part.bytes().all(|digit| digit.is_ascii_digit());
     let parts: Vec<&str> = word.split('.').collect();
     match parts.as_slice() {
         [class @ ("2" | "4" | "5"), subject, detail] if is_number(subject) && is_number(detail) => {
@@ -244,7 +245,10 @@ mod tests {
     #[test]
     fn a_filters_own_reply_loses_its_codes_and_keeps_its_lines() {
         let one = reply("550 5.7.1 virus found\0");
-        assert_eq!((one.code, one.enhanced.as_deref(), one.text.as_str()), (550, Some("5.7.1"), "virus found"));
+        assert_eq!(
+            (one.code, one.enhanced.as_deref(), one.text.as_str()),
+            (550, Some("5.7.1"), "virus found")
+        );
         let two = reply("451-4.7.1 one\r\n451 4.7.1 two\0");
         assert_eq!((two.code, two.text.as_str()), (451, "one\ntwo"));
         let plain = reply("554 5 items\0");

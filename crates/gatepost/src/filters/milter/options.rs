@@ -159,7 +159,8 @@ pub fn agreed(frame: &Frame) -> Result<Agreed, String> {
         return Err(format!("it answers the negotiation with `{}`", char::from(frame.kind).escape_default()));
     }
     let mut rest = frame.content.as_slice();
-    let (Some(version), Some(actions), Some(steps)) = (number(&mut rest), number(&mut rest), number(&mut rest))
+    let (Some(version), Some(actions), Some(steps)) =
+        (number(&mut rest), number(&mut rest), number(&mut rest))
     else {
         return Err("its negotiation is cut off".to_owned());
     };
@@ -180,8 +181,12 @@ pub fn agreed(frame: &Frame) -> Result<Agreed, String> {
         let (names, behind) = rest.split_at_checked(end).unwrap_or((rest, &[]));
         rest = behind.get(1..).unwrap_or_default();
         let names = String::from_utf8_lossy(names);
-        let names: Vec<String> =
-            names.split([' ', ',']).filter(|name| !name.is_empty()).map(str::to_owned).take(MACROS_MAX).collect();
+        let names: Vec<String> = names
+            .split([' ', ','])
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+            .take(MACROS_MAX)
+            .collect();
         if macros.len() <= MacroStage::EndOfFields as usize {
             macros.push((stage, names));
         }

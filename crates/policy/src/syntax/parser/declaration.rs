@@ -4,8 +4,8 @@ use super::{Kind, LineKind, Outcome, Parser, Reported};
 use crate::diagnostic::Diagnostic;
 use crate::span::Spanned;
 use crate::syntax::ast::{
-    CodeRange, Define, DnsListKind, FilterKind, GreylistItem, List, ListElement, ListKind, Literal, Network, ReplyItem,
-    SourceItem, SourceKind, TableContents, Word,
+    CodeRange, Define, DnsListKind, FilterKind, GreylistItem, List, ListElement, ListKind, Literal, Network,
+    ReplyItem, SourceItem, SourceKind, TableContents, Word,
 };
 
 impl Parser<'_> {
