@@ -342,12 +342,12 @@ fn unavailable(stage: Stage, name: &str) -> Option<Answer> {
 
 /// The usual code of a refusal for good at the stage.
 fn refusing(stage: Stage) -> Option<ReplyCode> {
-    first_that_stands(stage, [550, 554])
+    first_that_stands(stage, if stage == Stage::Connect { [554, 550] } else { [550, 554] })
 }
 
-/// The usual code of a refusal for now at the stage.
+/// The usual code of a refusal for now at the stage: in the place of a greeting there is none but 421 (RFC 5321 §4.3.2).
 fn deferring(stage: Stage) -> Option<ReplyCode> {
-    first_that_stands(stage, [451, 421])
+    first_that_stands(stage, if stage == Stage::Connect { [421, 451] } else { [451, 421] })
 }
 
 fn first_that_stands<const N: usize>(stage: Stage, codes: [u16; N]) -> Option<ReplyCode> {
