@@ -24,6 +24,9 @@ const IDLE_MAX: usize = 20;
 /// How long a connection is kept unused (ours: shorter than any filter's patience).
 const IDLE_TIME: Duration = Duration::from_secs(60);
 
+/// Octets that are read ahead (ours: most answers are shorter, and a session that waits holds no more).
+const BUFFER_OCTETS: usize = 1024;
+
 trait Both: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Both for T {}
@@ -98,7 +101,11 @@ impl<T> Pool<T> {
                 }),
             };
             let stream = stream.map_err(|error| error.to_string())?;
-            Ok(Connection { stream: BufReader::new(stream), timeout: self.timeout, _place: place })
+            Ok(Connection {
+                stream: BufReader::with_capacity(BUFFER_OCTETS, stream),
+                timeout: self.timeout,
+                _place: place,
+            })
         };
         let connected = tokio::time::timeout(self.timeout, connecting).await;
         connected

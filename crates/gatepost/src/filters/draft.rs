@@ -71,15 +71,6 @@ impl Draft {
         std::mem::replace(self, nothing)
     }
 
-    /// Whether a filter has changed anything.
-    #[must_use]
-    pub const fn is_changed(&self) -> bool {
-        self.has_new_fields
-            || !self.front.is_empty()
-            || !self.envelope.is_empty()
-            || matches!(self.body, DraftBody::Replaced(_))
-    }
-
     /// The body from its start.
     #[must_use]
     pub fn pieces(&self) -> Pieces {
@@ -151,6 +142,5 @@ mod tests {
             }
             assert_eq!(whole, b"hello");
         }
-        assert!(!draft.is_changed());
     }
 }

@@ -25,6 +25,8 @@ pub struct Occasion {
     pub protocol: &'static str,
     /// Whether the session is encrypted.
     pub is_tls: bool,
+    /// Version of TLS and cipher suite, as far as they are known.
+    pub tls: [Option<String>; 2],
     /// Who is authenticated, and by which mechanism.
     pub user: Option<(String, String)>,
     /// Counts the transactions of the session.

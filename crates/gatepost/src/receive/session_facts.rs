@@ -180,6 +180,10 @@ pub(super) fn occasion(
     let user =
         session.user().map(|user| (user.to_owned(), session.mechanism().unwrap_or_default().to_owned()));
     let declared = envelope.and_then(|envelope| envelope.parameters.size_octets);
+    let text = |name: &str| match state(name, view) {
+        Some(State::Known(value)) => Some(value.to_string()),
+        _ => None,
+    };
     Occasion {
         stage,
         client: view.client.address,
@@ -188,6 +192,7 @@ pub(super) fn occasion(
         helo: session.hello_name().map(str::to_owned),
         protocol: session.protocol(),
         is_tls: session.is_tls(),
+        tls: ["tls.version", "tls.cipher"].map(text),
         user,
         transaction,
         mail: envelope.map(|envelope| mail_words(&envelope.reverse_path, &envelope.parameters)),

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use super::harness::{Dialogue, Server, wait_for};
+use super::harness::{Dialogue, Reply, Server, wait_for};
 use super::scripted::{Heard, Scripted};
 use super::{letters, site};
 
@@ -70,6 +70,8 @@ fn an_aborted_transaction_is_told_and_the_next_one_is_another() {
     let server = applied(&filter);
     let mut client = server.session();
     client.transaction(&[ALICE]);
+    // Of a recipient that is refused without it a milter doesn't hear.
+    client.ask_for("RCPT TO:<nobody@example.org>", "550 5.1.1");
     client.ask_for("RSET", "250");
     client.transaction(&[ALICE]);
     client.data(MESSAGE, "250");
@@ -281,13 +283,61 @@ fn rules_decide_on_what_a_milter_says_and_explain_shows_it() {
     assert!(refused.says("no: too many pills"), "{refused}");
     // Asked first at the end, it was told of all that went before.
     assert_eq!(filter.letters(), "OCHMRTLLLLNBE");
+    let explained = explain(&server, &refused);
+    assert!(explained.contains("spam.verdict") && explained.contains("reject"), "{explained}");
+}
+
+/// What `gatepost explain` says of a refusal, once the journal has it.
+fn explain(server: &Server, refused: &Reply) -> String {
     let id = refused.to_string();
     let id = id.rsplit_once('[').unwrap().1.trim_end_matches(']').to_owned();
-    let explained = wait_for("the decision in the journal", || {
+    wait_for("the decision in the journal", || {
         let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
         command.args(["explain", &id, "--state"]).arg(server.folder().join("state"));
         let output = command.output().unwrap();
         output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
+    })
+}
+
+#[test]
+fn the_journal_has_what_a_milter_said_of_the_stage_that_was_decided() {
+    let filter = Scripted::start(0, |heard| match heard.kind {
+        'R' => vec![(b'y', b"550 5.1.1 nobody here\0".to_vec())],
+        _ => Vec::new(),
     });
-    assert!(explained.contains("spam.verdict") && explained.contains("reject"), "{explained}");
+    let rule = |name: &str| {
+        format!("    rule {name} when spam.verdict is reject\n        reject 550 5.7.1 \"{{spam.reply}}\"\n")
+    };
+    let server = site(&format!(
+        "milter spam = \"{}\"\nat mail {{\n{}}}\nat recipient {{\n{}}}\n",
+        filter.address(),
+        rule("early"),
+        rule("late")
+    ));
+    let mut client = server.session();
+    client.ask_for("MAIL FROM:<ann@example.net>", "250");
+    let refused = client.ask_for("RCPT TO:<alice@example.org>", "550 5.7.1");
+    let explained = explain(&server, &refused);
+    let seen = explained.lines().find(|line| line.contains("spam.verdict") && !line.contains("when"));
+    assert!(seen.is_some_and(|line| line.contains("reject") && !line.contains("continue")), "{explained}");
+}
+
+#[test]
+fn a_rehearsed_session_tells_no_filter_and_takes_what_is_given_of_it() {
+    let filter = Scripted::start(0, |_| Vec::new());
+    let server = applied(&filter);
+    let rehearse = |facts: &str| {
+        std::fs::write(server.folder().join("facts"), facts).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
+        command.arg("dialogue").arg("--policy").arg(server.folder().join("site.policy"));
+        command.args(["--client", "192.0.2.9", "--mail", "a@b.example", "--rcpt", ALICE, "--facts"]);
+        command.arg(server.folder().join("facts"));
+        let output = command.output().unwrap();
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+    };
+    let refused = rehearse("spam.verdict = reject\nspam.code = 554\nspam.reply = \"pills\"\n");
+    assert!(refused.contains("554") && refused.contains("pills"), "{refused}");
+    let open = rehearse("");
+    assert!(open.contains("421 4.7.1") && open.contains("spam.verdict"), "{open}");
+    assert_eq!(filter.letters(), "");
 }

@@ -168,18 +168,20 @@ impl Checker<'_> {
         found
     }
 
-    /// The rules that `apply` stands for, behind those of the site, in the order of the declarations.
-    pub(super) fn applied_rules(&mut self, items: &[Item], own: &mut Placed) {
+    /// The rules that `apply` stands for, in the order of the declarations.
+    pub(super) fn applied_rules(&mut self, items: &[Item]) -> Placed {
+        let mut placed = Placed::new();
         for item in items {
             let Item::Source(item) = item else { continue };
             let Some(declared) = self.names.sources.get_mut(&item.name.node) else { continue };
-            let Declared { what: Some(index), used, span } = declared else { continue };
+            // One that can't be used would have been.
+            declared.used |= matches!(&item.kind.node, Written::Filter { apply: Some(_), .. });
+            let Declared { what: Some(index), span, .. } = declared else { continue };
             let Some(source) = self.sources.get(usize::from(*index)) else { continue };
             let SourceKind::Filter(Filter { kind, apply: true, .. }) = source.kind else { continue };
             if *span != item.name.span {
                 continue;
             }
-            *used = true;
             let fails_open = matches!(&item.kind.node,
                 Written::Filter { failing: Some(word), .. } if word.node == "accept");
             let stages = match kind {
@@ -188,12 +190,13 @@ impl Checker<'_> {
             };
             let made = Applied { item, index: *index, kind, fails_open };
             for stage in stages {
-                self.applied_at(&made, stage, own);
+                self.applied_at(&made, stage, &mut placed);
             }
         }
+        placed
     }
 
-    fn applied_at(&mut self, made: &Applied<'_>, stage: Stage, own: &mut Placed) {
+    fn applied_at(&mut self, made: &Applied<'_>, stage: Stage, placed: &mut Placed) {
         let Some(verdict) = self.field(made, Field::Verdict) else { return };
         let is = |word: &'static str| {
             let form = Form::Choices(vec![word].into());
@@ -227,7 +230,7 @@ impl Checker<'_> {
             rules.push((name("prepend"), is_there, (vec![Act::Prepend(slot)], None), None));
         }
         for (name, condition, (acts, answer), unsure) in rules {
-            self.place_applied(made, stage, (name, condition, acts, answer, unsure), own);
+            self.place_applied(made, stage, (name, condition, acts, answer, unsure), placed);
         }
     }
 
@@ -242,7 +245,7 @@ impl Checker<'_> {
             Option<Answer>,
             Option<Answer>,
         ),
-        own: &mut Placed,
+        placed: &mut Placed,
     ) {
         let Ok(id) = u16::try_from(self.plan.rules.len()).map(RuleId) else { return };
         // The same name stands at several stages, with the reply that fits there.
@@ -296,7 +299,7 @@ impl Checker<'_> {
             tested: tested.into(),
             printed: printed.into(),
         });
-        own.push((id, stage));
+        placed.push((id, stage));
     }
 
     fn field(&mut self, made: &Applied<'_>, field: Field) -> Option<Slot> {

@@ -143,10 +143,10 @@ impl<'a> Checker<'a> {
         self.in_builtin = true;
         let fixed = self.fixed_rules(builtin);
         self.in_builtin = false;
-        let mut own = self.site_rules(site, &fixed);
-        self.applied_rules(site, &mut own);
+        let own = self.site_rules(site, &fixed);
+        let applied = self.applied_rules(site);
         self.replace_replies(site, &fixed);
-        self.assemble(&fixed, &own);
+        self.assemble(&fixed, &own, &applied);
         self.number_unnamed();
         self.check_reach();
         if !self.incomplete {

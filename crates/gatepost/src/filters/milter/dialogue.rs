@@ -28,7 +28,8 @@ pub struct Dialogue {
 #[derive(Debug, Default)]
 struct Told {
     connection: bool,
-    helo: Option<String>,
+    /// The EHLO name, and whether it was said over TLS.
+    helo: Option<(String, bool)>,
     /// The transaction that it is in.
     transaction: Option<u64>,
     recipients: Vec<String>,
@@ -146,13 +147,14 @@ impl Dialogue {
         let Some(name) = occasion.helo.as_ref().filter(|_| occasion.stage != Stage::Connect) else {
             return Ok(None);
         };
-        if self.told.helo.as_ref() != Some(name) {
+        let said = (name.clone(), occasion.is_tls);
+        if self.told.helo.as_ref() != Some(&said) {
             let mut wire = Vec::new();
             let known = macros::of(MacroStage::Helo, occasion, client_name);
             command::macros(&mut wire, &line.agreed, MacroStage::Helo, &known);
             command::helo(&mut wire, name);
             let verdict = exchange(line, wire, (step::NO_HELO, step::SILENT_HELO)).await?;
-            self.told.helo = Some(name.clone());
+            self.told.helo = Some(said);
             self.told.of_helo = None;
             match verdict.word {
                 "continue" => {}

@@ -8,19 +8,14 @@ use crate::filters::occasion::{Occasion, bare};
 pub(super) fn of(stage: MacroStage, occasion: &Occasion, client_name: &str) -> Vec<(&'static str, String)> {
     match stage {
         MacroStage::Connect => of_client(occasion, client_name),
-        MacroStage::Helo => {
-            let version = occasion.is_tls.then(|| ("{tls_version}", String::from("TLS")));
-            version.into_iter().collect()
-        }
+        MacroStage::Helo => of_tls(occasion).collect(),
         MacroStage::Mail => {
             let mut macros = Vec::new();
             if let Some((user, mechanism)) = &occasion.user {
                 macros.push(("{auth_type}", mechanism.clone()));
                 macros.push(("{auth_authen}", user.clone()));
             }
-            if occasion.is_tls {
-                macros.push(("{tls_version}", String::from("TLS")));
-            }
+            macros.extend(of_tls(occasion));
             let sender = occasion.sender();
             macros.push(("{mail_addr}", sender.to_owned()));
             if let Some((_, domain)) = sender.rsplit_once('@') {
@@ -44,6 +39,11 @@ pub(super) fn of_recipient(words: &[String]) -> Vec<(&'static str, String)> {
         macros.push(("{rcpt_host}", domain.to_owned()));
     }
     macros
+}
+
+fn of_tls(occasion: &Occasion) -> impl Iterator<Item = (&'static str, String)> {
+    let known = ["{tls_version}", "{cipher}"].into_iter().zip(&occasion.tls);
+    known.filter_map(|(name, value)| Some((name, value.clone()?)))
 }
 
 fn of_client(occasion: &Occasion, client_name: &str) -> Vec<(&'static str, String)> {

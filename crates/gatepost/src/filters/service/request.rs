@@ -47,8 +47,9 @@ pub fn request(occasion: &Occasion, client_name: Option<&str>, instance: &str) -
     say("ccert_subject", "");
     say("ccert_issuer", "");
     say("ccert_fingerprint", "");
-    say("encryption_protocol", if occasion.is_tls { "TLS" } else { "" });
-    say("encryption_cipher", "");
+    let [version, cipher] = &occasion.tls;
+    say("encryption_protocol", version.as_deref().unwrap_or_default());
+    say("encryption_cipher", cipher.as_deref().unwrap_or_default());
     say("encryption_keysize", "0");
     say("policy_context", "");
     text.push('\n');
@@ -82,6 +83,7 @@ mod tests {
             helo: Some("a\r\nrecipient=x".into()),
             protocol: "ESMTP",
             is_tls: false,
+            tls: [None, None],
             user: None,
             transaction: 1,
             mail: Some(vec!["<a@b.example>".into(), "SIZE=3".into()]),
