@@ -9,7 +9,7 @@ use crate::facts::Scope;
 use crate::slot::Slot;
 use crate::span::Span;
 use crate::stage::Stage;
-pub use crate::syntax::ast::{DnsListKind, FilterKind};
+pub use crate::syntax::ast::DnsListKind;
 use crate::value::Type;
 
 /// A declared source.
@@ -83,6 +83,38 @@ pub struct Filter {
     pub apply: bool,
     /// The client's name, which it is told.
     pub client_name: Option<Slot>,
+}
+
+/// Which protocol another program speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FilterKind {
+    /// Sendmail's milter protocol.
+    Milter,
+    /// Postfix's policy delegation.
+    Service,
+    /// The commands of clamd.
+    Clamav,
+    /// The HTTP protocol of Rspamd.
+    Rspamd,
+}
+
+impl FilterKind {
+    /// The word that declares one.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Milter => "milter",
+            Self::Service => "service",
+            Self::Clamav => "clamav",
+            Self::Rspamd => "rspamd",
+        }
+    }
+
+    /// The kind that the word declares.
+    #[must_use]
+    pub fn named(word: &str) -> Option<Self> {
+        [Self::Milter, Self::Service, Self::Clamav, Self::Rspamd].into_iter().find(|kind| kind.word() == word)
+    }
 }
 
 /// Where another program listens.

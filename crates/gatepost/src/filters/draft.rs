@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use queue::body::{BodyReader, StoredBody};
 
+use tokio::sync::Mutex;
+
 use super::fields::Fields;
 
 /// Largest body that a filter may put in the place of another, in octets (ours: it is held in memory).
@@ -27,6 +29,9 @@ pub struct Draft {
     /// What changes of the envelope, in order.
     pub envelope: Vec<EnvelopeChange>,
 }
+
+/// A message that filters share, and its queue id.
+pub type Lent = (Arc<Mutex<Draft>>, String);
 
 /// Where a body is.
 #[derive(Debug, Clone)]

@@ -63,8 +63,9 @@ impl Fields {
     /// Puts `field` in the place of the `number`th one of that name, from 1, or takes that out; with none, adds it.
     pub fn change(&mut self, number: usize, name: &[u8], field: Option<Vec<u8>>) {
         let named = |known: &Vec<u8>| self::name(known).is_some_and(|known| known.eq_ignore_ascii_case(name));
-        let place = self.fields.iter().enumerate().filter(|(_, known)| named(known)).map(|(place, _)| place);
-        let place = place.skip(number.saturating_sub(1)).next();
+        let mut place =
+            self.fields.iter().enumerate().filter(|(_, known)| named(known)).map(|(place, _)| place);
+        let place = place.nth(number.saturating_sub(1));
         match (place, field) {
             (Some(place), Some(field)) => {
                 if let Some(known) = self.fields.get_mut(place) {

@@ -16,10 +16,11 @@ use smtp::reply::Severity;
 use smtp::server::{Decision, Question, Session};
 use tokio::sync::Mutex;
 
+use super::case::Case;
 use super::decide;
 use super::effects::Effects;
 use super::incoming::Incoming;
-use super::judge::{Case, Judge};
+use super::judge::Judge;
 use super::session_facts::{Around, View};
 use crate::facts::{Subject, Verified};
 use crate::policies::InForce;

@@ -5,7 +5,7 @@
 
 use std::panic::{self, AssertUnwindSafe};
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -16,26 +16,20 @@ use policy::slot::{Facts, Slot, SlotInfo};
 use policy::source::{Counted, SourceKind};
 use policy::stage::Stage;
 use policy::value::State;
-use tokio::sync::Mutex;
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::Sleep;
 
+use super::case::Case;
 use super::mailbox_facts;
-use super::session_facts::{self, View};
+use super::session_facts;
 use crate::clock;
-use crate::facts::{self, Found, Services, Subject, Verified};
+use crate::facts::{self, Found};
 use crate::filters::Dialogues;
-use crate::filters::draft::Draft;
-use crate::filters::occasion::Occasion;
-use crate::net::mail_auth::message::SignedMessage;
 use crate::policies::{InForce, starts_early};
 
 /// Longest wait of a stage for what no rule asks, so that it is recorded (ours: a look-up over the DNS, and nothing that
 /// anybody notices).
 const SHADOW_WAIT: Duration = Duration::from_millis(500);
-
-/// How much longer than itself a filter is waited for (ours: its own time-out says why).
-const FILTER_MARGIN: Duration = Duration::from_secs(5);
 
 /// How many sources may need each other's facts as keys (ours).
 const KEY_DEPTH_MAX: usize = 8;
@@ -43,8 +37,8 @@ const KEY_DEPTH_MAX: usize = 8;
 /// What a session knows and is finding out.
 #[derive(Debug)]
 pub(super) struct Judge {
-    policy: Arc<InForce>,
-    facts: Facts,
+    pub(super) policy: Arc<InForce>,
+    pub(super) facts: Facts,
     tasks: JoinSet<Found>,
     running: Vec<Running>,
     /// What is taken for true without being found out, in a rehearsal.
@@ -52,89 +46,17 @@ pub(super) struct Judge {
     /// Whether it finds out, too, what the rules behind an answer would have seen.
     is_thorough: bool,
     /// What milters were told of the session.
-    dialogues: Option<Arc<Dialogues>>,
+    pub(super) dialogues: Option<Arc<Dialogues>>,
     /// Counts the transactions.
-    transaction: u64,
+    pub(super) transaction: u64,
 }
 
 /// A group of facts that is being found out.
 #[derive(Debug)]
-struct Running {
-    group: Group,
+pub(super) struct Running {
+    pub(super) group: Group,
     scope: Scope,
     task: AbortHandle,
-}
-
-/// What a judge asks about.
-pub(super) struct Case<'a> {
-    pub(super) services: &'a Arc<Services>,
-    pub(super) view: View<'a>,
-    /// The message, once its data are all there.
-    pub(super) message: Option<Arc<SignedMessage>>,
-    /// What was verified for the transaction.
-    pub(super) verified: &'a OnceLock<Arc<Verified>>,
-    /// Longest wait for the facts of a decision.
-    pub(super) deadline: Duration,
-    /// The stage that is decided.
-    pub(super) stage: Stage,
-    /// The message as filters may change it, and its queue id.
-    pub(super) draft: Option<(Arc<Mutex<Draft>>, String)>,
-    /// What the searches for facts are about; made when the first one starts.
-    subject: OnceLock<Arc<Subject>>,
-    /// What filters are asked about; made when the first one is.
-    occasion: OnceLock<Arc<Occasion>>,
-}
-
-impl<'a> Case<'a> {
-    pub(super) fn new(
-        services: &'a Arc<Services>,
-        view: View<'a>,
-        (stage, draft): (Stage, Option<(Arc<Mutex<Draft>>, String)>),
-        (message, verified): (Option<Arc<SignedMessage>>, &'a OnceLock<Arc<Verified>>),
-    ) -> Self {
-        let deadline = view.site.config.policy.deadline;
-        let (subject, occasion) = (OnceLock::new(), OnceLock::new());
-        Self { services, view, message, verified, deadline, stage, draft, subject, occasion }
-    }
-
-    /// What filters are asked about.
-    fn occasion(&self, transaction: u64) -> &Arc<Occasion> {
-        self.occasion.get_or_init(|| {
-            Arc::new(session_facts::occasion(&self.view, self.stage, transaction, self.draft.as_ref()))
-        })
-    }
-
-    /// Finds out who sent the message, in every way that there is, as far as it can be told in time.
-    pub(super) async fn verify_all(&self) {
-        let Ok(dns) = self.services.dns() else { return };
-        if tokio::time::timeout(self.deadline, facts::verify_all(dns, self.subject())).await.is_err() {
-            tracing::debug!("who sent a message that goes on could not be told in time");
-        }
-    }
-
-    /// What searches for facts are about.
-    pub(super) fn subject(&self) -> &Arc<Subject> {
-        self.subject.get_or_init(|| {
-            let view = &self.view;
-            let text = |name: &str| match session_facts::state(name, view) {
-                Some(State::Known(value)) => value.to_string(),
-                _ => String::new(),
-            };
-            let is_local = session_facts::state("recipient.local_domain", view);
-            let is_local = is_local == Some(State::yes_or_no(true));
-            Arc::new(Subject {
-                client: view.client.address,
-                helo: view.session.hello_name().unwrap_or_default().to_owned(),
-                hostname: view.site.settings.hostname.clone(),
-                sender: text("sender.address"),
-                sender_domain: text("sender.domain"),
-                recipient: text("recipient.address"),
-                recipient_domain: (text("recipient.domain"), is_local),
-                message: self.message.clone(),
-                verified: Arc::clone(self.verified.get_or_init(Arc::default)),
-            })
-        })
-    }
 }
 
 impl Judge {
@@ -204,7 +126,7 @@ impl Judge {
     }
 
     /// Ends the searches that don't stay.
-    fn keep_running(&mut self, stays: impl Fn(&Running) -> bool) {
+    pub(super) fn keep_running(&mut self, stays: impl Fn(&Running) -> bool) {
         for ended in self.running.extract_if(.., |running| !stays(running)) {
             ended.task.abort();
         }
@@ -276,52 +198,6 @@ impl Judge {
                 self.facts.set(slot, State::NotAsked);
             }
         }
-    }
-
-    /// Forgets what milters said of the stage before: they are asked anew, and whoever waits for them still gives up.
-    fn forget_milters(&mut self, stage: Stage) {
-        let in_force = Arc::clone(&self.policy);
-        if matches!(stage, Stage::Auth | Stage::Verify) {
-            return;
-        }
-        for place in in_force.filters.milters() {
-            let group = Group::Source(place);
-            self.keep_running(|running| running.group != group);
-            for (slot, info) in (0..).map(Slot).zip(in_force.policy.slots()) {
-                if info.group == group {
-                    self.facts.set(slot, State::NotAsked);
-                }
-            }
-        }
-    }
-
-    /// Ends what filters are asked still: nothing waits for it any more.
-    pub(super) fn end_filters(&mut self) {
-        let in_force = Arc::clone(&self.policy);
-        self.keep_running(
-            |running| !matches!(running.group, Group::Source(place) if in_force.filters.has(place)),
-        );
-    }
-
-    /// Asks the filter at this place about the session.
-    fn ask_filter(&mut self, place: u16, case: &Case<'_>) -> impl Future<Output = Found> + Send + use<> {
-        let in_force = Arc::clone(&self.policy);
-        let dialogues = Arc::clone(self.dialogues.get_or_insert_with(|| Arc::new(Dialogues::new())));
-        let occasion = Arc::clone(case.occasion(self.transaction));
-        let name =
-            in_force.policy.slot("client.name").map_or(State::Missing, |slot| self.facts.get(slot).clone());
-        async move {
-            let states = in_force.filters.ask(place, (&occasion, &dialogues), &name).await;
-            facts::of_fields(&in_force.policy, place, &states)
-        }
-    }
-
-    /// How long the fact's filter is waited for; `None` when it is no filter's.
-    fn patience(&self, slot: Slot, stage: Stage) -> Option<Duration> {
-        let Group::Source(place) = self.info(slot)?.group else { return None };
-        let filters = &self.policy.filters;
-        // What it says itself when its time is up says more.
-        filters.has(place).then(|| filters.patience(place, stage) + FILTER_MARGIN)
     }
 
     /// Decides the stage.
@@ -546,7 +422,7 @@ impl Judge {
         }
     }
 
-    fn info(&self, slot: Slot) -> Option<&SlotInfo> {
+    pub(super) fn info(&self, slot: Slot) -> Option<&SlotInfo> {
         self.policy.policy.slots().get(slot.index())
     }
 }

@@ -4,6 +4,7 @@
 
 mod admission;
 mod amendment;
+mod case;
 mod connection;
 mod decide;
 mod deliberation;
@@ -12,6 +13,7 @@ mod header_field;
 mod incoming;
 mod inspection;
 mod judge;
+mod judge_filters;
 mod listener;
 mod mailbox_facts;
 mod output;

@@ -13,12 +13,11 @@ use policy::value::{State, Value};
 use smtp::address::{Domain, ForwardPath, Mailbox, ReversePath};
 use smtp::envelope::{BodyType, MailParameters, Recipient};
 use smtp::server::{Question, Session};
-use tokio::sync::Mutex;
 
 use super::admission::Admission;
 use super::decide::Client;
 use crate::clock;
-use crate::filters::draft::Draft;
+use crate::filters::draft::Lent;
 use crate::filters::occasion::Occasion;
 use crate::mailboxes::{LookedUp, Meaning, QuotaUsage, Standing, domain_key};
 use crate::site::Site;
@@ -168,12 +167,7 @@ pub(super) fn state(name: &str, view: &View<'_>) -> Option<State> {
 }
 
 /// What filters are asked about.
-pub(super) fn occasion(
-    view: &View<'_>,
-    stage: Stage,
-    transaction: u64,
-    draft: Option<&(Arc<Mutex<Draft>>, String)>,
-) -> Occasion {
+pub(super) fn occasion(view: &View<'_>, stage: Stage, transaction: u64, draft: Option<&Lent>) -> Occasion {
     let session = view.session;
     let envelope = session.envelope();
     let words = |recipient: &Recipient| vec![recipient.forward_path.to_string()];

@@ -15,6 +15,7 @@ mod filter;
 mod harness;
 mod milter;
 mod scripted;
+mod service;
 
 use std::fs;
 

@@ -341,3 +341,62 @@ fn a_rehearsed_session_tells_no_filter_and_takes_what_is_given_of_it() {
     assert!(open.contains("421 4.7.1") && open.contains("spam.verdict"), "{open}");
     assert_eq!(filter.letters(), "");
 }
+
+#[test]
+fn one_milter_sees_what_those_before_it_have_changed() {
+    let first = Scripted::start(0, |heard| match heard.kind {
+        'E' => vec![(b'h', b"X-First\0here\0".to_vec()), (b'b', b"rewritten\r\n".to_vec())],
+        _ => Vec::new(),
+    });
+    let teller = Scripted::start(0, |heard| match heard.kind {
+        'E' => vec![(b'h', b"X-Ignored\0here\0".to_vec()), (b'b', b"ignored\r\n".to_vec())],
+        _ => Vec::new(),
+    });
+    let last = Scripted::start(0, |_| Vec::new());
+    let server = site(&format!(
+        "milter first = \"{}\" apply\nmilter teller = \"{}\"\nmilter last = \"{}\" apply\n\
+         at message {{\n    rule told when teller.verdict is discard\n        discard\n}}\n",
+        first.address(),
+        teller.address(),
+        last.address()
+    ));
+    let mut client = server.session();
+    client.transaction(&[ALICE]);
+    client.data(MESSAGE, "250");
+    assert_eq!(last.last('L'), "X-First|here|");
+    assert_eq!(last.last('B'), "rewritten\r\n");
+    let letter = &letters(&server, "alice", 1)[0];
+    assert!(letter.contains("X-First: here") && letter.trim_end().ends_with("rewritten"), "{letter}");
+    assert!(!letter.to_lowercase().contains("ignored"), "{letter}");
+}
+
+#[test]
+fn a_milter_that_says_nothing_is_waited_for_as_long_as_the_policy_wants() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket");
+    // Whoever connects to it gets a connection, and no more.
+    let _listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let server = site(&format!(
+        "milter mute = \"unix:{}\" timeout 200ms\nat mail {{\n    rule bad when mute.verdict is reject\n        \
+         reject 550 5.7.1 \"no\"\n        unsure defer 451 4.7.1 \"not now\"\n}}\n",
+        path.display()
+    ));
+    let mut client = server.session();
+    let deferred = client.ask_for("MAIL FROM:<ann@example.net>", "451 4.7.1");
+    let explained = explain(&server, &deferred);
+    assert!(explained.contains("unsure: time-out"), "{explained}");
+}
+
+#[test]
+fn what_a_milter_changes_without_having_said_so_is_a_failure() {
+    let filter = Scripted::start(0, |heard| match heard.kind {
+        // Before the end of the message nothing may be changed.
+        'N' => vec![(b'h', b"X-Early\0x\0".to_vec())],
+        _ => Vec::new(),
+    });
+    let server = applied(&filter);
+    let mut client = server.session();
+    client.transaction(&[ALICE]);
+    client.data(MESSAGE, "451 4.7.1");
+    assert!(server.maildir("example.org", "alice").files().is_empty());
+}

@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+pub use crate::source::FilterKind;
 use crate::span::{Span, Spanned};
 
 /// A name or word as it stands.
@@ -146,38 +147,6 @@ pub enum SourceKind {
         /// `failing accept` or `failing defer`: what is done with `apply` when it can't be asked.
         failing: Option<Word>,
     },
-}
-
-/// Which protocol another program speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FilterKind {
-    /// Sendmail's milter protocol.
-    Milter,
-    /// Postfix's policy delegation.
-    Service,
-    /// The commands of clamd.
-    Clamav,
-    /// The HTTP protocol of Rspamd.
-    Rspamd,
-}
-
-impl FilterKind {
-    /// The word that declares one.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Milter => "milter",
-            Self::Service => "service",
-            Self::Clamav => "clamav",
-            Self::Rspamd => "rspamd",
-        }
-    }
-
-    /// The kind that the word declares.
-    #[must_use]
-    pub fn named(word: &str) -> Option<Self> {
-        [Self::Milter, Self::Service, Self::Clamav, Self::Rspamd].into_iter().find(|kind| kind.word() == word)
-    }
 }
 
 /// Which kind of DNS list.
