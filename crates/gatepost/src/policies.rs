@@ -11,7 +11,7 @@ use policy::facts::{Group, Scope};
 use policy::nearest::did_you_mean;
 use policy::policy::{Loaded, Policy, Refused};
 use policy::slot::{Slot, SlotInfo};
-use policy::source::{Contents, SourceKind};
+use policy::source::{Contents, FilterKind, SourceKind};
 use policy::span::{SourceFile, Span};
 use policy::stage::Stage;
 use policy::value::Type;
@@ -120,6 +120,15 @@ pub fn starts_early(policy: &Policy, group: Group) -> bool {
     let Group::Source(place) = group else { return group.starts_early() };
     let source = policy.sources().get(usize::from(place));
     source.is_none_or(|source| source.shadow || !matches!(source.kind, SourceKind::Filter(_)))
+}
+
+/// Whether a group only looks at the message: it may be found out beside what a rule waits for at the message already.
+#[must_use]
+pub fn looks_at_message(policy: &Policy, group: Group) -> bool {
+    let Group::Source(place) = group else { return false };
+    let source = policy.sources().get(usize::from(place));
+    matches!(source.map(|source| &source.kind), Some(SourceKind::Filter(filter))
+        if matches!(filter.kind, FilterKind::Clamav | FilterKind::Rspamd))
 }
 
 /// Whether a fact can be known at `stage`: what is one recipient's or one message's is not known for another.

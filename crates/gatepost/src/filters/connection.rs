@@ -15,8 +15,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::clock;
 
-/// Most connections to a filter at a time (ours: Postfix has as many smtpd processes by default).
-pub const CONNECTIONS_MAX: usize = 100;
+/// Most connections to a filter at a time (ours: as many as `limits.connections` has clients by default, each of which may
+/// have a milter's ear for its whole session).
+pub const CONNECTIONS_MAX: usize = 1_000;
 
 /// Most connections that wait for the next use (ours).
 const IDLE_MAX: usize = 20;

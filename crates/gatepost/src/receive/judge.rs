@@ -25,7 +25,7 @@ use super::session_facts;
 use crate::clock;
 use crate::facts::{self, Found};
 use crate::filters::Dialogues;
-use crate::policies::{InForce, starts_early};
+use crate::policies::{InForce, looks_at_message, starts_early};
 
 /// Longest wait of a stage for what no rule asks, so that it is recorded (ours: a look-up over the DNS, and nothing that
 /// anybody notices).
@@ -222,8 +222,14 @@ impl Judge {
                 Step::Decided(decision) => break decision,
                 Step::Need(need) => need,
             };
+            let scans = now.iter().any(|slot| {
+                self.info(*slot).is_some_and(|info| looks_at_message(&self.policy.policy, info.group))
+            });
             for slot in now.iter().chain(&soon) {
-                let starts_early = |info: &SlotInfo| starts_early(&self.policy.policy, info.group);
+                let policy = &self.policy.policy;
+                let starts_early = |info: &SlotInfo| {
+                    starts_early(policy, info.group) || scans && looks_at_message(policy, info.group)
+                };
                 if now.contains(slot) || self.info(*slot).is_some_and(starts_early) {
                     self.find_out(*slot, case, 0);
                 }

@@ -400,3 +400,33 @@ fn what_a_milter_changes_without_having_said_so_is_a_failure() {
     client.data(MESSAGE, "451 4.7.1");
     assert!(server.maildir("example.org", "alice").files().is_empty());
 }
+
+#[test]
+fn a_replay_knows_what_a_milter_said_then() {
+    let filter = Scripted::start(0, |heard| match heard.kind {
+        'E' => vec![(b'q', b"odd\0".to_vec())],
+        _ => Vec::new(),
+    });
+    let declared = format!("milter spam = \"{}\"", filter.address());
+    let rule = |does: &str| {
+        format!(
+            "{declared}\nat message {{\n    rule odd when spam.verdict is quarantine\n        {does}\n}}\n"
+        )
+    };
+    let mut server = site(&rule("tag \"odd\""));
+    let mut client = server.session();
+    client.transaction(&[ALICE]);
+    client.data(MESSAGE, "250");
+    client.ask_for("QUIT", "221");
+    server.stop();
+    let heard = filter.letters();
+    std::fs::write(server.folder().join("new.policy"), rule("reject 550 5.7.1 \"odd: {spam.quarantine}\""))
+        .unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
+    command.arg("replay").arg(server.folder().join("new.policy")).args(["--json", "--state"]);
+    let output = command.arg(server.folder().join("state")).output().unwrap();
+    let told = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(told.contains("\"odd\"") && told.contains("550"), "{told}");
+    assert!(told.contains("\"counterfactual\": 1"), "{told}");
+    assert_eq!(filter.letters(), heard, "a replay asks nobody");
+}

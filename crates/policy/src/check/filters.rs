@@ -168,9 +168,17 @@ impl Checker<'_> {
         found
     }
 
-    /// The rules that `apply` stands for, in the order of the declarations.
+    /// The rules that `apply` stands for, in the order of the declarations; services first, so that a milter doesn't hear of
+    /// recipients that they refuse.
     pub(super) fn applied_rules(&mut self, items: &[Item]) -> Placed {
         let mut placed = Placed::new();
+        for kind in [FilterKind::Service, FilterKind::Milter] {
+            self.applied_of(kind, items, &mut placed);
+        }
+        placed
+    }
+
+    fn applied_of(&mut self, wanted: FilterKind, items: &[Item], placed: &mut Placed) {
         for item in items {
             let Item::Source(item) = item else { continue };
             let Some(declared) = self.names.sources.get_mut(&item.name.node) else { continue };
@@ -179,7 +187,7 @@ impl Checker<'_> {
             let Declared { what: Some(index), span, .. } = declared else { continue };
             let Some(source) = self.sources.get(usize::from(*index)) else { continue };
             let SourceKind::Filter(Filter { kind, apply: true, .. }) = source.kind else { continue };
-            if *span != item.name.span {
+            if *span != item.name.span || kind != wanted {
                 continue;
             }
             let fails_open = matches!(&item.kind.node,
@@ -190,10 +198,9 @@ impl Checker<'_> {
             };
             let made = Applied { item, index: *index, kind, fails_open };
             for stage in stages {
-                self.applied_at(&made, stage, &mut placed);
+                self.applied_at(&made, stage, placed);
             }
         }
-        placed
     }
 
     fn applied_at(&mut self, made: &Applied<'_>, stage: Stage, placed: &mut Placed) {

@@ -306,13 +306,16 @@ impl Checker<'_> {
         }
     }
 
-    /// Numbers the facts that no rule names and that are asked for all the same: those of shadows, and the lists that
-    /// the score is made of.
+    /// Numbers the facts that no rule names and that are asked for all the same: those of shadows, all that a filter
+    /// says, and the lists that the score is made of.
     pub(super) fn number_unnamed(&mut self) {
         let scored = self.facts.named("dnsbl.score").is_some();
         for (index, source) in self.sources.iter().enumerate() {
             let Ok(number) = u16::try_from(index) else { continue };
-            if source.shadow {
+            // What a filter says is one answer: a replay is to know all of it.
+            let is_asked = matches!(source.kind, SourceKind::Filter(_))
+                && self.names.sources.get(&*source.name).is_some_and(|declared| declared.used);
+            if source.shadow || is_asked {
                 for field in source.kind.fields() {
                     self.facts.of_source(number, source, *field);
                 }

@@ -27,7 +27,7 @@ pub fn request(occasion: &Occasion, client_name: Option<&str>, instance: &str) -
     let port = occasion.port.to_string();
     say("request", "smtpd_access_policy");
     say("protocol_state", state(occasion.stage));
-    say("protocol_name", if occasion.protocol.starts_with('E') { "ESMTP" } else { "SMTP" });
+    say("protocol_name", if occasion.protocol == "SMTP" { "SMTP" } else { "ESMTP" });
     say("client_address", &occasion.client.to_string());
     say("client_name", client_name.unwrap_or("unknown"));
     say("client_port", &port);
