@@ -106,6 +106,11 @@ fn early(policy: &Policy, stage: Stage) -> Vec<Slot> {
                 && match info.group {
                     Group::Session => info.value_type != Type::Text && policy.needs(stage).contains(slot),
                     Group::Mailbox => false,
+                    // Only there a shadow is waited for.
+                    group if is_filter(policy, group) => {
+                        starts_early(policy, group)
+                            && matches!(stage, Stage::Mail | Stage::Recipient | Stage::Message)
+                    }
                     group => starts_early(policy, group),
                 }
         })
@@ -120,6 +125,12 @@ pub fn starts_early(policy: &Policy, group: Group) -> bool {
     let Group::Source(place) = group else { return group.starts_early() };
     let source = policy.sources().get(usize::from(place));
     source.is_none_or(|source| source.shadow || !matches!(source.kind, SourceKind::Filter(_)))
+}
+
+fn is_filter(policy: &Policy, group: Group) -> bool {
+    let Group::Source(place) = group else { return false };
+    let source = policy.sources().get(usize::from(place));
+    source.is_some_and(|source| matches!(source.kind, SourceKind::Filter(_)))
 }
 
 /// Whether a group only looks at the message: it may be found out beside what a rule waits for at the message already.

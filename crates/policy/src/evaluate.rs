@@ -459,7 +459,8 @@ fn effect(act: &Act, facts: &Facts) -> Effect {
 /// The header field that stands in a filter's answer; one that is none is kept as words for the postmaster.
 fn prepended(state: &State) -> Effect {
     let field = state.value().map(ToString::to_string).unwrap_or_default();
-    let fits = |name: &str| !name.is_empty() && name.bytes().all(|octet| (33..=126).contains(&octet));
+    let fits =
+        |name: &str| (1..=76).contains(&name.len()) && name.bytes().all(|octet| (33..=126).contains(&octet));
     match field.split_once(':').filter(|(name, _)| fits(name)) {
         Some((name, value)) => {
             Effect::AddHeader { name: Arc::from(name), value: Arc::from(header_value(value.trim())) }

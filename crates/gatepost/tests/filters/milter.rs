@@ -430,3 +430,17 @@ fn a_replay_knows_what_a_milter_said_then() {
     assert!(told.contains("\"counterfactual\": 1"), "{told}");
     assert_eq!(filter.letters(), heard, "a replay asks nobody");
 }
+
+#[test]
+fn a_shadow_refuses_nobody_and_changes_nothing() {
+    let filter = Scripted::start(0, |heard| match heard.kind {
+        'R' | 'E' => vec![(b'h', b"X-Shadow\0x\0".to_vec()), (b'r', Vec::new())],
+        _ => Vec::new(),
+    });
+    let server = site(&format!("shadow milter spam = \"{}\"\n", filter.address()));
+    let mut client = server.session();
+    client.transaction(&[ALICE]);
+    client.data(MESSAGE, "250");
+    assert!(!letters(&server, "alice", 1)[0].contains("X-Shadow"));
+    wait_for("the shadow to be asked", || filter.letters().contains('M').then_some(()));
+}
