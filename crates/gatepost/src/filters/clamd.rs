@@ -19,7 +19,7 @@ const ANSWER_OCTETS_MAX: usize = 4 * 1024;
 /// A daemon.
 #[derive(Debug)]
 pub struct Clamd {
-    pool: Pool<()>,
+    pool: Pool,
 }
 
 impl Clamd {

@@ -45,16 +45,16 @@ impl fmt::Debug for Connection {
     }
 }
 
-/// Connections to one filter; `T` is what is known of each.
+/// Connections to one filter.
 #[derive(Debug)]
-pub struct Pool<T> {
+pub struct Pool {
     address: FilterAddress,
     timeout: Duration,
     places: Arc<Semaphore>,
-    idle: Mutex<Vec<(Timestamp, Connection, T)>>,
+    idle: Mutex<Vec<(Timestamp, Connection)>>,
 }
 
-impl<T> Pool<T> {
+impl Pool {
     /// For the filter at `address`, each of whose answers is waited for as long as `timeout`.
     #[must_use]
     pub fn new(address: FilterAddress, timeout: Duration) -> Self {
@@ -69,18 +69,18 @@ impl<T> Pool<T> {
     }
 
     /// A connection that waits for use, the one that was used last.
-    pub fn idle(&self) -> Option<(Connection, T)> {
+    pub fn idle(&self) -> Option<Connection> {
         let now = clock::monotonic();
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.retain(|(since, ..)| now.since(*since) < IDLE_TIME);
-        idle.pop().map(|(_, connection, known)| (connection, known))
+        idle.retain(|(since, _)| now.since(*since) < IDLE_TIME);
+        idle.pop().map(|(_, connection)| connection)
     }
 
     /// Keeps a connection for the next use; it has been used whole.
-    pub fn keep(&self, connection: Connection, known: T) {
+    pub fn keep(&self, connection: Connection) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < IDLE_MAX && connection.stream.buffer().is_empty() {
-            idle.push((clock::monotonic(), connection, known));
+            idle.push((clock::monotonic(), connection));
         }
     }
 

@@ -24,7 +24,7 @@ const SYMBOLS_MAX: usize = 500;
 /// A scanner.
 #[derive(Debug)]
 pub struct Rspamd {
-    pool: Pool<()>,
+    pool: Pool,
 }
 
 /// What is read of an answer.

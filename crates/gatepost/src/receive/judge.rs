@@ -32,7 +32,7 @@ use crate::policies::{InForce, looks_at_message, starts_early};
 const SHADOW_WAIT: Duration = Duration::from_millis(500);
 
 /// How many sources may need each other's facts as keys (ours).
-const KEY_DEPTH_MAX: usize = 8;
+pub(super) const KEY_DEPTH_MAX: usize = 8;
 
 /// What a session knows and is finding out.
 #[derive(Debug)]
@@ -293,7 +293,7 @@ impl Judge {
         case: &Case<'_>,
         timer: &mut Option<Pin<Box<Sleep>>>,
     ) {
-        let patience = now.iter().filter_map(|slot| self.patience(*slot, case.stage)).max();
+        let patience = now.iter().filter_map(|slot| self.patience(*slot, case.stage, 0)).max();
         let mut of_filter = patience.map(|patience| Box::pin(tokio::time::sleep(patience)));
         while now.iter().any(|slot| self.is_awaited(*slot)) {
             let timer = match &mut of_filter {
@@ -435,7 +435,7 @@ impl Judge {
 
 /// The groups of the facts that begin so, and those that are found out from them: a source may have another's fact as its
 /// key, and the score has those of all lists.
-fn following(policy: &Policy, begins: &impl Fn(&SlotInfo) -> bool) -> Vec<Group> {
+pub(super) fn following(policy: &Policy, begins: &impl Fn(&SlotInfo) -> bool) -> Vec<Group> {
     let mut gone: Vec<Group> = Vec::new();
     loop {
         let before = gone.len();

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use policy::facts::Group;
-use policy::slot::Slot;
+use policy::slot::{Slot, SlotInfo};
 use policy::stage::Stage;
 use policy::value::State;
 
 use super::case::Case;
-use super::judge::Judge;
+use super::judge::{Judge, KEY_DEPTH_MAX, following};
 use crate::facts::{self, Found};
 use crate::filters::Dialogues;
 
@@ -17,19 +17,21 @@ use crate::filters::Dialogues;
 const FILTER_MARGIN: Duration = Duration::from_secs(5);
 
 impl Judge {
-    /// Forgets what milters said of the stage before: they are asked anew, and whoever waits for them still gives up.
+    /// Forgets what milters said of the stage before, and what was found out from it: they are asked anew, and whoever waits
+    /// for them still gives up.
     pub(super) fn forget_milters(&mut self, stage: Stage) {
         let in_force = Arc::clone(&self.policy);
-        if matches!(stage, Stage::Auth | Stage::Verify) {
+        let milters: Vec<u16> = in_force.filters.milters().collect();
+        if milters.is_empty() || matches!(stage, Stage::Auth | Stage::Verify) {
             return;
         }
-        for place in in_force.filters.milters() {
-            let group = Group::Source(place);
-            self.keep_running(|running| running.group != group);
-            for (slot, info) in (0..).map(Slot).zip(in_force.policy.slots()) {
-                if info.group == group {
-                    self.facts.set(slot, State::NotAsked);
-                }
+        let is_milters =
+            |info: &SlotInfo| matches!(info.group, Group::Source(place) if milters.contains(&place));
+        let gone = following(&in_force.policy, &is_milters);
+        self.keep_running(|running| !gone.contains(&running.group));
+        for (slot, info) in (0..).map(Slot).zip(in_force.policy.slots()) {
+            if gone.contains(&info.group) {
+                self.facts.set(slot, State::NotAsked);
             }
         }
     }
@@ -59,11 +61,17 @@ impl Judge {
         }
     }
 
-    /// How long the fact's filter is waited for; `None` when it is no filter's.
-    pub(super) fn patience(&self, slot: Slot, stage: Stage) -> Option<Duration> {
-        let Group::Source(place) = self.info(slot)?.group else { return None };
+    /// How long the fact's filter is waited for, its own or a key's; `None` when there is none.
+    pub(super) fn patience(&self, slot: Slot, stage: Stage, depth: usize) -> Option<Duration> {
+        let group = self.info(slot).filter(|_| depth <= KEY_DEPTH_MAX)?.group;
         let filters = &self.policy.filters;
-        // What it says itself when its time is up says more.
-        filters.has(place).then(|| filters.patience(place, stage) + FILTER_MARGIN)
+        if let Group::Source(place) = group
+            && filters.has(place)
+        {
+            // What it says itself when its time is up says more.
+            return Some(filters.patience(place, stage) + FILTER_MARGIN);
+        }
+        let keys = facts::keys(&self.policy.policy, group);
+        keys.iter().filter_map(|key| self.patience(*key, stage, depth + 1)).max()
     }
 }

@@ -62,6 +62,30 @@ fn rspamd_refuses_with_its_own_words_and_marks_what_it_takes() {
 }
 
 #[test]
+fn sessions_come_one_after_the_other() {
+    for name in ["opendkim", "clamav", "rspamd"] {
+        let filter = Filter::start(name);
+        let server = site(&format!("milter filter = \"{}\" apply\n", filter.address()));
+        for session in 1..=3 {
+            let mut client = server.session();
+            client.transaction(&[ALICE]);
+            client.ask_for("RSET", "250");
+            client.transaction(&[ALICE]);
+            client.data(&message("hello"), "250");
+            client.ask_for("QUIT", "221");
+            client.expect_close();
+            let letters = letters(&server, "alice", session);
+            let mark = match name {
+                "opendkim" => "DKIM-Signature: ",
+                "clamav" => "X-Virus-Scanned: ",
+                _ => "Received: ",
+            };
+            assert!(letters.iter().all(|letter| letter.contains(mark)), "{name}: {letters:?}");
+        }
+    }
+}
+
+#[test]
 fn rspamd_is_asked_over_http_too() {
     let mut filter = Filter::start("rspamd");
     let server = site(&format!(

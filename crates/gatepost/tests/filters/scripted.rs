@@ -85,7 +85,7 @@ fn serve(mut stream: UnixStream, steps: u32, script: Script, notes: &Mutex<Vec<H
             'L' => steps & 0x80 != 0,
             'H' => steps & 0x2000 != 0,
             'B' => steps & 0x8_0000 != 0,
-            'A' | 'D' | 'K' | 'O' | 'Q' => true,
+            'A' | 'D' | 'O' | 'Q' => true,
             _ => false,
         };
         if kind == 'Q' {

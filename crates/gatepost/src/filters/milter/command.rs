@@ -17,8 +17,6 @@ pub const END_OF_FIELDS: u8 = b'N';
 pub const DATA: u8 = b'T';
 /// The end of the session.
 pub const QUIT: u8 = b'Q';
-/// The end of the session; the connection serves the next one.
-pub const QUIT_AND_STAY: u8 = b'K';
 const CONNECT: u8 = b'C';
 const HELO: u8 = b'H';
 const MAIL: u8 = b'M';

@@ -65,34 +65,17 @@ impl Dialogue {
     /// # Errors
     /// Why it can't be told.
     pub async fn ask(&mut self, occasion: &Occasion, client_name: &str) -> Result<Verdict, String> {
-        let is_used = self.line.is_none();
         let mut line = match self.line.take() {
             Some(line) => line,
-            None => self.begin().await?,
-        };
-        let is_used = is_used && line.is_used;
-        // The line is put back once the step is done with: whoever stops in between has no use for it.
-        match self.tell(&mut line, occasion, client_name).await {
-            Ok(verdict) => {
-                self.line = Some(line);
-                Ok(verdict)
-            }
-            // One that waited for its next use may have been closed by the milter long ago.
-            Err(_) if is_used => {
-                drop(line);
+            None => {
                 self.told = Told::default();
-                let mut line = self.milter.new_line().await?;
-                let verdict = self.tell(&mut line, occasion, client_name).await?;
-                self.line = Some(line);
-                Ok(verdict)
+                self.milter.line().await?
             }
-            Err(why) => Err(why),
-        }
-    }
-
-    async fn begin(&mut self) -> Result<Line, String> {
-        self.told = Told::default();
-        self.milter.line().await
+        };
+        let verdict = self.tell(&mut line, occasion, client_name).await?;
+        // It is only put back once the step is done with: whoever stops in between has no use for it.
+        self.line = Some(line);
+        Ok(verdict)
     }
 
     async fn tell(
@@ -276,9 +259,7 @@ impl Dialogue {
 impl Drop for Dialogue {
     fn drop(&mut self) {
         if let (Some(line), Ok(runtime)) = (self.line.take(), tokio::runtime::Handle::try_current()) {
-            let milter = Arc::clone(&self.milter);
-            let is_in_transaction = self.told.transaction.is_some();
-            runtime.spawn(async move { milter.leave(line, is_in_transaction).await });
+            runtime.spawn(Milter::leave(line, self.told.transaction.is_some()));
         }
     }
 }

@@ -11,13 +11,10 @@ use crate::filters::connection::{Connection, Pool};
 /// Most signs of life before an answer (ours: each is waited for as long as an answer).
 const PROGRESS_MAX: usize = 1_000;
 
-/// The first version whose filters serve one session after the other over a connection (`SMFIC_QUIT_NC`).
-const STAYS_SINCE: u32 = 6;
-
 /// A milter and its connections.
 #[derive(Debug)]
 pub struct Milter {
-    pool: Pool<Agreed>,
+    pool: Pool,
     /// Whether what it changes is changed.
     pub(super) apply: bool,
 }
@@ -29,35 +26,26 @@ impl Milter {
         Self { pool: Pool::new(filter.address.clone(), filter.timeout), apply: filter.apply }
     }
 
-    /// A line for a session: one that an earlier session has left, or a new one.
+    /// A line for a session.
     pub(super) async fn line(&self) -> Result<Line, String> {
-        match self.pool.idle() {
-            Some((connection, agreed)) => Ok(Line { connection, agreed, is_used: true }),
-            None => self.new_line().await,
-        }
-    }
-
-    /// A new line.
-    pub(super) async fn new_line(&self) -> Result<Line, String> {
         let mut connection = self.pool.connect().await?;
         let mut wire = Vec::new();
         frame::put(&mut wire, NEGOTIATE, &options::offer());
         connection.write(&wire).await?;
         let agreed = options::agreed(&read(&mut connection).await?)?;
-        Ok(Line { connection, agreed, is_used: false })
+        Ok(Line { connection, agreed })
     }
 
-    /// Ends a session over the line, and keeps that if the filter can serve the next one.
-    pub(super) async fn leave(&self, mut line: Line, is_in_transaction: bool) {
-        let stays = line.agreed.version >= STAYS_SINCE;
+    /// Ends a session, and the line with it: no filter that is built on libmilter serves another one over it, whatever
+    /// `SMFIC_QUIT_NC` promises.
+    pub(super) async fn leave(mut line: Line, is_in_transaction: bool) {
         let mut wire = Vec::new();
         if is_in_transaction {
             frame::put(&mut wire, command::ABORT, &[]);
         }
-        frame::put(&mut wire, if stays { command::QUIT_AND_STAY } else { command::QUIT }, &[]);
-        if line.connection.write(&wire).await.is_ok() && stays {
-            self.pool.keep(line.connection, line.agreed);
-        }
+        frame::put(&mut wire, command::QUIT, &[]);
+        // A filter that is gone has nothing to be told.
+        let _ = line.connection.write(&wire).await;
     }
 }
 
@@ -66,8 +54,6 @@ impl Milter {
 pub(super) struct Line {
     connection: Connection,
     pub(super) agreed: Agreed,
-    /// Whether an earlier session was told of over it: the filter may have closed it since.
-    pub(super) is_used: bool,
 }
 
 impl Line {

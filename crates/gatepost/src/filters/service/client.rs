@@ -14,7 +14,7 @@ const ANSWER_OCTETS_MAX: usize = 16 * 1024;
 /// A policy service.
 #[derive(Debug)]
 pub struct Service {
-    pool: Pool<()>,
+    pool: Pool,
 }
 
 impl Service {
@@ -37,7 +37,7 @@ impl Service {
         let request = request::request(occasion, client_name, instance);
         let answer = match self.pool.idle() {
             // One that waited for its next use may have been closed by the service long ago.
-            Some((connection, ())) => match self.ask_on(connection, &request).await {
+            Some(connection) => match self.ask_on(connection, &request).await {
                 Ok(answer) => answer,
                 Err(_) => self.ask_on(self.pool.connect().await?, &request).await?,
             },
@@ -62,7 +62,7 @@ impl Service {
             answer.extend_from_slice(piece.get(..octets).unwrap_or_default());
             if let Some(end) = response::end(&answer) {
                 if end == answer.len() {
-                    self.pool.keep(connection, ());
+                    self.pool.keep(connection);
                 }
                 return Ok(answer);
             }
