@@ -219,6 +219,10 @@ fn declaration(policy: &Policy, source: &Source) -> String {
             let keys: Vec<&str> = keys.iter().map(name).collect();
             write!(text, "{counted:?} {keys:?} {over:?} {bucket}")
         }
+        SourceKind::Filter(filter) => {
+            // What is done with what it says is the policy's, not the filter's.
+            write!(text, "{} {} {:?} {:?}", filter.kind.word(), filter.address, source.since, source.scope)
+        }
     };
     text
 }

@@ -3,6 +3,8 @@
 //! What arrives is decided by the pure session of `smtp::server` and by [`decide`]; the rest moves octets.
 
 mod admission;
+mod amendment;
+mod case;
 mod connection;
 mod decide;
 mod deliberation;
@@ -11,6 +13,7 @@ mod header_field;
 mod incoming;
 mod inspection;
 mod judge;
+mod judge_filters;
 mod listener;
 mod login;
 mod mailbox_facts;
