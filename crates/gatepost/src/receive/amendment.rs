@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use queue::body::LargeBody;
 use queue::message::QueuedRecipient;
 use queue::spool::{LARGE_BODY_OCTETS, Spool, SpoolError};
 use smtp::address::{ForwardPath, ReversePath};
@@ -71,14 +72,16 @@ impl Incoming {
         }
         self.written_octets += self.buffer.len() as u64;
         self.buffer.clear();
-        let Some(large) = self.parts.first_mut().and_then(|part| part.large.as_mut()) else {
-            return Ok(None);
-        };
-        let stored = large.complete()?;
+        let stored = self.parts.first_mut().and_then(|part| part.large.as_mut()).map(LargeBody::complete);
         let section = self.section.get(self.trace_octets..).unwrap_or_default();
         let fields = Fields::read(section.strip_suffix(EMPTY_LINE).unwrap_or(section));
-        let size_octets = section.len() as u64 + stored.size_octets();
-        Ok(Some(draft(fields, DraftBody::Stored(stored), size_octets)))
+        let size_octets = section.len() as u64 + self.written_octets;
+        let body = match stored {
+            Some(stored) => DraftBody::Stored(stored?),
+            // Of what is thrown away for every recipient nothing was kept.
+            None => DraftBody::Memory { octets: Arc::default(), start: 0 },
+        };
+        Ok(Some(draft(fields, body, size_octets)))
     }
 
     /// Takes the message back, with what filters have changed in it if it is `accepted`.

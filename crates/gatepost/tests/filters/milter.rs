@@ -462,3 +462,18 @@ fn a_table_of_what_a_milter_says_is_looked_up_at_each_stage() {
     let refused = client.ask_for("RCPT TO:<alice@example.org>", "550 5.7.1");
     assert!(refused.says("nobody here"), "{refused}");
 }
+
+#[test]
+fn what_is_thrown_away_already_is_thrown_away_whatever_its_size() {
+    let filter = Scripted::start(0, changes);
+    let server = site(&format!(
+        "milter spam = \"{}\" apply\nat recipient {{\n    rule away when recipient.local == \"alice\"\n        discard\n}}\n",
+        filter.address()
+    ));
+    let mut client = server.session();
+    for data in [MESSAGE, &large()] {
+        client.transaction(&[ALICE]);
+        client.data(data, "250");
+    }
+    assert!(server.maildir("example.org", "alice").files().is_empty());
+}
