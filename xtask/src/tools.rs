@@ -12,8 +12,12 @@ use crate::process;
 use crate::workspace::Workspace;
 
 /// Programs that the end-to-end tests run, with the Debian package that has each.
-const PROGRAMS: [(&str, &str); 10] = [
+const PROGRAMS: [(&str, &str); 14] = [
     ("swaks", "swaks"),
+    ("openssl", "openssl"),
+    ("s-nail", "s-nail"),
+    ("/usr/share/perl5/IO/Socket/SSL.pm", "libio-socket-ssl-perl"),
+    ("sslscan", "sslscan"),
     ("curl", "curl"),
     ("msmtp", "msmtp"),
     ("python3", "python3"),

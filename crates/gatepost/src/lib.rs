@@ -1,5 +1,6 @@
 //! The program: every socket, file, clock and task of Gatepost.
 
+pub mod auth;
 pub mod cli;
 pub mod clock;
 pub mod codes;

@@ -61,8 +61,8 @@ impl Reloads {
                 problems.push(problem);
             }
         }
-        if self.start.listen.is_empty() && site.config.listen.mx != before.config.listen.mx {
-            let problem = "`listen.mx` has changed: restart the server to listen there";
+        if self.start.listen.is_empty() && site.config.listen != before.config.listen {
+            let problem = "`[listen]` has changed: restart the server to listen there";
             tracing::warn!("{problem}");
             problems.push(problem.to_owned());
         }

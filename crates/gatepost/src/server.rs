@@ -15,6 +15,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
+use crate::auth::Authenticator;
+use crate::config::ListenerKind;
 use crate::control::{self, Running, Service};
 use crate::deliver;
 use crate::facts::list_watch::ListWatch;
@@ -48,7 +50,7 @@ pub struct Start {
     /// The user whose mailbox the zero configuration has.
     pub user: String,
     /// Listeners instead of the configuration's, if any.
-    pub listen: Vec<SocketAddr>,
+    pub listen: Vec<(ListenerKind, SocketAddr)>,
     /// A fault to act out.
     pub drill: Option<Drill>,
 }
@@ -62,8 +64,9 @@ pub async fn run(start: Start, sites: Arc<Sites>) -> anyhow::Result<()> {
     let start = Arc::new(start);
     // Before anyone is told that the server is there: a signal may come at once.
     let mut signals = Signals::new()?;
+    let spool = Arc::new(open_spool(&start, &sites.current())?);
+    make_own_certificate(&sites);
     let site = sites.current();
-    let spool = Arc::new(open_spool(&start, &site)?);
     let control = bind_control(&start);
     let places = places_for(&site);
     let listeners = bind_all(&start, &site)?;
@@ -77,6 +80,7 @@ pub async fn run(start: Start, sites: Arc<Sites>) -> anyhow::Result<()> {
         Arc::clone(&sites),
         Arc::clone(&spool),
         (Arc::clone(&quota), Arc::clone(&journal), Arc::clone(&reports)),
+        Arc::new(Authenticator::new(&start.state)),
         listening,
         started,
         draining,
@@ -143,10 +147,26 @@ fn bind_control(start: &Start) -> Option<control::Listener> {
     bound.map_err(|error| tracing::error!("{error:#}; commands cannot ask this server")).ok()
 }
 
+/// Has mail encrypted, too, where nobody has named a certificate. It goes without, else.
+fn make_own_certificate(sites: &Sites) {
+    let made = tokio::task::block_in_place(|| sites.make_own_certificate());
+    let advice = "`tls.certificate` names one that an authority vouches for";
+    match made {
+        Ok(true) => tracing::warn!("a certificate was made that nobody vouches for; {advice}"),
+        Ok(false) if sites.current().tls.as_ref().is_some_and(|tls| tls.is_own()) => {
+            tracing::info!("TLS with a certificate of this server's own making; {advice}");
+        }
+        Ok(false) => {}
+        Err(error) => tracing::error!("no certificate can be made: {error}; there is no TLS; {advice}"),
+    }
+}
+
 /// Listens wherever the start or else the configuration says.
 fn bind_all(start: &Start, site: &Site) -> anyhow::Result<Vec<Listener>> {
-    let addresses = if start.listen.is_empty() { &site.config.listen.mx } else { &start.listen };
-    addresses.iter().map(|address| bind(*address, addresses)).collect()
+    let listen =
+        if start.listen.is_empty() { site.config.listen.all().collect() } else { start.listen.clone() };
+    let addresses: Vec<SocketAddr> = listen.iter().map(|(_, address)| *address).collect();
+    listen.iter().map(|(kind, address)| bind(*kind, *address, &addresses)).collect()
 }
 
 /// Looks after the policies of other domains from time to time.
@@ -158,11 +178,17 @@ async fn tend_policies(sites: Arc<Sites>) {
     }
 }
 
-fn bind(address: SocketAddr, beside: &[SocketAddr]) -> anyhow::Result<Listener> {
-    Listener::bind(address, beside).with_context(|| {
+fn bind(kind: ListenerKind, address: SocketAddr, beside: &[SocketAddr]) -> anyhow::Result<Listener> {
+    let option = match kind {
+        ListenerKind::Mx => "--listen",
+        ListenerKind::Submission => "--listen-submission",
+        ListenerKind::Submissions => "--listen-submissions",
+    };
+    Listener::bind(kind, address, beside).with_context(|| {
         format!(
             "cannot listen on {address}: is another server running there, or does the port need privileges? \
-             `listen.mx` in the configuration or --listen says where to listen"
+             `listen.{}` in the configuration or {option} says where to listen",
+            kind.name()
         )
     })
 }
@@ -222,29 +248,50 @@ fn places_for(site: &Site) -> u32 {
 
 /// Says on standard output, in five lines, where the server is and how to send it a message.
 fn greet(start: &Start, site: &Site, listeners: &[Listener]) {
-    let addresses: Vec<String> = listeners.iter().map(|listener| listener.address().to_string()).collect();
+    let of = |kind| listeners.iter().filter(move |listener| listener.kind() == kind).map(Listener::address);
+    let told = |kind, word: &str| {
+        let addresses: Vec<String> = of(kind).map(|address| address.to_string()).collect();
+        (!addresses.is_empty()).then(|| format!("{} ({word})", addresses.join(", ")))
+    };
+    let told = [
+        told(ListenerKind::Mx, "MX"),
+        told(ListenerKind::Submission, "submission"),
+        told(ListenerKind::Submissions, "submission under TLS"),
+    ];
+    let told: Vec<String> = told.into_iter().flatten().collect();
     let configuration = match &start.config {
         Some(file) => file.display().to_string(),
         None => String::from("none: the zero configuration"),
     };
     let (recipient, maildir) = first_mailbox(site).unwrap_or_default();
-    let server = addresses.first().cloned().unwrap_or_default();
-    let (host, port) = server.rsplit_once(':').unwrap_or((server.as_str(), "25"));
+    let state = start.state.display();
+    let submission = of(ListenerKind::Submission).next().map(|server| {
+        let (host, port) = (server.ip(), server.port());
+        format!(
+            "as a user:       gatepost user add {recipient} --state {state}; swaks --server {host}:{port} --auth-user {recipient} --from {recipient} --to {recipient}\n"
+        )
+    });
     let text = format!(
-        "{PRODUCT} on {}, listening on {} (MX)\n\
-         configuration: {configuration}; state: {}\n\
-         send a message:  swaks --server {host}:{port} --to {recipient}\n\
-         or:              printf 'Subject: hello\\r\\n\\r\\nhello\\r\\n' | curl -sS smtp://{server} --mail-from you@example.net --mail-rcpt {recipient} -T -\n\
+        "{PRODUCT} on {}, listening on {}\n\
+         configuration: {configuration}; state: {state}\n{}{}\
          then read it:    cat {}/new/*\n",
         site.settings.hostname,
-        addresses.join(", "),
-        start.state.display(),
+        told.join(", "),
+        of(ListenerKind::Mx).next().map(|server| to_mx(server, &recipient)).unwrap_or_default(),
+        submission.unwrap_or_default(),
         maildir.display(),
     );
     let mut out = std::io::stdout();
     if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         tracing::debug!(%error, "nobody reads where the server is");
     }
+}
+
+/// How to send a message to the MX listener at `server`.
+fn to_mx(server: SocketAddr, recipient: &str) -> String {
+    format!(
+        "send a message:  printf 'Subject: hello\\r\\n\\r\\nhello\\r\\n' | curl -sS smtp://{server} --mail-from you@example.net --mail-rcpt {recipient} -T -\n"
+    )
 }
 
 /// The address and the Maildir of the mailbox to try first: not the postmaster's, when there is another.
@@ -303,6 +350,9 @@ impl Signals {
                     spool.refresh();
                     if let Some(reloaded) = sites.reload_tables() {
                         report(&reloaded, "tables");
+                    }
+                    if let Some(reloaded) = sites.reload_certificates() {
+                        report(&reloaded, "certificates");
                     }
                     reload_facts(&sites.current());
                     lists.follow(&sites.current());

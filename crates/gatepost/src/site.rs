@@ -3,17 +3,22 @@
 //! Invariant: a `Site` never changes. A reload makes another one and swaps it in whole; whoever holds the old one
 //! finishes with it.
 
+use std::io;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use policy::policy::Policy;
 use smtp::address::{ForwardPath, ReversePath};
-use smtp::server::Settings;
+use smtp::server::{AuthOffer, Settings, StartTlsOffer};
 
 use crate::clock;
-use crate::config::{self, Config, EarlyTalkers, Loaded, Parsed, Problem, STILL, Tables};
+use crate::config::{
+    self, Config, EarlyTalkers, ListenerKind, Loaded, Offer, Parsed, Problem, STILL, Tables,
+};
 use crate::facts::{Services, forged_results};
 use crate::mailboxes::{Directory, Known, LookedUp, Resolved};
+use crate::net::tls::{Files, ServerTls, own};
 use crate::policies::{self, Checked, InForce};
 use crate::sign::{self, Signing};
 use crate::srs::{Bounce, Srs};
@@ -31,14 +36,27 @@ pub struct Site {
     pub directory: Directory,
     /// The names under which it vouches for results, as they are compared.
     pub own_names: Arc<[String]>,
-    /// What its sessions are given.
+    /// What its sessions with other servers are given.
     pub settings: Arc<Settings>,
+    /// What the sessions of each listener are given.
+    sessions: [ListenerSettings; 2],
     /// What decides.
     pub policy: Arc<InForce>,
     /// What the policy's facts are asked of.
     pub services: Arc<Services>,
     /// What is done with mail that leaves.
     pub leaving: Leaving,
+    /// What it speaks with clients that want TLS; `None` when it has no certificate.
+    pub(crate) tls: Option<Arc<ServerTls>>,
+}
+
+/// What the sessions of a listener are given.
+#[derive(Debug)]
+struct ListenerSettings {
+    /// With clients from elsewhere.
+    remote: Arc<Settings>,
+    /// With clients of the loopback network, which nobody can read along with.
+    loopback: Arc<Settings>,
 }
 
 /// What is done with mail that leaves.
@@ -89,7 +107,7 @@ impl Site {
     /// A site under `policy`, which may be the one of the site `before`; what is wrong with the policy's tables comes
     /// beside.
     fn new(
-        (config, leaving): (Config, Leaving),
+        (config, leaving, tls): (Config, Leaving, Option<Arc<ServerTls>>),
         policy: Policy,
         state: &Path,
         before: Option<&Self>,
@@ -98,7 +116,7 @@ impl Site {
         let file = config.policy.file.as_ref().map(|(path, _)| path.as_path());
         let (policy, mut problems) = InForce::new(policy, file, before.map(|before| &*before.policy));
         problems.extend(services.table_problems.iter().cloned());
-        let site = Self::under(config, (Arc::new(policy), Arc::new(services), leaving), state);
+        let site = Self::under(config, (Arc::new(policy), Arc::new(services), leaving, tls), state);
         (site, problems)
     }
 
@@ -125,7 +143,7 @@ impl Site {
         warnings.extend(services.table_problems.iter().cloned());
         let (leaving, problems) = Leaving::rehearsing(&config);
         warnings.extend(problems);
-        Ok((Self::under(config, (Arc::new(policy), Arc::new(services), leaving), state), warnings))
+        Ok((Self::under(config, (Arc::new(policy), Arc::new(services), leaving, None), state), warnings))
     }
 
     /// Looks up in the tables what `ask` wants to know of addresses. Where all are declared this costs nothing.
@@ -139,17 +157,28 @@ impl Site {
 
     fn under(
         config: Config,
-        (policy, services, leaving): (Arc<InForce>, Arc<Services>, Leaving),
+        (policy, services, leaving, tls): (Arc<InForce>, Arc<Services>, Leaving, Option<Arc<ServerTls>>),
         state: &Path,
     ) -> Self {
         let directory = Directory::new(config.mailboxes.clone(), state);
-        let settings = Arc::new(settings(&config, &policy));
+        let sessions = [ListenerKind::Mx, ListenerKind::Submission].map(|kind| ListenerSettings {
+            remote: Arc::new(settings(&config, &policy, (kind, false), tls.is_some())),
+            loopback: Arc::new(settings(&config, &policy, (kind, true), tls.is_some())),
+        });
+        let [ListenerSettings { remote, .. }, _] = &sessions;
+        let settings = Arc::clone(remote);
         let own_names = forged_results::own_names(&[&settings.hostname]);
-        Self { config, directory, own_names, settings, policy, services, leaving }
+        Self { config, directory, own_names, settings, sessions, policy, services, leaving, tls }
     }
 }
 
 impl Site {
+    /// The same site with this configuration and TLS.
+    fn again(&self, config: Config, tls: Option<Arc<ServerTls>>, state: &Path) -> Self {
+        let parts = (Arc::clone(&self.policy), Arc::clone(&self.services), self.leaving.clone(), tls);
+        Self::under(config, parts, state)
+    }
+
     /// The final recipients of a message from `reverse_path` to `path`. A bounce to an address that was rewritten when
     /// its message was forwarded goes on to the one who sent that.
     #[must_use]
@@ -164,6 +193,17 @@ impl Site {
         known.resolve(path)
     }
 
+    /// What a session with `client` at a listener is given.
+    #[must_use]
+    pub const fn settings_for(&self, kind: ListenerKind, client: IpAddr) -> &Arc<Settings> {
+        let [mx, submission] = &self.sessions;
+        let settings = match kind {
+            ListenerKind::Mx => mx,
+            ListenerKind::Submission | ListenerKind::Submissions => submission,
+        };
+        if client.is_loopback() { &settings.loopback } else { &settings.remote }
+    }
+
     /// What a rewritten address stands for; `None` when `path` is none, see [`Srs::bounce`].
     #[must_use]
     pub fn bounce(&self, path: &ForwardPath, grace_days: u64) -> Option<Bounce> {
@@ -171,9 +211,21 @@ impl Site {
     }
 }
 
-/// What a session is told of the configuration.
-fn settings(config: &Config, policy: &InForce) -> Settings {
-    let limits = &config.limits;
+/// What the sessions of a listener are told of the configuration.
+fn settings(
+    config: &Config,
+    policy: &InForce,
+    (kind, is_loopback): (ListenerKind, bool),
+    has_tls: bool,
+) -> Settings {
+    let (limits, auth) = (&config.limits, &config.auth);
+    let offers_auth = kind.is_submission() || auth.on_mx;
+    let offer = if kind.is_submission() {
+        let usual = if is_loopback { Offer::Offered } else { Offer::Required };
+        config.inward_tls.submission.unwrap_or(usual)
+    } else {
+        config.inward_tls.mx
+    };
     Settings {
         hostname: config.hostname.as_str().to_owned(),
         product: crate::PRODUCT.to_owned(),
@@ -189,7 +241,20 @@ fn settings(config: &Config, policy: &InForce) -> Settings {
             EarlyTalkers::Note => smtp::server::EarlyTalkers::Note,
             EarlyTalkers::Refuse => smtp::server::EarlyTalkers::Refuse,
         },
+        start_tls: match offer {
+            Offer::Off => StartTlsOffer::Off,
+            Offer::Offered | Offer::Required if has_tls => StartTlsOffer::On,
+            // It comes back, and is not to be gone without.
+            Offer::Required => StartTlsOffer::Unavailable,
+            Offer::Offered => StartTlsOffer::Off,
+        },
+        tls_required: offer == Offer::Required,
         replacements: policy.replacements(),
+        auth: offers_auth.then(|| AuthOffer {
+            mechanisms: auth.offered(),
+            needs_tls: !(is_loopback && auth.loopback_without_tls),
+        }),
+        auth_required: kind.is_submission(),
         record: config.journal.enabled && config.journal.dialogue,
         ..Settings::default()
     }
@@ -203,6 +268,8 @@ pub struct Sites {
     state: PathBuf,
     current: RwLock<Arc<Site>>,
     tables: Mutex<Tables>,
+    /// The files of certificates that were read last and could not be used.
+    refused: Mutex<Option<Files>>,
 }
 
 impl Sites {
@@ -216,7 +283,8 @@ impl Sites {
         warnings.extend(checked.warnings);
         let (leaving, problems) = Leaving::of(&config)?;
         warnings.extend(problems);
-        let (site, problems) = Site::new((config, leaving), checked.policy, state, None);
+        let tls = ServerTls::load(&config, Some(state), None, &mut warnings)?.map(Arc::new);
+        let (site, problems) = Site::new((config, leaving, tls), checked.policy, state, None);
         warnings.extend(problems);
         let sites = Self {
             file: file.map(Path::to_owned),
@@ -224,6 +292,7 @@ impl Sites {
             state: state.to_owned(),
             current: RwLock::new(Arc::new(site)),
             tables: Mutex::new(tables),
+            refused: Mutex::new(None),
         };
         Ok((sites, warnings))
     }
@@ -253,11 +322,14 @@ impl Sites {
         warnings.extend(checked.warnings);
         let (leaving, problems) = Leaving::of(&config)?;
         warnings.extend(problems);
+        let before = self.current();
+        let tls = ServerTls::load(&config, Some(&self.state), before.tls.as_deref(), &mut warnings)?;
         *self.tables.lock().unwrap_or_else(PoisonError::into_inner) = tables;
         let (site, problems) =
-            Site::new((config, leaving), checked.policy, &self.state, Some(&self.current()));
+            Site::new((config, leaving, tls.map(Arc::new)), checked.policy, &self.state, Some(&before));
         warnings.extend(problems);
         self.put(site);
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = None;
         Ok(warnings)
     }
 
@@ -273,14 +345,62 @@ impl Sites {
         }
         Some(reloaded.map(|Parsed { config, warnings, .. }| {
             let site = self.current();
-            let (policy, services) = (Arc::clone(&site.policy), Arc::clone(&site.services));
-            self.put(Site::under(config, (policy, services, site.leaving.clone()), &self.state));
+            self.put(site.again(config, site.tls.clone(), &self.state));
             warnings
         }))
     }
 
+    /// Reads the certificates again when a file of them has changed; `None` when none has, or one is still being written.
+    /// Blocks on the disk.
+    pub fn reload_certificates(&self) -> Option<Result<Vec<Problem>, Vec<Problem>>> {
+        let site = self.current();
+        let before = site.tls.as_deref()?;
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = refused.as_ref().unwrap_or_else(|| before.files());
+        if !seen.changed() || seen.is_fresh(clock::wall()) {
+            return None;
+        }
+        let files = Files::of(&site.config.inward_tls);
+        let mut warnings = Vec::new();
+        let loaded = ServerTls::load(&site.config, Some(&self.state), Some(before), &mut warnings);
+        *refused = loaded.is_err().then_some(files);
+        Some(loaded.map(|tls| {
+            self.put_instead(&site, site.again(site.config.clone(), tls.map(Arc::new), &self.state));
+            warnings
+        }))
+    }
+
+    /// Makes a certificate for a site that names none, unless it has one that is good. Whether one was made. Blocks on the
+    /// disk.
+    ///
+    /// # Errors
+    /// When it can't be made or written.
+    pub fn make_own_certificate(&self) -> io::Result<bool> {
+        let site = self.current();
+        if !site.config.inward_tls.certificates.is_empty() {
+            return Ok(false);
+        }
+        let hostname = site.config.hostname.as_str().to_ascii_lowercase();
+        let is_made = own::make(&self.state, &hostname, clock::wall())?;
+        if is_made {
+            let mut problems = Vec::new();
+            let tls = ServerTls::load(&site.config, Some(&self.state), site.tls.as_deref(), &mut problems);
+            let tls = tls.ok().flatten().map(Arc::new);
+            self.put_instead(&site, site.again(site.config.clone(), tls, &self.state));
+        }
+        Ok(is_made)
+    }
+
     fn put(&self, site: Site) {
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(site);
+    }
+
+    /// The same, unless another one than `before` is in force meanwhile.
+    fn put_instead(&self, before: &Arc<Site>, site: Site) {
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        if Arc::ptr_eq(&current, before) {
+            *current = Arc::new(site);
+        }
     }
 }
 
@@ -294,8 +414,10 @@ pub fn check(file: Option<&Path>, user: &str) -> Result<Vec<Problem>, Vec<Proble
     warnings.extend(tables::Tables::of(&config.tables, None, false).1);
     let checked = policies::load(&config).map(|checked| checked.warnings);
     let leaving = Leaving::of(&config).map(|(_, problems)| problems);
-    let is_good = checked.is_ok() && leaving.is_ok();
-    for problems in [checked, leaving] {
+    let mut problems = Vec::new();
+    let tls = ServerTls::load(&config, None, None, &mut problems).map(|_| problems);
+    let is_good = checked.is_ok() && leaving.is_ok() && tls.is_ok();
+    for problems in [checked, leaving, tls] {
         warnings.extend(problems.unwrap_or_else(|problems| problems));
     }
     if is_good { Ok(warnings) } else { Err(warnings) }

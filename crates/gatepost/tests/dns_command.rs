@@ -12,8 +12,8 @@ mod harness;
 use std::fs;
 use std::process::{Command, Output};
 
-use harness::{DnsServer, Fault, HttpsServer};
-use hickory_resolver::proto::rr::RecordType;
+use harness::{Authority, Certificate, DnsServer, Fault, HttpsServer};
+use hickory_resolver::proto::rr::{RData, RecordType};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -232,4 +232,37 @@ fn without_an_address_or_a_key_it_says_what_to_do() {
     let output = site.run(&["dns", "exmple.org"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("did you mean `example.org`?"), "{output:?}");
+}
+
+#[test]
+fn the_certificate_is_the_one_that_dane_names() {
+    let site = Site::new();
+    let authority = Authority::new();
+    let shown = authority.certify("mx.example.org", 2100);
+    fs::write(site.folder.path().join("mx.pem"), shown.chain_pem()).unwrap();
+    fs::write(site.folder.path().join("mx.key"), shown.key_pem()).unwrap();
+    site.configure("certificate = { chain = \"mx.pem\", key = \"mx.key\" }");
+    let name = "_25._tcp.mx.example.org";
+    let of = &format!("TLSA {name}");
+    let zone = String::from_utf8(site.run(&["dns", "--zone", "--address", "192.0.2.1"]).stdout).unwrap();
+    let line = zone.lines().find(|line| line.contains(" IN TLSA ")).unwrap_or_else(|| panic!("{zone}"));
+    let (_, record) = line.split_once(" IN TLSA ").unwrap();
+    assert!(line.contains(name) && record.starts_with("3 1 1 "), "{line}");
+    assert_eq!(site.verdict(of).0, "missing");
+    site.put(name, "TLSA", record);
+    assert_eq!(site.verdict(of).0, "ok");
+    let digest = |certificate: &Certificate| match certificate.record_of_authority() {
+        RData::TLSA(record) => {
+            record.cert_data.iter().map(|octet| format!("{octet:02x}")).collect::<String>()
+        }
+        other => panic!("{other:?}"),
+    };
+    site.put(name, "TLSA", &format!("2 0 1 {}", digest(&shown)));
+    assert_eq!(site.verdict(of).0, "ok");
+    site.put(name, "TLSA", &format!("2 0 1 {}", digest(&Authority::new().certify("mx.example.org", 2100))));
+    let (verdict, why, code) = site.verdict(of);
+    assert_eq!((verdict.as_str(), code), ("wrong", 1), "{why}");
+    assert!(why.contains("servers that look at it keep their mail"), "{why}");
+    site.put(name, "TLSA", "0 0 1 00");
+    assert!(site.verdict(of).1.contains("SMTP can use none"));
 }

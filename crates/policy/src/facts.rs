@@ -89,6 +89,7 @@ pub struct FactInfo {
     pub sentence: &'static str,
 }
 
+const LISTENERS: &[&str] = &["mx", "submission"];
 const KINDS: &[&str] = &["domain", "literal", "malformed"];
 const SPF: &[&str] = &["none", "neutral", "pass", "fail", "softfail", "temperror", "permerror"];
 const DKIM: &[&str] = &["none", "pass", "fail", "policy", "neutral", "temperror", "permerror"];
@@ -96,6 +97,7 @@ const DMARC: &[&str] = &["none", "pass", "fail", "temperror", "permerror"];
 const DMARC_POLICY: &[&str] = &["none", "quarantine", "reject"];
 const ARC: &[&str] = &["none", "pass", "fail", "temperror", "permerror"];
 const IPREV: &[&str] = &["pass", "fail", "temperror", "permerror"];
+const CERTIFICATE_VERDICTS: &[&str] = &["verified", "expired", "untrusted", "invalid"];
 const MAILBOX_KINDS: &[&str] = &["mailbox", "alias", "list", "forward", "moved", "relayed", "unknown"];
 const INQUIRIES: &[&str] = &["vrfy", "expn"];
 
@@ -142,6 +144,8 @@ macro_rules! facts {
 facts! {
     "server.hostname" Text Connect Session Session,
         "The name of this server, as its greeting says it.";
+    "listener.kind" Choice(LISTENERS) Connect Session Session,
+        "Whom the listener is for that the client came to: other servers, or users that submit mail.";
     "client.ip" Address Connect Session Session,
         "The client's address.";
     "client.port" Number Connect Session Session,
@@ -182,6 +186,16 @@ facts! {
         "The user that AUTH established.";
     "auth.mechanism" Text Auth Session Session [optional],
         "The mechanism of the AUTH exchange.";
+    "auth.may_relay" Boolean Auth Session Session,
+        "Whether AUTH established a user and there is a way for mail to other domains.";
+    "auth.owns_sender" Boolean Mail Transaction Session [fallible],
+        "Whether the user may send from the reverse-path (`[auth.senders]`); `yes` without a user and for the null reverse-path.";
+    "auth.over_messages" Boolean Mail Transaction Session [remembers],
+        "Whether the user has submitted as many messages as he may in 24 hours.";
+    "auth.over_recipients" Boolean Recipient Recipient Session [remembers],
+        "Whether the user has submitted mail to as many recipients as he may in 24 hours.";
+    "auth.owns_author" Boolean Message Message Session [fallible],
+        "Whether the user may send from every address of the From field; `yes` without a user.";
     "tls.version" Text Helo Session Session [optional],
         "The version of TLS, as `TLSv1.3`.";
     "tls.cipher" Text Helo Session Session [optional],
@@ -189,7 +203,11 @@ facts! {
     "tls.sni" Text Helo Session Session [optional],
         "The name that the client asked for (SNI).";
     "tls.client_certificate" Text Helo Session Session [optional],
-        "The subject of a client certificate that was verified.";
+        "The subject of a client certificate that was verified, as `CN=alice, O=Example`; without a subject its first name.";
+    "tls.client_fingerprint" Text Helo Session Session [optional],
+        "SHA-256 of the client's certificate, in lower-case hexadecimal, whether or not an authority vouches for it: the client holds its key.";
+    "tls.client_verdict" Choice(CERTIFICATE_VERDICTS) Helo Session Session [optional],
+        "What came of looking at the client's certificate.";
     "sender.address" Text Mail Transaction Session,
         "The reverse-path's mailbox; the empty text for the null reverse-path.";
     "sender.local" Text Mail Transaction Session,

@@ -14,6 +14,9 @@ pub fn state(name: &str) -> Option<State> {
         "client.tls"
         | "client.trusted"
         | "client.may_relay"
+        | "auth.may_relay"
+        | "auth.over_messages"
+        | "auth.over_recipients"
         | "client.early"
         | "sender.null"
         | "sender.local_domain"
@@ -21,14 +24,18 @@ pub fn state(name: &str) -> Option<State> {
         | "mailbox.over_quota"
         | "mailbox.quota_is_temporary"
         | "recipient.null_mx" => State::yes_or_no(false),
-        "helo.extended" | "recipient.local_domain" | "mailbox.exists" | "greylist.passed" => {
-            State::yes_or_no(true)
-        }
+        "helo.extended"
+        | "recipient.local_domain"
+        | "mailbox.exists"
+        | "greylist.passed"
+        | "auth.owns_sender"
+        | "auth.owns_author" => State::yes_or_no(true),
         "client.connections" | "recipient.index" | "message.recipients" | "message.received_count" => {
             State::number(1)
         }
         "recipient.count" => State::number(0),
         "helo.kind" => State::Known(Value::Choice("domain")),
+        "listener.kind" => State::Known(Value::Choice("mx")),
         "mailbox.kind" => State::Known(Value::Choice("mailbox")),
         "client.refused"
         | "auth.user"
@@ -37,6 +44,8 @@ pub fn state(name: &str) -> Option<State> {
         | "tls.cipher"
         | "tls.sni"
         | "tls.client_certificate"
+        | "tls.client_fingerprint"
+        | "tls.client_verdict"
         | "mailbox.moved"
         | "mailbox.forward" => State::Missing,
         _ => return None,
@@ -65,6 +74,6 @@ mod tests {
             };
             assert!(fits, "{}", fact.name);
         }
-        assert_eq!(ordinary, 32);
+        assert_eq!(ordinary, 38);
     }
 }

@@ -260,6 +260,8 @@ catalogue! {
         "An HTTP verb, a TLS hello in clear text or another protocol's first line.";
     CHUNK_UNKNOWN "chunk-unknown" 421 (5 . 4) "{hostname} cannot tell where the chunk ends, closing connection", "RFC 3030 §2", [Data],
         "BDAT without a readable size: what follows can't be told from commands; the reply of 501 goes first.";
+    PASSWORD_TRANSITION "password-transition" 432 (7 . 12) "a password transition is needed: log in once with PLAIN or LOGIN", "RFC 4954 §6", [Auth],
+        "AUTH with a mechanism for which this user has no keys yet; logging in once with the password makes them.";
     MAILBOX_BUSY "mailbox-busy" 450 (2 . 1) "<{address}>: mailbox busy, try again later", "RFC 5321 §4.2.3", [Recipient, Verify],
         "The mailbox is marked busy or locked.";
     LOCAL_FAULT "local-fault" 451 (3 . 0) "local error in processing, try again later", "RFC 5321 §4.2.3", [Connect, Hello, Mail, Recipient, Data, Message, Verify, Help],
@@ -272,6 +274,8 @@ catalogue! {
         "RCPT when the transaction has its limit of recipients.";
     AUTH_UNAVAILABLE "auth-unavailable" 454 (7 . 0) "authentication is not available just now", "RFC 4954 §4", [Auth],
         "The store of credentials cannot be asked.";
+    AUTH_THROTTLED "auth-throttled" 454 (7 . 0) "too many failed logins, try again in {minutes} min", "RFC 4954 §9", [Auth],
+        "AUTH from an address or a network, or for an account, with too many wrong passwords of late; nothing is checked.";
     TLS_UNAVAILABLE "tls-unavailable" 454 (7 . 0) "TLS is not available just now", "RFC 3207 §4", [StartTls],
         "STARTTLS when TLS is offered but can't be started.";
     UNKNOWN_COMMAND "unknown-command" 500 (5 . 1) "unknown command", "RFC 5321 §4.2.4", [Command],

@@ -31,6 +31,7 @@ use smtp::time::Timestamp;
 struct Player {
     settings: Settings,
     rights: Rights,
+    over_tls: bool,
     session: Option<Session>,
     now: Timestamp,
     cut: usize,
@@ -49,6 +50,7 @@ impl Player {
         Self {
             settings: Settings { hostname: "mx.example.org".into(), ..Settings::default() },
             rights: Rights::default(),
+            over_tls: false,
             session: None,
             now: Timestamp::from_millis(1_000),
             cut,
@@ -89,8 +91,11 @@ impl Player {
 
     fn session(&mut self) -> &mut Session {
         let (settings, rights, now) = (&self.settings, self.rights, self.now);
-        self.session
-            .get_or_insert_with(|| Session::new(Arc::new(settings.clone()), rights, "192.0.2.1".into(), now))
+        let over_tls = self.over_tls;
+        self.session.get_or_insert_with(|| {
+            let session = Session::new(Arc::new(settings.clone()), rights, "192.0.2.1".into(), now);
+            if over_tls { session.over_tls() } else { session }
+        })
     }
 
     fn feed(&mut self, text: &str, line: bool) {
@@ -176,6 +181,7 @@ impl Player {
             "fail-commit" => self.commits.push(CommitOutcome::Refused(refusal(rest))),
             "login" => self.login(rest),
             "tls" => self.event(Event::TlsStarted),
+            "also" => self.session().offer_also(rest.split(',').map(String::from).collect()),
             "shutdown" => self.event(Event::ShuttingDown),
             "wait" => {
                 let seconds = rest.strip_suffix('s').unwrap().parse().unwrap();
@@ -195,6 +201,8 @@ impl Player {
             "too-weak" => AuthOutcome::TooWeak,
             "malformed" => AuthOutcome::Malformed,
             "unavailable" => AuthOutcome::Unavailable,
+            "needs-transition" => AuthOutcome::NeedsTransition,
+            "throttled" => AuthOutcome::Throttled { minutes: rest.parse().unwrap() },
             _ => panic!("unknown login: {text}"),
         });
     }
@@ -217,6 +225,7 @@ impl Player {
             }
             "auth-needs-tls" => settings.auth.as_mut().unwrap().needs_tls = true,
             "auth-required" => settings.auth_required = true,
+            "over-tls" => self.over_tls = true,
             "tls-required" => settings.tls_required = true,
             "vrfy" => {
                 self.rights.verification = match value {

@@ -20,6 +20,7 @@ pub mod run;
 pub mod status;
 pub mod table;
 mod tried;
+pub mod user;
 mod words;
 
 use std::io::{IsTerminal as _, Write as _};
@@ -93,6 +94,8 @@ enum Command {
     Reports(reports::Args),
     /// List the tables of the configuration, or look a key up in one.
     Table(table::Args),
+    /// Add, change, list and remove the users that may log in and submit mail.
+    User(user::Args),
     /// Print a generated reference page.
     #[command(hide = true)]
     Reference(reference::Args),
@@ -118,6 +121,7 @@ pub fn main() -> ExitCode {
         Command::Stop(args) => status::stop(&args, &site),
         Command::Reports(args) => reports::run(&args, &site),
         Command::Table(args) => table::run(&args, &site),
+        Command::User(args) => user::run(&args, &site),
         Command::Reference(args) => reference::run(&args),
     };
     match outcome {

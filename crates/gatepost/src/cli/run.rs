@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use queue::log_spool::Drill;
 
 use super::SiteOptions;
+use crate::config::Listen;
 use crate::observe;
 use crate::server::{self, Start};
 use crate::site::Sites;
@@ -16,9 +17,16 @@ use crate::site::Sites;
 /// What `gatepost run` takes.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Listen here instead of where the configuration says (may be given several times).
+    /// Listen here for other servers instead of where the configuration says (may be given several times).
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Vec<SocketAddr>,
+    /// Listen here for users that submit mail; with this or --listen the configuration's listeners don't count (may be given
+    /// several times).
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen_submission: Vec<SocketAddr>,
+    /// The same, under TLS from the first octet on.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen_submissions: Vec<SocketAddr>,
     /// Act out a fault of the spool, to see its replies: never from the configuration, only from here.
     #[arg(long, value_enum, value_name = "FAULT")]
     fault: Option<Fault>,
@@ -48,7 +56,13 @@ pub fn run(args: &Args, options: &SiteOptions) -> anyhow::Result<ExitCode> {
         config: options.config.clone(),
         state,
         user,
-        listen: args.listen.clone(),
+        listen: Listen {
+            mx: args.listen.clone(),
+            submission: args.listen_submission.clone(),
+            submissions: args.listen_submissions.clone(),
+        }
+        .all()
+        .collect(),
         drill: args.fault.map(|fault| match fault {
             Fault::DiskFull => Drill::NoRoom,
             Fault::SpoolWrite => Drill::MessageWritesFail,

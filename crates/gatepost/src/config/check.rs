@@ -18,7 +18,7 @@ use super::domain::Draft;
 use super::loops;
 use super::problem::{Place, Problem};
 use super::read::Site;
-use super::{Config, EarlyTalkers, route, signing};
+use super::{Config, EarlyTalkers, auth, route, signing};
 use crate::mailboxes::{
     Declared, Destination, Directory, Found, Index, PathTemplate, Role, Undeliverable, domain_key,
     local_part_key,
@@ -99,18 +99,23 @@ fn check_routes(site: &Site<'_>, problems: &mut Vec<Problem>) {
 
 fn check_listen(site: &Site<'_>, problems: &mut Vec<Problem>) {
     let section = site.top.section("listen", &super::keys::LISTEN, &mut Vec::new());
-    let placed = section.read(&super::keys::LISTEN_MX, &mut Vec::new());
+    let mut placed = section.read(&super::keys::LISTEN_MX, &mut Vec::new());
     if let Some(place) = section.place("mx").filter(|_| section.is_empty_list("mx")) {
         problems.push(Problem::error("no address to listen on", place, "expected an IP address with a port"));
     }
     let mut seen = HashMap::new();
-    for address in &placed {
+    let submission =
+        section.get("submission").map(|_| section.read(&super::keys::LISTEN_SUBMISSION, &mut Vec::new()));
+    let submissions = section.read(&super::keys::LISTEN_SUBMISSIONS, &mut Vec::new());
+    for address in placed.iter().chain(submission.iter().flatten()).chain(&submissions) {
         let place = site.top.frame.place(address.span());
         if let Some(first) = seen.insert(*address.get_ref(), place.clone()) {
             let title = format!("`{}` is listed twice", address.get_ref());
             problems.push(Problem::error(title, place, "again here").also(first, "first here"));
         }
     }
+    placed.extend(submission.into_iter().flatten());
+    placed.extend(submissions);
     check_hostname(site, &placed, problems);
 }
 
@@ -234,7 +239,13 @@ fn check_tables(site: &Site<'_>, problems: &mut Vec<Problem>) {
         .iter()
         .map(|name| (Arc::from(name.get_ref().as_str()), relay.frame.place(name.span())))
         .collect();
-    for (name, place) in site.domains.iter().flat_map(|draft| &draft.tables).chain(&routes) {
+    for (name, place) in site
+        .domains
+        .iter()
+        .flat_map(|draft| &draft.tables)
+        .chain(&routes)
+        .chain(&auth::named_tables(site.top))
+    {
         if !declared.contains(&&**name) {
             let title = format!("no table `{name}`");
             let label = format!("expected the name of a `[table.\"{name}\"]`");

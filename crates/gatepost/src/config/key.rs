@@ -34,6 +34,11 @@ impl<F: Whole> Key<F> {
         Self { name, form, default, example, sentence }
     }
 
+    /// How it is written.
+    pub(crate) const fn form(&self) -> &F {
+        &self.form
+    }
+
     /// What the key means when it isn't written.
     pub(crate) fn default(&self) -> F::Value {
         self.read_text(self.default).unwrap_or_else(|| self.form.fallback())

@@ -10,7 +10,9 @@ use super::address_form::{
 };
 use super::form::{Choice, Count, Flag, ListOf, Maybe, Placed, Size, Time, WordForm};
 use super::key::{Documented, Key, Section};
+pub(crate) use super::keys_auth::*;
 pub(crate) use super::keys_out::*;
+pub(crate) use super::keys_tls::TLS;
 use super::reports::{LineForm, TimeOfDayForm};
 use super::table_source::{SocketmapForm, TYPE_WORDS, TemplatedForm, TextForm, TypeWord};
 use super::{EarlyTalkers, LogLevel, OtherClients};
@@ -49,7 +51,7 @@ macro_rules! keys {
 pub(super) use keys;
 
 keys! {
-    TOP = "", &["listen", "limits", "clients", "verify", "spool", "policy", "journal", "queue", "relay", "route", "dkim", "arc", "srs", "tls", "dns", "geo", "log", "reports", "domain", "table"],
+    TOP = "", &["listen", "auth", "limits", "clients", "verify", "spool", "policy", "journal", "queue", "relay", "route", "dkim", "arc", "srs", "tls", "dns", "geo", "log", "reports", "domain", "table"],
     "Keys at the top of the file, before the first table.";
 
     HOSTNAME: Key<Placed<HostnameForm>> = "hostname", Placed(HostnameForm), "\"localhost\"", "\"mx.example.org\"",
@@ -72,6 +74,15 @@ keys! {
         "[\"127.0.0.1:2525\"]", "[\"0.0.0.0:25\", \"[::]:25\"]",
         "Addresses on which mail from other servers is received. What is listed by its own address also counts as the \
          first domain when it is written as a literal, as in `postmaster@[192.0.2.1]`.";
+    LISTEN_SUBMISSION: Key<ListOf<ListenForm>> = "submission",
+        ListOf { element: ListenForm, named: "a list of IP addresses with ports", or_one: false },
+        "[\"127.0.0.1:2587\"]", "[\"0.0.0.0:587\", \"[::]:587\"]",
+        "Addresses on which users submit mail (RFC 6409): MAIL is answered 530 before AUTH, also to clients of \
+         `clients.relay`. Where `mx` is written and this is not, there are none.";
+    LISTEN_SUBMISSIONS: Key<ListOf<ListenForm>> = "submissions",
+        ListOf { element: ListenForm, named: "a list of IP addresses with ports", or_one: false },
+        "[]", "[\"0.0.0.0:465\", \"[::]:465\"]",
+        "The same under TLS from the first octet on (RFC 8314 §3.3), which users' programs should prefer.";
 }
 
 keys! {
@@ -96,6 +107,10 @@ keys! {
         "Most connections at a time from one network (IPv4 /24, IPv6 /64), 421 beyond it.";
     NEW_CONNECTIONS_PER_MINUTE: Key<Count> = "new_connections_per_minute", Count { min: 1, max: 1_000_000 },
         "120", "30", "Most new connections a minute from one IP address, 421 beyond it.";
+    HANDSHAKES: Key<Count> = "handshakes", Count { min: 1, max: 100_000 }, "200", "50",
+        "Most TLS handshakes with clients at a time; further ones wait for a place, no longer than `handshake_timeout`.";
+    HANDSHAKE_TIMEOUT: Key<Time> = "handshake_timeout", Time { min_seconds: 1, max_seconds: 300 }, "\"30s\"", "\"10s\"",
+        "Longest TLS handshake; the connection is closed after it.";
     COMMAND_TIMEOUT: Key<Time> = "command_timeout", Time { min_seconds: 1, max_seconds: 3_600 }, "\"5m\"", "\"10m\"",
         "Longest wait for the next command, 421 after it. RFC 5321 §4.5.3.2.7 asks for at least 5 minutes.";
     DATA_TIMEOUT: Key<Time> = "data_timeout", Time { min_seconds: 1, max_seconds: 3_600 }, "\"3m\"", "\"10m\"",
@@ -114,6 +129,9 @@ keys! {
          route there is no way for it to go, and nobody may: 550 5.7.1.";
     TRUSTED: Networks = "trusted", NETWORKS, "[\"127.0.0.0/8\", \"::1\"]", "[\"192.0.2.10\"]",
         "Clients that `HELP STATUS` tells the counts of queue and sessions.";
+    PROXIES: Networks = "proxies", NETWORKS, "[]", "[\"192.0.2.53\", \"192.0.2.54\"]",
+        "Proxies in front of this server, such as HAProxy: each of their connections begins with a header of the PROXY \
+         protocol, version 1 or 2, or it is closed; whom the header names counts as the client.";
     REFUSED: Key<ListOf<RefusedForm>> = "refused",
         ListOf { element: RefusedForm, named: "a list of networks", or_one: false }, "[]",
         "[\"203.0.113.0/24\", { network = \"198.51.100.7\", text = \"go away\" }]",
@@ -425,6 +443,8 @@ pub(super) const TABLE_NAMES: ListOf<TextForm> =
 pub(crate) static SECTIONS: &[&Section] = &[
     &TOP,
     &LISTEN,
+    &AUTH,
+    &AUTH_SENDERS,
     &LIMITS,
     &CLIENTS,
     &VERIFY,

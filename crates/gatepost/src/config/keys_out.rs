@@ -138,24 +138,37 @@ pub(crate) static ROUTE: Section = Section {
     tables: &[],
 };
 
-keys! {
-    TLS = "[tls]", &["domain"], "How connections to other servers are protected.";
-
-    TLS_DEFAULT: Key<Choice<TlsChoice>> = "default",
-        Choice { words: TLS_WORDS.split_at(4).0, fallback: TlsChoice::Opportunistic },
-        "\"opportunistic\"", "\"encrypted\"",
-        "What is asked of the MX hosts of domains that have neither TLSA records nor a policy of their own, and that \
-         neither `[tls.domain]` nor `tls` of the way there names; see `relay.tls`.";
-
-    CA_FILE: Key<Placed<FileForm>> = "ca_file", Placed(FileForm), "", "\"/etc/ssl/site-ca.pem\"",
-        "A file of certificates, in PEM, of authorities that are trusted beside the system's. A relative path starts at the \
-         configuration's directory.";
-    MTA_STS: Key<Flag> = "mta_sts", Flag, "true", "false",
-        "Whether the policies that domains publish for their MX hosts hold (MTA-STS, RFC 8461): under one that is enforced \
-         mail goes to hosts that it names, with certificates for their names, or not at all. TLSA records go first.";
-    MTA_STS_PORT: Key<Count> = "mta_sts_port", Count { min: 1, max: 65_535 }, "443", "8443",
-        "The port at which policies are fetched; another one is for tests.";
-}
+pub(crate) static TLS_DEFAULT: Key<Choice<TlsChoice>> = Key::new(
+    "default",
+    Choice { words: TLS_WORDS.split_at(4).0, fallback: TlsChoice::Opportunistic },
+    "\"opportunistic\"",
+    "\"encrypted\"",
+    "What is asked of the MX hosts of domains that have neither TLSA records nor a policy of their own, and that neither \
+     `[tls.domain]` nor `tls` of the way there names; see `relay.tls`.",
+);
+pub(crate) static CA_FILE: Key<Placed<FileForm>> = Key::new(
+    "ca_file",
+    Placed(FileForm),
+    "",
+    "\"/etc/ssl/site-ca.pem\"",
+    "A file of certificates, in PEM, of authorities that are trusted beside the system's. A relative path starts at the \
+     configuration's directory.",
+);
+pub(crate) static MTA_STS: Key<Flag> = Key::new(
+    "mta_sts",
+    Flag,
+    "true",
+    "false",
+    "Whether the policies that domains publish for their MX hosts hold (MTA-STS, RFC 8461): under one that is enforced mail \
+     goes to hosts that it names, with certificates for their names, or not at all. TLSA records go first.",
+);
+pub(crate) static MTA_STS_PORT: Key<Count> = Key::new(
+    "mta_sts_port",
+    Count { min: 1, max: 65_535 },
+    "443",
+    "8443",
+    "The port at which policies are fetched; another one is for tests.",
+);
 
 keys! {
     TLS_DOMAIN = "[tls.domain]", &[],

@@ -6,12 +6,15 @@
 
 mod address_form;
 mod agent;
+mod auth;
 mod check;
 mod domain;
 mod form;
 mod key;
 mod keys;
+mod keys_auth;
 mod keys_out;
+mod keys_tls;
 mod load;
 mod loops;
 mod network;
@@ -24,6 +27,7 @@ mod signing;
 mod table;
 mod table_source;
 mod tls;
+mod tls_inwards;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -45,7 +49,9 @@ pub(crate) use route::hop;
 pub use route::{Access, DomainPattern, Hop, Login, Relaying, Route, TlsChoice, key_of, route_for};
 pub use signing::{ArcSettings, DkimSettings, KeyFile, SigningSettings, SrsSettings};
 pub use tls::TlsSettings;
+pub use tls_inwards::{CertificateFiles, InwardTls, NamedFile, Offer, TlsVersion};
 
+use crate::auth::AuthSettings;
 use crate::journal;
 use crate::mailboxes::Declared;
 use crate::tables::TableSettings;
@@ -75,6 +81,8 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// How connections to other servers are protected.
     pub tls: TlsSettings,
+    /// How connections from clients are protected.
+    pub inward_tls: InwardTls,
     /// Who signs mail that leaves, and rewrites the reverse-paths of what is forwarded.
     pub signing: SigningSettings,
     /// How names are looked up.
@@ -91,6 +99,8 @@ pub struct Config {
     pub journal: journal::Settings,
     /// Which reports are sent to other domains.
     pub reports: ReportSettings,
+    /// How users log in.
+    pub auth: AuthSettings,
 }
 
 /// Where clients connect.
@@ -98,6 +108,55 @@ pub struct Config {
 pub struct Listen {
     /// For mail from other servers; at least one, none twice.
     pub mx: Vec<SocketAddr>,
+    /// For mail that users submit; none that is in `mx`.
+    pub submission: Vec<SocketAddr>,
+    /// The same, under TLS from the first octet on; none that is in the others.
+    pub submissions: Vec<SocketAddr>,
+}
+
+/// Whom a listener is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListenerKind {
+    /// Other servers.
+    Mx,
+    /// Users that submit mail (RFC 6409).
+    Submission,
+    /// The same, under TLS from the first octet on (RFC 8314 §3.3).
+    Submissions,
+}
+
+impl ListenerKind {
+    /// The word for it in the configuration and in logs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Mx => "mx",
+            Self::Submission => "submission",
+            Self::Submissions => "submissions",
+        }
+    }
+
+    /// The word for it in policies.
+    #[must_use]
+    pub const fn role(self) -> &'static str {
+        if self.is_submission() { "submission" } else { "mx" }
+    }
+
+    /// Whether users submit mail there.
+    #[must_use]
+    pub const fn is_submission(self) -> bool {
+        matches!(self, Self::Submission | Self::Submissions)
+    }
+}
+
+impl Listen {
+    /// Every address, with whom it is for.
+    pub fn all(&self) -> impl Iterator<Item = (ListenerKind, SocketAddr)> {
+        let of = |kind| move |address: &SocketAddr| (kind, *address);
+        let mx = self.mx.iter().map(of(ListenerKind::Mx));
+        mx.chain(self.submission.iter().map(of(ListenerKind::Submission)))
+            .chain(self.submissions.iter().map(of(ListenerKind::Submissions)))
+    }
 }
 
 /// What a client may use. Those for one address, one network and new connections are only for clients that
@@ -120,6 +179,10 @@ pub struct Limits {
     pub connections_per_network: u32,
     /// Most new connections a minute from one address.
     pub new_connections_per_minute: u32,
+    /// Most TLS handshakes with clients at a time.
+    pub handshakes: u32,
+    /// Longest TLS handshake.
+    pub handshake_timeout: Duration,
     /// Longest wait for a command.
     pub command_timeout: Duration,
     /// Longest wait for more mail data.
@@ -137,6 +200,8 @@ pub struct Clients {
     pub relay: Vec<Network>,
     /// May see counts.
     pub trusted: Vec<Network>,
+    /// Say with a header of the PROXY protocol for whom they connect.
+    pub proxies: Vec<Network>,
     /// Are greeted with 554; the first that holds a client counts.
     pub refused: Vec<RefusedClient>,
     /// What becomes of clients that send before the greeting.

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::DeTable;
 
+use super::auth::read_auth;
 use super::domain::{Draft, TableFiles, read_domains};
 use super::form::Fault;
 use super::key::{Frame, Table};
@@ -104,14 +105,14 @@ fn read_site<'t>(
     let relay = clients.read(&keys::RELAY, problems);
     let relay_places =
         relay.iter().map(|network| (*network.get_ref(), clients.frame.place(network.span()))).collect();
-    let listen =
-        Listen { mx: plain(top.section("listen", &keys::LISTEN, problems).read(&keys::LISTEN_MX, problems)) };
+    let listen = read_listen(top, problems);
     let literals: Vec<IpAddr> = listen.mx.iter().map(|address| address.ip().to_canonical()).collect();
     let mailboxes =
         check::declare(&hostname, literals, &domains, postmaster.map(Spanned::into_inner), maildir);
     let log = top.section("log", &keys::LOG, problems);
     let home = domains.first().map(|draft| &draft.domain.name);
     let reports = read_reports(top, &hostname, home, problems);
+    let (outward_tls, inward_tls) = tls::read_tls(top, files, problems);
     let config = Config {
         hostname,
         listen,
@@ -123,7 +124,8 @@ fn read_site<'t>(
         queue: read_queue(top, problems),
         relaying: route::read_relaying(top, files, problems),
         routes: route::read_routes(top, files, problems),
-        tls: tls::read_tls(top, files, problems),
+        inward_tls,
+        tls: outward_tls,
         signing: read_signing(top, files.base, problems),
         geo: read_geo(top, files.base, problems),
         dns: read_dns(top, files.base, problems),
@@ -132,8 +134,19 @@ fn read_site<'t>(
         log_level: log.read(&keys::LEVEL, problems),
         journal: read_journal(top, problems),
         reports,
+        auth: read_auth(top, files, problems),
     };
     Some(Site { top, config, domains, relay: relay_places })
+}
+
+fn read_listen(top: &Table<'_>, problems: &mut Vec<Problem>) -> Listen {
+    let table = top.section("listen", &keys::LISTEN, problems);
+    let mx = plain(table.read(&keys::LISTEN_MX, problems));
+    let submission = plain(table.read(&keys::LISTEN_SUBMISSION, problems));
+    // The default is one for whoever tries the program; a site that says where it listens has said it all.
+    let is_said = table.get("mx").is_some() && table.get("submission").is_none();
+    let submissions = plain(table.read(&keys::LISTEN_SUBMISSIONS, problems));
+    Listen { mx, submission: if is_said { Vec::new() } else { submission }, submissions }
 }
 
 fn read_limits(top: &Table<'_>, problems: &mut Vec<Problem>) -> Limits {
@@ -147,6 +160,8 @@ fn read_limits(top: &Table<'_>, problems: &mut Vec<Problem>) -> Limits {
         connections_per_address: table.read(&keys::CONNECTIONS_PER_ADDRESS, problems),
         connections_per_network: table.read(&keys::CONNECTIONS_PER_NETWORK, problems),
         new_connections_per_minute: table.read(&keys::NEW_CONNECTIONS_PER_MINUTE, problems),
+        handshakes: table.read(&keys::HANDSHAKES, problems),
+        handshake_timeout: table.read(&keys::HANDSHAKE_TIMEOUT, problems),
         command_timeout: table.read(&keys::COMMAND_TIMEOUT, problems),
         data_timeout: table.read(&keys::DATA_TIMEOUT, problems),
         session_timeout: table.read(&keys::SESSION_TIMEOUT, problems),
@@ -159,10 +174,20 @@ fn read_clients(table: &Table<'_>, relay: Vec<Network>, problems: &mut Vec<Probl
     Clients {
         relay,
         trusted: plain(table.read(&keys::TRUSTED, problems)),
+        proxies: read_proxies(table, problems),
         refused,
         early_talkers: table.read(&keys::EARLY_TALKERS, problems),
         greeting_delay: table.read(&keys::GREETING_DELAY, problems),
     }
+}
+
+fn read_proxies(table: &Table<'_>, problems: &mut Vec<Problem>) -> Vec<Network> {
+    let proxies = table.read(&keys::PROXIES, problems);
+    for network in proxies.iter().filter(|network| network.get_ref().prefix_bits() == 0) {
+        let label = "everybody could connect as anybody";
+        problems.push(Problem::error("not only proxies", table.frame.place(network.span()), label));
+    }
+    plain(proxies)
 }
 
 fn read_verify(top: &Table<'_>, problems: &mut Vec<Problem>) -> Verify {

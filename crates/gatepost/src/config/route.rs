@@ -464,7 +464,8 @@ pub(super) fn check_circles(top: &Table<'_>, config: &Config, problems: &mut Vec
 
 /// Whether this server listens there.
 fn is_own(host: &SmartHost, config: &Config) -> bool {
-    config.listen.mx.iter().filter(|listens| listens.port() == host.port).any(|listens| match &host.host {
+    let listens = config.listen.all().map(|(_, address)| address);
+    listens.filter(|listens| listens.port() == host.port).any(|listens| match &host.host {
         Host::Name(name) => *name == config.hostname,
         Host::Address(address) => {
             let (address, listens) = (address.to_canonical(), listens.ip().to_canonical());

@@ -14,6 +14,7 @@ use super::key::{Table, in_order};
 use super::problem::{Place, Problem};
 use super::read::resolved;
 use super::route::{DomainPattern, TlsChoice, closest, pattern};
+use super::tls_inwards::{InwardTls, read_inwards};
 use super::{keys, keys_out};
 
 /// How connections to other servers are protected.
@@ -39,20 +40,22 @@ impl TlsSettings {
     }
 }
 
-/// Reads `[tls]`.
+/// Reads `[tls]`: what it says of other servers, and of clients.
 pub(super) fn read_tls(
     top: &Table<'_>,
     files: &mut TableFiles<'_>,
     problems: &mut Vec<Problem>,
-) -> TlsSettings {
+) -> (TlsSettings, InwardTls) {
     let table = top.section("tls", &keys::TLS, problems);
-    TlsSettings {
+    let inwards = read_inwards(&table, files.base, problems);
+    let outwards = TlsSettings {
         ca_file: read_ca_file(&table, files, problems),
         mta_sts: table.read(&keys::MTA_STS, problems),
         mta_sts_port: u16::try_from(table.read(&keys::MTA_STS_PORT, problems)).unwrap_or(443),
         default: table.read(&keys::TLS_DEFAULT, problems),
         domains: read_domains(top, &table, problems),
-    }
+    };
+    (outwards, inwards)
 }
 
 fn read_domains(

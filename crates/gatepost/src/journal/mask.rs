@@ -24,8 +24,14 @@ const IPV4_PREFIX: u8 = 24;
 const IPV6_PREFIX: u8 = 48;
 
 /// Facts that are names of one person or mailbox, though no address is to be seen in them.
-const NAMES_OF_PERSONS: [&str; 5] =
-    ["sender.local", "recipient.local", "auth.user", "inquiry.text", "tls.client_certificate"];
+const NAMES_OF_PERSONS: [&str; 6] = [
+    "sender.local",
+    "recipient.local",
+    "auth.user",
+    "inquiry.text",
+    "tls.client_certificate",
+    "tls.client_fingerprint",
+];
 
 /// Facts that are host names of the client's, which often have its address in them.
 const NAMES_OF_CLIENTS: [&str; 2] = ["client.ptr", "client.name"];

@@ -2,10 +2,9 @@
 //!
 //! An idle connection holds no buffer: input is read into one that the thread owns, output is freed once written.
 
-use std::cell::RefCell;
 use std::io;
 use std::mem;
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,7 +14,7 @@ use queue::spool::{Spool, SpoolError};
 use smtp::catalogue;
 use smtp::envelope::Envelope;
 use smtp::reply::{Reply, Severity};
-use smtp::server::{Action, AuthOutcome, CommitOutcome, Event, Question, Session};
+use smtp::server::{Action, AuthStep, CommitOutcome, Event, Question, Session};
 use smtp::time::Timestamp;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -26,13 +25,14 @@ use super::admission::Place;
 use super::decide::{self, Client};
 use super::incoming::{self, Incoming};
 use super::inspection::Inspection;
+use super::login::{self, Door, Login};
 use super::output::Output;
 use super::ruling::Ruling;
+use super::wire::Wire;
 use crate::clock;
+use crate::config::ListenerKind;
 use crate::journal::Peer;
-
-/// Octets read at once.
-const READ_OCTETS: usize = 64 * 1024;
+use crate::net::tls::Unsecured;
 
 /// How long replies wait for a client that does not read (RFC 5321 §4.5.3.2 has minutes for its side).
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -40,20 +40,19 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a closing connection is read on, so that the client sees the last reply and not a reset (ours).
 const LINGER: Duration = Duration::from_secs(2);
 
-thread_local! {
-    static INPUT: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_OCTETS]);
-}
-
 /// A connection that is served.
 struct Connection<S> {
     reception: Arc<Reception<S>>,
-    stream: TcpStream,
+    wire: Wire,
+    /// Where the client connected to.
+    listener: IpAddr,
     client: Client,
     session: Session,
     ruling: Ruling,
     actions: Vec<Action>,
     output: Output,
     incoming: Option<Box<Incoming>>,
+    login: Option<Box<Login>>,
     closing: bool,
 }
 
@@ -61,33 +60,43 @@ struct Connection<S> {
 pub(super) async fn serve<S: Spool>(
     reception: Arc<Reception<S>>,
     stream: TcpStream,
-    peer: SocketAddr,
+    (peer, kind): (Peer, ListenerKind),
     refused: Option<&'static catalogue::Entry>,
     place: Place,
 ) {
     let site = reception.sites.current();
-    let address = peer.ip().to_canonical();
-    let listener = stream.local_addr().unwrap_or(peer);
-    let ruling = Ruling::new(&reception, &site, Peer { client: peer, listener });
-    let client = Client { address, port: peer.port(), name: address.to_string(), refused, early: false };
+    let address = peer.client.ip().to_canonical();
+    let ruling = Ruling::new(&reception, &site, peer);
+    let client = Client {
+        address,
+        port: peer.client.port(),
+        name: address.to_string(),
+        listener: kind,
+        refused,
+        early: false,
+        tls: None,
+    };
     let session = Session::new(
-        Arc::clone(&site.settings),
+        Arc::clone(site.settings_for(kind, address)),
         decide::rights(&site, address),
         client.name.clone(),
         clock::monotonic(),
     );
+    let session = if kind == ListenerKind::Submissions { session.over_tls() } else { session };
     let greeting_delay = site.config.clients.greeting_delay;
     drop(site);
     let draining = reception.draining.clone();
     let mut connection = Connection {
         reception,
-        stream,
+        wire: Wire::Clear(stream),
+        listener: peer.listener.ip(),
         client,
         session,
         ruling,
         actions: Vec::new(),
         output: Output::default(),
         incoming: None,
+        login: None,
         closing: false,
     };
     if let Err(error) = connection.run(greeting_delay, draining).await {
@@ -98,6 +107,10 @@ pub(super) async fn serve<S: Spool>(
 
 impl<S: Spool> Connection<S> {
     async fn run(&mut self, greeting_delay: Duration, mut draining: watch::Receiver<bool>) -> io::Result<()> {
+        // Who is turned away costs no handshake.
+        if self.session.is_tls() && (self.client.refused.is_some() || !Box::pin(self.secure()).await) {
+            return Ok(());
+        }
         if !self.wait_before_greeting(greeting_delay).await? {
             return Ok(());
         }
@@ -117,12 +130,10 @@ impl<S: Spool> Connection<S> {
             }
             tokio::select! {
                 biased;
-                ready = self.stream.readable() => {
-                    ready?;
-                    if !self.read().await? {
-                        return Ok(());
-                    }
-                }
+                read = self.receive() => match read? {
+                    0 => return self.hang_up().await,
+                    _ => self.carry_out(clock::monotonic()).await?,
+                },
                 () = &mut timer => {
                     self.event(Event::TimedOut).await?;
                     armed = self.session.deadline();
@@ -141,56 +152,23 @@ impl<S: Spool> Connection<S> {
 
     /// Waits, if the site wants that, for a client that cannot; `false` when the client has closed.
     async fn wait_before_greeting(&mut self, delay: Duration) -> io::Result<bool> {
-        if delay == Duration::ZERO || self.client.refused.is_some() {
-            return self.read_early();
-        }
-        let end = tokio::time::sleep(delay);
-        tokio::pin!(end);
-        let mut open = true;
-        while open && !self.client.early {
-            tokio::select! {
-                () = &mut end => break,
-                ready = self.stream.readable() => ready?,
-            }
-            open = self.read_early()?;
-        }
-        Ok(open)
-    }
-
-    /// Hands on what has come before the greeting, if anything has; `false` when the client has closed.
-    fn read_early(&mut self) -> io::Result<bool> {
-        let read = self.receive(clock::monotonic())?;
+        let (wire, session, actions) = (&mut self.wire, &mut self.session, &mut self.actions);
+        let mut take =
+            |received: &[u8]| session.handle(clock::monotonic(), Event::Received(received), actions);
+        let read = if delay == Duration::ZERO || self.client.refused.is_some() {
+            wire.read_now(&mut take).await?
+        } else {
+            tokio::time::timeout(delay, wire.read(&mut take)).await.ok().transpose()?
+        };
         self.client.early = matches!(read, Some(1..));
         Ok(read != Some(0))
     }
 
-    /// Reads what is there; `false` when the client has closed.
-    async fn read(&mut self) -> io::Result<bool> {
-        let now = clock::monotonic();
-        match self.receive(now)? {
-            Some(0) => Ok(false),
-            Some(_) => self.carry_out(now).await.map(|()| true),
-            None => Ok(true),
-        }
-    }
-
-    /// Hands the session what is there to read, and gives how many octets: 0 at the end, `None` when nothing is there.
-    fn receive(&mut self, now: Timestamp) -> io::Result<Option<usize>> {
-        let read = INPUT.with_borrow_mut(|input| {
-            let read = self.stream.try_read(input);
-            if let Ok(octets @ 1..) = read {
-                let received = input.get(..octets).unwrap_or_default();
-                self.session.handle(now, Event::Received(received), &mut self.actions);
-            }
-            read
-        });
-        match read {
-            Ok(octets) => Ok(Some(octets)),
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
-                Ok(None)
-            }
-            Err(error) => Err(error),
-        }
+    /// Waits for octets and hands them to the session; how many, 0 at the end.
+    async fn receive(&mut self) -> io::Result<usize> {
+        let (session, actions) = (&mut self.session, &mut self.actions);
+        let take = |received: &[u8]| session.handle(clock::monotonic(), Event::Received(received), actions);
+        self.wire.read(take).await
     }
 
     async fn event(&mut self, event: Event<'_>) -> io::Result<()> {
@@ -200,7 +178,7 @@ impl<S: Spool> Connection<S> {
     }
 
     /// Carries out the actions, and those that their answers bring, until the session waits for the client.
-    async fn carry_out(&mut self, now: Timestamp) -> io::Result<()> {
+    async fn carry_out(&mut self, mut now: Timestamp) -> io::Result<()> {
         let mut actions = Vec::new();
         while !self.actions.is_empty() {
             mem::swap(&mut actions, &mut self.actions);
@@ -214,7 +192,17 @@ impl<S: Spool> Connection<S> {
                     }
                     Action::Ask(question) => self.ask(now, &question).await,
                     Action::Open => self.open().await,
-                    other => self.act(now, other),
+                    Action::StartTls => {
+                        // The handshake must not begin before the client has heard that it may.
+                        self.flush().await?;
+                        let secured = Box::pin(self.secure()).await;
+                        now = clock::monotonic();
+                        if secured {
+                            self.session.handle(now, Event::TlsStarted, &mut self.actions);
+                        }
+                    }
+                    Action::Authenticate(step) => self.authenticate(now, &step).await,
+                    other => self.act(other),
                 }
             }
         }
@@ -229,16 +217,63 @@ impl<S: Spool> Connection<S> {
         // Sessions that have something to say at the same time say it one right after the other: a reply of its own each
         // time would wake whoever waits for it, on this processor too.
         tokio::task::yield_now().await;
-        if self.output.write(&self.stream)? {
+        if self.output.write(&mut self.wire).await? {
             return Ok(());
         }
-        match tokio::time::timeout(WRITE_TIMEOUT, self.output.flush(&self.stream)).await {
+        match tokio::time::timeout(WRITE_TIMEOUT, self.output.flush(&mut self.wire)).await {
             Ok(written) => written,
             Err(_) => Err(io::ErrorKind::TimedOut.into()),
         }
     }
 
-    fn act(&mut self, now: Timestamp, action: Action) {
+    /// Has the connection secured. Otherwise it is closing: who wanted TLS is never served in clear text.
+    async fn secure(&mut self) -> bool {
+        let site = self.reception.sites.current();
+        let (wire, tls) = (mem::replace(&mut self.wire, Wire::Lost), site.tls.as_ref());
+        let (Wire::Clear(stream), Some(tls)) = (wire, tls) else {
+            tracing::error!(client = self.client.name, "no TLS: there is no certificate");
+            self.closing = true;
+            return false;
+        };
+        let why = match tls.secure(stream, self.client.address).await {
+            Ok((stream, secured)) => {
+                tracing::debug!(target: "gatepost::session", client = self.client.name, ?secured, "secured");
+                self.wire = Wire::Secured(stream);
+                self.client.tls = Some(Box::new(secured));
+                self.session.offer_also(login::bound_mechanisms(&site, &self.client));
+                self.login = None;
+                self.ruling.secured();
+                return true;
+            }
+            Err(Unsecured::ClearText(stream)) if !self.session.is_tls() => {
+                self.wire = Wire::Clear(stream);
+                return self.hear_clear_text().await;
+            }
+            Err(Unsecured::ClearText(_)) => String::from("no TLS, but clear text came"),
+            Err(Unsecured::Failed(error, stream)) => {
+                self.wire = Wire::Clear(stream);
+                error.to_string()
+            }
+            Err(Unsecured::Closed) => String::from("the client has closed"),
+            Err(Unsecured::TimedOut) => String::from("it took too long"),
+        };
+        tracing::info!(
+            target: "gatepost::session",
+            client = self.client.name,
+            helo = self.session.hello_name(),
+            "TLS handshake failed: {why}"
+        );
+        self.closing = true;
+        false
+    }
+
+    /// Clear text behind STARTTLS is the session's to judge, and to close for.
+    async fn hear_clear_text(&mut self) -> bool {
+        self.closing = !matches!(self.receive().await, Ok(1..));
+        false
+    }
+
+    fn act(&mut self, action: Action) {
         match action {
             Action::Send(reply) => {
                 let reply = self.ruling.mark(&self.reception, &mut self.session, reply);
@@ -264,14 +299,12 @@ impl<S: Spool> Connection<S> {
                 tracing::warn!(target: "gatepost::session", client = self.client.name, ?notice, "noticed");
             }
             Action::Close => self.closing = true,
-            // Neither TLS nor AUTH is offered by the settings that a site can choose; a fault if asked for.
-            Action::StartTls => self.closing = true,
-            Action::Authenticate(_) => {
-                let outcome = Event::Authenticated(AuthOutcome::Unavailable);
-                self.session.handle(now, outcome, &mut self.actions);
-            }
             // They wait, so they are carried out by the caller.
-            Action::Commit(_) | Action::Ask(_) | Action::Open => {}
+            Action::Commit(_)
+            | Action::Ask(_)
+            | Action::Open
+            | Action::StartTls
+            | Action::Authenticate(_) => {}
         }
     }
 
@@ -282,6 +315,15 @@ impl<S: Spool> Connection<S> {
         // On the heap, so that an idle connection keeps no room for a decision under way.
         let decision = Box::pin(deciding).await;
         self.session.handle(now, Event::Decided(decision), &mut self.actions);
+    }
+
+    /// Takes an AUTH exchange a step further.
+    async fn authenticate(&mut self, now: Timestamp, step: &AuthStep) {
+        let Self { reception, client, session, login, listener, .. } = self;
+        let (site, listener) = (reception.sites.current(), *listener);
+        let door = Door { users: &reception.users, site: &site, client, session, listener };
+        let outcome = Box::pin(door.step(login, step)).await;
+        self.session.handle(now, Event::Authenticated(outcome), &mut self.actions);
     }
 
     async fn open(&mut self) {
@@ -321,6 +363,7 @@ impl<S: Spool> Connection<S> {
                     reverse_path = %envelope.reverse_path,
                     recipients = envelope.recipients.len(),
                     size_octets,
+                    tls = self.client.tls.as_deref().map(|secured| secured.version),
                     tags = self.ruling.effects().tags(),
                     "accepted"
                 );
@@ -351,21 +394,20 @@ impl<S: Spool> Connection<S> {
         );
     }
 
+    /// Ends a connection that the client has closed.
+    async fn hang_up(&mut self) -> io::Result<()> {
+        match self.wire {
+            Wire::Secured(_) => tokio::time::timeout(LINGER, self.wire.end()).await.unwrap_or(Ok(())),
+            Wire::Clear(_) | Wire::Lost => Ok(()),
+        }
+    }
+
     /// Ends the connection so that the client reads the last reply: closing with input unread would reset it.
     async fn linger(&mut self) -> io::Result<()> {
-        use tokio::io::AsyncWriteExt as _;
-        self.stream.shutdown().await?;
         let drained = async {
-            loop {
-                self.stream.readable().await?;
-                let read = INPUT.with_borrow_mut(|input| self.stream.try_read(input));
-                match read {
-                    Ok(0) => return Ok(()),
-                    Ok(_) => {}
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    Err(error) => return Err(error),
-                }
-            }
+            self.wire.end().await?;
+            while self.wire.read(|_| {}).await? > 0 {}
+            Ok(())
         };
         tokio::time::timeout(LINGER, drained).await.unwrap_or(Ok(()))
     }

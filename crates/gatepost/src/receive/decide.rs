@@ -13,8 +13,9 @@ use smtp::reply::Reply;
 use smtp::server::{Decision, Question, Rights, Verification};
 
 use super::judge::{Case, Judge};
-use crate::config::{OtherClients, any_contains};
+use crate::config::{ListenerKind, OtherClients, any_contains};
 use crate::mailboxes::{ExpandAnswer, Meaning, VerifyAnswer};
+use crate::net::tls::Secured;
 use crate::site::Site;
 
 /// What is known of the client.
@@ -24,10 +25,14 @@ pub(super) struct Client {
     pub(super) port: u16,
     /// The address as replies and trace fields show it.
     pub(super) name: String,
+    /// Whom the listener is for that it came to.
+    pub(super) listener: ListenerKind,
     /// The refusal that admission gave, if it did.
     pub(super) refused: Option<&'static Entry>,
     /// Whether it sent something before the greeting.
     pub(super) early: bool,
+    /// What is known of its TLS, when it uses it.
+    pub(super) tls: Option<Box<Secured>>,
 }
 
 /// What the client may ask for.
@@ -49,6 +54,7 @@ pub(super) const fn stage(question: &Question) -> Option<Stage> {
     Some(match question {
         Question::Client { .. } => Stage::Connect,
         Question::Hello => Stage::Helo,
+        Question::User => Stage::Auth,
         Question::Mail => Stage::Mail,
         Question::Recipient => Stage::Recipient,
         Question::Data => Stage::Data,
@@ -96,6 +102,7 @@ async fn accepted(case: &Case<'_>, relay: bool, spool: &impl Spool, question: &Q
         Question::Expand(text) => expand(view.site, text).await,
         Question::Client { .. }
         | Question::Hello
+        | Question::User
         | Question::Data
         | Question::Status
         | Question::VerifyConcealed(_) => Decision::Accept,

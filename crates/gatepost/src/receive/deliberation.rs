@@ -12,6 +12,8 @@ use policy::source::Counted;
 use policy::stage::Stage;
 use policy::value::State;
 use queue::spool::Spool;
+use smtp::address::Mailbox;
+use smtp::envelope::Envelope;
 use smtp::reply::Severity;
 use smtp::server::{Decision, Question, Session};
 
@@ -20,8 +22,10 @@ use super::effects::Effects;
 use super::incoming::Incoming;
 use super::judge::{Case, Judge};
 use super::session_facts::{Around, View};
+use crate::auth::senders::may_send_from;
 use crate::facts::{Subject, Verified};
 use crate::policies::InForce;
+use crate::site::Site;
 
 /// What decides in one session, and what has come of it so far.
 pub(super) struct Deliberation {
@@ -65,9 +69,15 @@ impl Deliberation {
             Stage::Recipient => self.judge.clear(Scope::Recipient),
             Stage::Data => self.judge.clear(Scope::Message),
             Stage::Verify => self.judge.clear(Scope::Inquiry),
-            Stage::Connect | Stage::Auth | Stage::Message => {}
+            Stage::Auth => self.judge.forget(&["auth."]),
+            Stage::Connect | Stage::Message => {}
         }
         false
+    }
+
+    /// The connection was secured: what was learnt in clear text is forgotten (RFC 3207 §4.2).
+    pub(super) fn secured(&mut self) {
+        self.judge.forget(&["helo.", "auth.", "tls.", "client.tls"]);
     }
 
     /// Decides a question of `stage`.
@@ -86,13 +96,22 @@ impl Deliberation {
             && site.config.reports.dmarc
             && incoming.as_deref().is_some_and(|incoming| !incoming.is_submitted());
         let received_fields = incoming.as_deref().map_or(0, Incoming::received_fields);
-        let message = incoming.filter(|_| stage == Stage::Message).and_then(|incoming| {
+        let mut incoming = incoming;
+        let message = incoming.as_deref_mut().filter(|_| stage == Stage::Message).and_then(|incoming| {
             let inspected = incoming.inspected();
             for (name, state) in inspected.content.into_iter().flat_map(|found| found.by_name()) {
                 self.judge.tell(&name, state);
             }
             inspected.signed
         });
+        if let Some(user) = session.user() {
+            let mailboxes = match stage {
+                Stage::Mail => Some(session.envelope().and_then(sender).into_iter().collect()),
+                Stage::Message => incoming.as_deref().and_then(Incoming::authors),
+                _ => None,
+            };
+            self.judge_user(stage, site, user, mailboxes).await;
+        }
         let services = &around.site.services;
         let is_local = self.judge.given("recipient.local_domain") == Some(&State::yes_or_no(true));
         let looked_up = OnceLock::new();
@@ -110,10 +129,39 @@ impl Deliberation {
         self.reported = is_reported.then(|| Arc::clone(case.subject()));
         drop(case);
         let is_refused = matches!(decision, Decision::Refuse(_) | Decision::Disconnect(_));
+        if stage == Stage::Auth && is_refused {
+            // Who may not come in is none for what follows.
+            self.judge.forget(&["auth."]);
+        }
         let accepted = session.envelope().map_or(0, |envelope| envelope.recipients.len());
         let wait = self.effects.add((stage, is_refused), accepted, &judgement.effects);
         Decided { judgement, decision, wait }
     }
+}
+
+impl Deliberation {
+    /// Finds out whether the user may send from `mailboxes`; `None` when they can't be told.
+    async fn judge_user(&mut self, stage: Stage, site: &Site, user: &str, mailboxes: Option<Vec<Mailbox>>) {
+        let name = match stage {
+            Stage::Mail => "auth.owns_sender",
+            Stage::Message => "auth.owns_author",
+            _ => return,
+        };
+        let state = match mailboxes {
+            None => State::yes_or_no(false),
+            // On the heap: a connection without users keeps no room for it.
+            Some(mailboxes) => match Box::pin(may_send_from(site, user, &mailboxes)).await {
+                Ok(may) => State::yes_or_no(may),
+                Err(why) => State::unsure(&why),
+            },
+        };
+        self.judge.tell(name, state);
+    }
+}
+
+/// The mailbox of the reverse-path; a null one has none.
+fn sender(envelope: &Envelope) -> Option<Mailbox> {
+    envelope.reverse_path.mailbox().cloned()
 }
 
 /// Whether the recipient was refused for good.

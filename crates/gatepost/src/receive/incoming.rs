@@ -10,7 +10,7 @@ use queue::dsn;
 use queue::message::{Origin, QueuedMessage, QueuedRecipient};
 use queue::queue_id::QueueId;
 use queue::spool::{Arrival, LARGE_BODY_OCTETS, Spool, SpoolError};
-use smtp::address::{ForwardPath, ReversePath};
+use smtp::address::{ForwardPath, Mailbox, ReversePath};
 use smtp::envelope::{Envelope, RcptParameters, Recipient};
 use smtp::server::Session;
 use smtp::time::WallTime;
@@ -18,6 +18,7 @@ use smtp::time::WallTime;
 use super::decide::Client;
 use super::effects::{Effects, Fate};
 use super::inspection::{Inspected, Inspection};
+use super::submitted::Submitted;
 use crate::deliver;
 use crate::mailboxes::{Known, LookedUp};
 use crate::sign::is_forwarded;
@@ -41,6 +42,8 @@ pub(super) struct Incoming {
     head: Vec<u8>,
     fields: FieldCounter,
     inspection: Inspection,
+    /// What is done with the header section of what a user submits.
+    header: Option<Box<Submitted>>,
     /// Whether it is the site's own mail: the client may relay, or has authenticated.
     submitted: bool,
     /// The first fault; what comes behind it is thrown away, and the commit is refused.
@@ -95,6 +98,11 @@ impl Incoming {
             head: Vec::new(),
             fields: FieldCounter::default(),
             inspection,
+            header: session.user().map(|_| {
+                let date = received.to_date_time();
+                let unique = format!("{id}.{}", received.as_unix_millis());
+                Box::new(Submitted::new(&date, &unique, &site.settings.hostname))
+            }),
             submitted: session.user().is_some() || site.config.may_relay(client.address),
             fault,
         };
@@ -109,7 +117,17 @@ impl Incoming {
 
     /// The data are all there: what was found in them.
     pub(super) fn inspected(&mut self) -> Inspected {
+        let mut passed = Vec::new();
+        if let Some(header) = &mut self.header {
+            header.finish(&mut passed);
+        }
+        self.take(&passed);
         self.inspection.finish(&mut self.buffer)
+    }
+
+    /// The addresses of the From fields of what a user submits; `None` when they can't be told.
+    pub(super) fn authors(&self) -> Option<Vec<Mailbox>> {
+        self.header.as_ref()?.authors()
     }
 
     /// Whether it is the site's own mail.
@@ -142,8 +160,14 @@ impl Incoming {
         if self.fault.is_some() {
             return;
         }
-        self.fields.read(content);
-        self.inspection.pass(content, &mut self.buffer);
+        match &mut self.header {
+            None => self.take(content),
+            Some(header) => {
+                let mut passed = Vec::with_capacity(content.len());
+                header.pass(content, &mut passed);
+                self.take(&passed);
+            }
+        }
         let is_large = self.parts.first().is_some_and(|part| part.large.is_some());
         let copies = self.parts.len().max(1) as u64;
         let threshold = if is_large { LARGE_WRITE_OCTETS as u64 } else { LARGE_BODY_OCTETS / copies };
@@ -153,6 +177,12 @@ impl Incoming {
             self.fault = Some(error);
             self.buffer = Vec::new();
         }
+    }
+
+    /// Takes what stays of the mail data.
+    fn take(&mut self, content: &[u8]) {
+        self.fields.read(content);
+        self.inspection.pass(content, &mut self.buffer);
     }
 
     fn flush_large<S: Spool>(&mut self, spool: &S) -> Result<(), SpoolError> {
@@ -254,6 +284,11 @@ impl Incoming {
             [recipient] => format!("\r\n\tfor {}", recipient.forward_path),
             _ => String::new(),
         };
+        // RFC 8314 §4.3 has a clause for the cipher suite, and none for the version.
+        let (version, cipher) = match &client.tls {
+            Some(secured) => (format!(" ({})", secured.version), format!("\r\n\ttls {}", secured.cipher)),
+            None => (String::new(), String::new()),
+        };
         for piece in [
             "Received: from ",
             session.hello_name().unwrap_or("unknown"),
@@ -264,9 +299,11 @@ impl Incoming {
             &site.settings.hostname,
             " (Gatepost) with ",
             session.protocol(),
+            &version,
             " id ",
             &id,
             &only,
+            &cipher,
             ";\r\n\t",
             &self.received.to_date_time(),
             "\r\n",

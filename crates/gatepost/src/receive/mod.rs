@@ -12,13 +12,18 @@ mod incoming;
 mod inspection;
 mod judge;
 mod listener;
+mod login;
 mod mailbox_facts;
 mod output;
+mod over_limit;
+mod proxy_header;
 pub mod rehearsal;
 mod results;
 mod ruling;
 mod session_facts;
 mod status;
+mod submitted;
+mod wire;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -31,6 +36,7 @@ use tokio::sync::watch;
 pub use admission::Admission;
 pub use listener::{Listener, serve};
 
+use crate::auth::Authenticator;
 use crate::journal::Journal;
 use crate::mailboxes::QuotaUsage;
 use crate::reports::Reports;
@@ -51,6 +57,8 @@ pub struct Reception<S> {
     pub journal: Arc<Journal>,
     /// What other domains are told.
     pub reports: Arc<Reports>,
+    /// Who logs in.
+    pub users: Arc<Authenticator>,
     /// Where the server listens.
     pub listening: Vec<SocketAddr>,
     /// When the program started.
@@ -70,6 +78,7 @@ impl<S: Spool> Reception<S> {
         sites: Arc<Sites>,
         spool: Arc<S>,
         (quota, journal, reports): (Arc<QuotaUsage>, Arc<Journal>, Arc<Reports>),
+        users: Arc<Authenticator>,
         listening: Vec<SocketAddr>,
         started: Timestamp,
         draining: watch::Receiver<bool>,
@@ -82,6 +91,7 @@ impl<S: Spool> Reception<S> {
             quota,
             journal,
             reports,
+            users,
             listening,
             started,
             draining,

@@ -1,8 +1,10 @@
 //! Replies on their way to the client: gathered, and written in one go.
 
+use std::future::poll_fn;
 use std::io;
+use std::task::{Context, Poll, ready};
 
-use tokio::net::TcpStream;
+use super::wire::Wire;
 
 /// Octets that replies get at first, so that those to a group of commands find room (ours).
 const ROOM_OCTETS: usize = 512;
@@ -28,32 +30,37 @@ impl Output {
         &mut self.octets
     }
 
-    /// Writes what the socket takes without waiting; true, and the memory given back, when that is everything.
+    /// Writes what the wire takes without waiting; true, and the memory given back, when that is everything.
     ///
     /// # Errors
     /// When the connection is gone.
-    pub(super) fn write(&mut self, stream: &TcpStream) -> io::Result<bool> {
-        while let Some(rest) = self.octets.get(self.written..).filter(|rest| !rest.is_empty()) {
-            match stream.try_write(rest) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(octets) => self.written += octets,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
+    pub(super) async fn write(&mut self, wire: &mut Wire) -> io::Result<bool> {
+        if self.octets.is_empty() {
+            return Ok(true);
         }
-        *self = Self::default();
-        Ok(true)
+        match poll_fn(|context| Poll::Ready(self.poll_flush(wire, context))).await {
+            Poll::Ready(written) => written.map(|()| true),
+            Poll::Pending => Ok(false),
+        }
     }
 
     /// Writes everything, waiting where the client is slow.
     ///
     /// # Errors
     /// When the connection is gone.
-    pub(super) async fn flush(&mut self, stream: &TcpStream) -> io::Result<()> {
-        while !self.write(stream)? {
-            stream.writable().await?;
+    pub(super) async fn flush(&mut self, wire: &mut Wire) -> io::Result<()> {
+        poll_fn(|context| self.poll_flush(wire, context)).await
+    }
+
+    fn poll_flush(&mut self, wire: &mut Wire, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some(rest) = self.octets.get(self.written..).filter(|rest| !rest.is_empty()) {
+            match ready!(wire.poll_write(context, rest))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                octets => self.written += octets,
+            }
         }
-        Ok(())
+        ready!(wire.poll_flush(context))?;
+        *self = Self::default();
+        Poll::Ready(Ok(()))
     }
 }

@@ -5,6 +5,7 @@
 //! DNS would say is `not given` unless the site's services ask it.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use policy::Given;
@@ -32,7 +33,9 @@ use super::incoming::{self, Incoming};
 use super::inspection::Inspection;
 use super::judge::Judge;
 use super::session_facts::Around;
+use crate::auth::Authenticator;
 use crate::clock;
+use crate::config::ListenerKind;
 use crate::journal::tried::{RulePlace, Tried, instead, place, tried};
 use crate::mailboxes::QuotaUsage;
 use crate::net::dns::DnsFailure;
@@ -132,6 +135,7 @@ pub struct Rehearsal {
     /// The client counts as connected.
     _place: Option<Place>,
     quota: QuotaUsage,
+    users: Authenticator,
     spool: MemorySpool,
     incoming: Option<Box<Incoming>>,
     tls: Option<String>,
@@ -177,12 +181,21 @@ impl Rehearsal {
         let rights = decide::rights(&site, address);
         let session = Session::new(Arc::new(settings), rights, name.clone(), now);
         let mut rehearsal = Self {
-            client: Client { address, port: client.port(), name, refused: None, early: false },
+            client: Client {
+                address,
+                port: client.port(),
+                name,
+                listener: ListenerKind::Mx,
+                refused: None,
+                early: false,
+                tls: None,
+            },
             session,
             deliberation: Deliberation::new(judge),
             admission,
             _place: place,
             quota: QuotaUsage::default(),
+            users: Authenticator::new(Path::new("")),
             spool: MemorySpool::new(),
             incoming: None,
             tls,
@@ -261,7 +274,6 @@ impl Rehearsal {
                     Some(_) => AuthOutcome::Challenge(String::new()),
                     None => AuthOutcome::Unavailable,
                 };
-                self.deliberation.judge.forget(&["auth."]);
                 self.session.handle(now, Event::Authenticated(outcome), next);
             }
             Action::Open => self.open().await,
@@ -298,8 +310,8 @@ impl Rehearsal {
 
     fn start_tls(&mut self) {
         self.moments.push(Moment::Tls);
+        self.deliberation.secured();
         let judge = &mut self.deliberation.judge;
-        judge.forget(&["helo.", "tls.", "client.tls"]);
         if let Some(version) = self.tls.as_deref().filter(|_| judge.given("tls.version").is_none()) {
             judge.give("tls.version", State::text(version));
         }
@@ -342,6 +354,7 @@ impl Rehearsal {
             client: &self.client,
             connections: &self.admission,
             quota: &self.quota,
+            users: &self.users,
         };
         let deciding = self.deliberation.decide(
             stage,

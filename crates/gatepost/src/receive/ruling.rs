@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use policy::decision::{Decision as Judgement, Verdict};
 use policy::stage::Stage;
+use policy::value::State;
 use queue::message::Hold;
 use queue::queue_id::QueueId;
 use queue::spool::Spool;
@@ -20,6 +21,7 @@ use super::deliberation::{Decided, Deliberation};
 use super::effects::Effects;
 use super::incoming::Incoming;
 use super::judge::Judge;
+use super::over_limit;
 use super::results::{self, Asked};
 use super::session_facts::{Around, address_text};
 use crate::clock;
@@ -36,6 +38,8 @@ pub(super) struct Ruling {
     /// Whether the refusal that the session is about to say has its id already.
     marked: bool,
     heard: Vec<u8>,
+    /// Recipients of the message that a user is submitting.
+    submitted: u32,
 }
 
 /// The mailboxes of the envelope, as the journal has them.
@@ -65,6 +69,7 @@ impl Ruling {
             envelope: Envelope::default(),
             marked: false,
             heard: Vec::new(),
+            submitted: 0,
         }
     }
 
@@ -97,14 +102,20 @@ impl Ruling {
             return Decision::Refuse(entry.refuse(&values));
         }
         self.begin(stage, &site, session);
-        let around =
-            Around { site: &site, client, connections: &reception.admission, quota: &reception.quota };
+        let around = Around {
+            site: &site,
+            client,
+            connections: &reception.admission,
+            quota: &reception.quota,
+            users: &reception.users,
+        };
         let spool = &*reception.spool;
         let deciding =
             self.deliberation.decide(stage, (around, spool), session, incoming.as_deref_mut(), question);
         let Decided { judgement, decision, wait } = deciding.await;
         self.deliberation.reported.take_if(|_| is_report(&site, session));
         self.report_refusal(reception, &site, &decision);
+        self.count(reception, &site, session, stage).await;
         if !wait.is_zero() {
             tokio::time::sleep(wait).await;
         }
@@ -112,6 +123,30 @@ impl Ruling {
             self.complete(&site, client, session, incoming);
         }
         self.record(reception, session, stage, (&judgement, decision))
+    }
+
+    /// Notes what a user is submitting, and has the postmaster told when he has had what he may.
+    async fn count<S: Spool>(
+        &mut self,
+        reception: &Reception<S>,
+        site: &Site,
+        session: &Session,
+        stage: Stage,
+    ) {
+        let Some(user) = session.user() else { return };
+        let recipients = session.envelope().map_or(0, |envelope| envelope.recipients.len());
+        let over = match stage {
+            Stage::Mail => "auth.over_messages",
+            Stage::Recipient => "auth.over_recipients",
+            Stage::Message => {
+                self.submitted = u32::try_from(recipients).unwrap_or(u32::MAX);
+                return;
+            }
+            _ => return,
+        };
+        if self.deliberation.judge.state(over) == Some(&State::yes_or_no(true)) {
+            Box::pin(over_limit::tell(reception, site, user)).await;
+        }
     }
 
     /// Forgets what was known before, and notes whom the stage is about.
@@ -133,6 +168,11 @@ impl Ruling {
             Stage::Data => self.envelope.recipient = None,
             Stage::Connect | Stage::Helo | Stage::Auth | Stage::Message | Stage::Verify => {}
         }
+    }
+
+    /// The connection was secured: what was learnt in clear text is forgotten (RFC 3207 §4.2).
+    pub(super) fn secured(&mut self) {
+        self.deliberation.secured();
     }
 
     /// Notes what the client said.
@@ -225,6 +265,9 @@ impl Ruling {
         queue_id: QueueId,
     ) {
         self.report_taken(reception);
+        if let Some(user) = session.user() {
+            reception.users.usage.add(user, self.submitted, clock::monotonic());
+        }
         self.log.stored(clock::wall(), About { recipient: None, ..self.envelope.about(session) }, queue_id);
         self.deliberation.effects.clear();
     }

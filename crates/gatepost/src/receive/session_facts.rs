@@ -14,8 +14,10 @@ use smtp::server::{Question, Session};
 
 use super::admission::Admission;
 use super::decide::Client;
+use crate::auth::Authenticator;
 use crate::clock;
 use crate::mailboxes::{LookedUp, Meaning, QuotaUsage, Standing, domain_key};
+use crate::net::tls::ClientCertificate;
 use crate::site::Site;
 use crate::srs::Bounce;
 
@@ -28,6 +30,8 @@ pub(super) struct Around<'a> {
     pub(super) connections: &'a Admission,
     /// How full mailboxes are.
     pub(super) quota: &'a QuotaUsage,
+    /// What users have submitted.
+    pub(super) users: &'a Authenticator,
 }
 
 /// What is looked at for a fact.
@@ -43,6 +47,7 @@ pub(super) struct View<'a> {
     inquiry: Option<(&'static str, &'a str)>,
     /// How full mailboxes are.
     quota: &'a QuotaUsage,
+    users: &'a Authenticator,
     /// What tables say of the recipient's address; found when it is first asked for and may stand in one.
     looked_up: &'a OnceLock<LookedUp>,
     /// What the recipient's address is here; found when it is first asked for.
@@ -60,7 +65,7 @@ pub(super) struct Address<'a> {
 impl<'a> View<'a> {
     /// What is looked at for the facts of a question; of a message that is there, how many Received fields it has.
     pub(super) fn new(
-        Around { site, client, connections, quota }: Around<'a>,
+        Around { site, client, connections, quota, users }: Around<'a>,
         session: &'a Session,
         received_fields: u32,
         question: &'a Question,
@@ -83,6 +88,7 @@ impl<'a> View<'a> {
             message,
             inquiry,
             quota,
+            users,
             looked_up,
             address: OnceLock::new(),
             is_local: false,
@@ -151,9 +157,14 @@ pub(super) fn state(name: &str, view: &View<'_>) -> Option<State> {
     // Names are short: looking at each octet costs less than preparing a search.
     let (group, _) = name.split_at_checked(name.bytes().position(|octet| octet == b'.')?)?;
     match group {
+        "listener" => {
+            (name == "listener.kind").then(|| State::Known(Value::Choice(view.client.listener.role())))
+        }
         "server" => Some(State::text(&view.site.settings.hostname)),
         "client" => client(name, view),
-        "helo" | "auth" | "tls" => hello(name, view.session),
+        "helo" => hello(name, view.session),
+        "tls" => tls(name, view.client),
+        "auth" => auth(name, view),
         "sender" => sender(name, view),
         "recipient" => recipient(name, view),
         "message" => message(name, view),
@@ -195,9 +206,52 @@ fn hello(name: &str, session: &Session) -> Option<State> {
             _ => "malformed",
         })),
         "helo.extended" => State::yes_or_no(session.is_extended()),
-        "auth.user" => State::text_or_missing(session.user()),
-        "auth.mechanism" => State::text_or_missing(session.mechanism()),
-        "tls.version" | "tls.cipher" | "tls.sni" | "tls.client_certificate" => State::Missing,
+        _ => return None,
+    })
+}
+
+fn tls(name: &str, client: &Client) -> Option<State> {
+    let secured = client.tls.as_deref();
+    let certificate = secured.and_then(|secured| secured.certificate.as_ref());
+    let text = State::text_or_missing;
+    Some(match name {
+        "tls.version" => text(secured.map(|secured| secured.version)),
+        "tls.cipher" => text(secured.map(|secured| secured.cipher)),
+        "tls.sni" => text(secured.and_then(|secured| secured.sni.as_deref())),
+        "tls.client_certificate" => {
+            let verified = certificate.filter(|certificate| certificate.is_verified());
+            text(verified.map(|certificate| certificate.subject.as_str()))
+        }
+        "tls.client_fingerprint" => {
+            text(certificate.and_then(|certificate| certificate.fingerprint.as_deref()))
+        }
+        "tls.client_verdict" => {
+            let verdict = |certificate: &ClientCertificate| State::Known(Value::Choice(certificate.verdict));
+            certificate.map_or(State::Missing, verdict)
+        }
+        _ => return None,
+    })
+}
+
+fn auth(name: &str, view: &View<'_>) -> Option<State> {
+    let user = view.session.user();
+    let limits = view.site.config.auth.daily_limits();
+    let usage = &view.users.usage;
+    Some(match name {
+        "auth.user" => State::text_or_missing(user),
+        "auth.mechanism" => State::text_or_missing(view.session.mechanism()),
+        "auth.may_relay" => State::yes_or_no(user.is_some() && view.site.config.has_way_out()),
+        // What a user's are is found out before it is asked for.
+        "auth.owns_sender" | "auth.owns_author" if user.is_none() => State::yes_or_no(true),
+        "auth.over_messages" => State::yes_or_no(
+            user.is_some_and(|user| usage.is_over_messages(user, limits, clock::monotonic())),
+        ),
+        "auth.over_recipients" => {
+            let more = u32::try_from(accepted(view)).unwrap_or(u32::MAX);
+            State::yes_or_no(
+                user.is_some_and(|user| usage.is_over_recipients(user, more, limits, clock::monotonic())),
+            )
+        }
         _ => return None,
     })
 }

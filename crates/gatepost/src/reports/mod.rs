@@ -30,6 +30,7 @@ use crate::site::Sites;
 use inbox::Inbox;
 
 pub(crate) use crate::net::mail_auth::aggregate::Fate;
+pub(crate) use outbox::queue;
 pub(crate) use run::{Tally, show};
 pub use schedule::spawn;
 pub(crate) use schedule::{Wanted, first_untold, is_on, open, send};

@@ -22,7 +22,7 @@ const POST_TIMEOUT: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 /// Nothing was taken.
-pub(super) async fn queue<S: Spool>(
+pub(crate) async fn queue<S: Spool>(
     site: &Site,
     spool: &S,
     reverse_path: &Mailbox,

@@ -71,7 +71,7 @@ pub fn load(
 /// All problems, those of `problems` included. Blocks on the disk.
 pub fn srs_secrets(config: &Config, problems: &mut Vec<Problem>) -> Result<Option<Srs>, Vec<Problem>> {
     let Some(settings) = &config.signing.srs else { return Ok(None) };
-    let text = match read(&settings.secrets, &settings.place, problems) {
+    let text = match read_private(&settings.secrets, &settings.place, problems) {
         Ok(text) => text,
         Err(problem) => {
             problems.push(*problem);
@@ -95,7 +95,7 @@ pub fn srs_secrets(config: &Config, problems: &mut Vec<Problem>) -> Result<Optio
 }
 
 fn read_key(file: &KeyFile, problems: &mut Vec<Problem>) -> Option<SigningKey> {
-    let read = read(&file.file, &file.place, problems).and_then(|pem| {
+    let read = read_private(&file.file, &file.place, problems).and_then(|pem| {
         SigningKey::from_pem(&pem).map_err(|why| {
             let title = format!("can't sign with `{}`: {why}", file.file.display());
             let label = "expected a private key in PEM, PKCS#8 or PKCS#1";
@@ -112,7 +112,14 @@ fn read_key(file: &KeyFile, problems: &mut Vec<Problem>) -> Option<SigningKey> {
 }
 
 /// The text of a file that others should not be able to read or change.
-fn read(path: &Path, place: &Place, problems: &mut Vec<Problem>) -> Result<String, Box<Problem>> {
+///
+/// # Errors
+/// A problem at `place`. Blocks on the disk.
+pub(crate) fn read_private(
+    path: &Path,
+    place: &Place,
+    problems: &mut Vec<Problem>,
+) -> Result<String, Box<Problem>> {
     let text = || -> io::Result<(String, u32)> {
         let mut text = String::new();
         let file = File::open(path)?;

@@ -15,8 +15,8 @@ mod outgoing;
 pub use arc::Sealer;
 pub use dkim::{DEFAULT_HEADERS, DEFAULT_OVERSIGNED, DkimDomain, DkimKey, UNSIGNABLE};
 pub use key::{Algorithm, KeyError, NewKey, RSA_BITS, SigningKey};
-pub(crate) use key_file::write_new;
 pub use key_file::{load, srs_secrets};
+pub(crate) use key_file::{read_private, write_new};
 pub use outgoing::{SignFault, Signing, Wanted, is_forwarded};
 
 /// Why a signature could not be made; a fault of ours, so that the mail waits.

@@ -13,7 +13,7 @@ use std::time::Duration;
 use gatepost::config::DnsSettings;
 use gatepost::net::dns_name::{absolute, to_text};
 use hickory_resolver::proto::op::{Message, OpCode, ResponseCode};
-use hickory_resolver::proto::rr::rdata::{A, AAAA, CNAME, MX, NS, PTR, SOA, TXT};
+use hickory_resolver::proto::rr::rdata::{A, AAAA, CNAME, MX, NS, PTR, SOA, TLSA, TXT};
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 
 use super::dnssec::Signer;
@@ -230,6 +230,15 @@ fn record_data(kind: &str, value: &str) -> RData {
             RData::MX(MX::new(preference.parse().expect(value), name(exchange)))
         }
         "TXT" => RData::TXT(TXT::from_bytes(value.as_bytes().chunks(255).collect())),
+        "TLSA" => {
+            let words: Vec<&str> = value.split(' ').collect();
+            let [usage, selector, matching, digest] = words[..] else { panic!("{value}") };
+            let [usage, selector, matching] =
+                [usage, selector, matching].map(|word| word.parse::<u8>().unwrap());
+            let octet = |at: usize| u8::from_str_radix(&digest[at..at + 2], 16).unwrap();
+            let digest = (0..digest.len()).step_by(2).map(octet).collect();
+            RData::TLSA(TLSA::new(usage.into(), selector.into(), matching.into(), digest))
+        }
         _ => panic!("a record of type {kind} can't be written"),
     }
 }

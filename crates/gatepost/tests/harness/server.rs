@@ -22,6 +22,10 @@ pub(crate) struct Setup {
     pub(crate) files: Vec<(&'static str, String)>,
     /// The value of `--fault`.
     pub(crate) fault: Option<&'static str>,
+    /// Whether users can submit mail to it, too.
+    pub(crate) submission: bool,
+    /// Whether it also listens under TLS from the first octet on.
+    pub(crate) submissions: bool,
 }
 
 /// A running server; dropping it ends its process.
@@ -29,6 +33,8 @@ pub(crate) struct Setup {
 pub(crate) struct Server {
     child: Child,
     address: SocketAddr,
+    submission: Option<SocketAddr>,
+    submissions: Option<SocketAddr>,
     folder: TempDir,
     setup: Setup,
 }
@@ -65,18 +71,31 @@ impl Server {
             fs::write(folder.path().join(name), content).unwrap();
         }
         let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let (child, address) = spawn(folder.path(), &setup, any_port);
-        Self { child, address, folder, setup }
+        let (child, [address, submission, submissions]) = spawn(folder.path(), &setup, any_port);
+        Self { child, address: address.unwrap(), submission, submissions, folder, setup }
     }
 
     /// Starts it again at the same address, with the state that it left.
     pub(crate) fn start_again(&mut self) {
-        (self.child, self.address) = spawn(self.folder.path(), &self.setup, self.address);
+        let (child, [address, submission, submissions]) =
+            spawn(self.folder.path(), &self.setup, self.address);
+        (self.child, self.address) = (child, address.unwrap());
+        (self.submission, self.submissions) = (submission, submissions);
     }
 
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where users submit mail to it.
+    pub(crate) fn submission(&self) -> SocketAddr {
+        self.submission.expect("the setup wants submission")
+    }
+
+    /// Where they do it under TLS from the first octet on.
+    pub(crate) fn submissions(&self) -> SocketAddr {
+        self.submissions.expect("the setup wants submissions")
     }
 
     /// The directory of its configuration and state.
@@ -177,11 +196,17 @@ fn state(folder: &Path) -> PathBuf {
 }
 
 /// Starts the program in `folder` and waits for the line that says where it listens.
-fn spawn(folder: &Path, setup: &Setup, listen: SocketAddr) -> (Child, SocketAddr) {
+fn spawn(folder: &Path, setup: &Setup, listen: SocketAddr) -> (Child, [Option<SocketAddr>; 3]) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
     command.arg("run").arg("--state").arg(state(folder)).args(["--listen", &listen.to_string()]);
+    if setup.submission {
+        command.args(["--listen-submission", "127.0.0.1:0"]);
+    }
     if setup.config.is_some() {
         command.arg("--config").arg(folder.join("gatepost.toml"));
+    }
+    if setup.submissions {
+        command.args(["--listen-submissions", "127.0.0.1:0"]);
     }
     if let Some(fault) = setup.fault {
         command.args(["--fault", fault]);
@@ -203,7 +228,10 @@ fn spawn(folder: &Path, setup: &Setup, listen: SocketAddr) -> (Child, SocketAddr
         let _ = child.kill();
         panic!("the server did not start: {}", fs::read_to_string(log_file(folder)).unwrap_or_default());
     };
-    let (_, address) = line.split_once("listening on ").expect("the first line says where it listens");
-    let address = address.split([' ', ',']).next().unwrap();
-    (child, address.parse().unwrap())
+    let (_, addresses) = line.split_once("listening on ").expect("the first line says where it listens");
+    let of = |kind: &str| {
+        let named = addresses.split(')').find(|named| named.ends_with(kind))?;
+        named.trim_start_matches([',', ' ']).split([' ', ',']).next()?.parse().ok()
+    };
+    (child, ["(MX", "(submission", "(submission under TLS"].map(of))
 }

@@ -5,9 +5,14 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use hickory_resolver::proto::rr::RData;
 use hickory_resolver::proto::rr::rdata::TLSA;
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    date_time_ymd,
+};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
@@ -54,7 +59,59 @@ impl Authority {
     }
 }
 
+impl Authority {
+    /// A certificate for these names, good in these years.
+    pub(crate) fn certify_for(&self, names: &[&str], years: (i32, i32)) -> Certificate {
+        let mut params =
+            CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
+        (params.not_before, params.not_after) = (date_time_ymd(years.0, 1, 1), date_time_ymd(years.1, 1, 1));
+        self.sign(params)
+    }
+
+    /// A client's certificate.
+    pub(crate) fn certify_client(&self, common_name: &str, until: i32) -> Certificate {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, common_name);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(until, 1, 1));
+        self.sign(params)
+    }
+
+    fn sign(&self, params: CertificateParams) -> Certificate {
+        let key = KeyPair::generate().unwrap();
+        let own = params.signed_by(&key, &self.issuer).unwrap().der().clone();
+        Certificate { own, authority: self.certificate.clone(), key: key.serialize_der() }
+    }
+
+    /// Its certificate.
+    pub(crate) fn certificate(&self) -> CertificateDer<'static> {
+        self.certificate.clone()
+    }
+}
+
 impl Certificate {
+    /// It and its authority's, in PEM.
+    pub(crate) fn chain_pem(&self) -> String {
+        [&self.own, &self.authority].map(|certificate| pem("CERTIFICATE", certificate)).concat()
+    }
+
+    /// Its private key, in PEM.
+    pub(crate) fn key_pem(&self) -> String {
+        pem("PRIVATE KEY", &self.key)
+    }
+
+    /// It, in DER.
+    pub(crate) fn der(&self) -> &CertificateDer<'static> {
+        &self.own
+    }
+
+    /// It with its authority's, and its key.
+    pub(crate) fn chain_and_key(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+        let key = PrivateKeyDer::try_from(self.key.clone()).unwrap();
+        (vec![self.own.clone(), self.authority.clone()], key)
+    }
+
     /// The TLSA record `3 0 1` of the certificate.
     pub(crate) fn record(&self) -> RData {
         record(3, &self.own)
@@ -64,6 +121,13 @@ impl Certificate {
     pub(crate) fn record_of_authority(&self) -> RData {
         record(2, &self.authority)
     }
+}
+
+fn pem(label: &str, der: &[u8]) -> String {
+    let text = STANDARD.encode(der);
+    let lines: Vec<&str> =
+        text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
 }
 
 fn record(usage: u8, certificate: &CertificateDer<'_>) -> RData {

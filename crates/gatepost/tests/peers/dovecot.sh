@@ -1,4 +1,4 @@
-# Dovecot: takes mail for alice, bob and the full mailbox of peer.example over LMTP, at /exchange/lmtp and $PEER_PORT.
+# Dovecot: knows the passwords of users at /exchange/auth, and takes mail for alice, bob and the full mailbox of peer.example over LMTP, at /exchange/lmtp and $PEER_PORT.
 set -eu
 users='dovecot:901 dovenull:902 vmail:903'
 . /start/users.sh
@@ -22,6 +22,11 @@ passdb {
 plugin {
   quota = maildir:User quota
   quota_rule = *:storage=100M
+}
+service auth {
+  unix_listener /exchange/auth {
+    mode = 0666
+  }
 }
 service lmtp {
   unix_listener /exchange/lmtp {

@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod auth;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod jail;

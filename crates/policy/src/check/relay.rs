@@ -236,8 +236,14 @@ fn of_stranger(name: &str, address: IpAddr) -> State {
     match name {
         "client.ip" => State::Known(Value::address(address)),
         "client.name" => State::text(STRANGER_NAME),
-        "client.trusted" | "client.may_relay" | "recipient.local_domain" => State::yes_or_no(false),
-        "client.refused" | "auth.user" | "auth.mechanism" | "tls.client_certificate" => State::Missing,
+        "client.trusted" | "client.may_relay" | "auth.may_relay" | "recipient.local_domain" => {
+            State::yes_or_no(false)
+        }
+        "client.refused"
+        | "auth.user"
+        | "auth.mechanism"
+        | "tls.client_certificate"
+        | "tls.client_fingerprint" => State::Missing,
         "recipient.domain" => State::text(FOREIGN_DOMAIN),
         "recipient.address" => State::text(FOREIGN_ADDRESS),
         "mailbox.kind" => State::Known(Value::Choice("relayed")),

@@ -1,10 +1,10 @@
 //! AUTH: the exchange around a mechanism, whose own work is done outside (RFC 4954).
 
-use alloc::string::String;
+use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
 use super::session::{Awaited, Phase, Session};
-use super::{Action, AuthOutcome, AuthStep};
+use super::{Action, AuthOutcome, AuthStep, Decision, Question};
 use crate::catalogue;
 use crate::command::{self, Verb};
 
@@ -46,7 +46,7 @@ impl Session {
     fn offers(&self, mechanism: &str) -> bool {
         let offered =
             self.settings.auth.as_ref().map(|offer| offer.mechanisms.as_slice()).unwrap_or_default();
-        offered.iter().any(|offered| offered.eq_ignore_ascii_case(mechanism))
+        self.further.iter().chain(offered).any(|offered| offered.eq_ignore_ascii_case(mechanism))
     }
 
     fn authenticate(&mut self, response: Option<String>, first: bool, actions: &mut Vec<Action>) {
@@ -84,13 +84,30 @@ impl Session {
             }
             AuthOutcome::Accepted(user) => {
                 self.user = Some(user);
-                catalogue::AUTHENTICATED.reply()
+                return self.ask(Awaited::User, Question::User, actions);
             }
             AuthOutcome::Rejected => self.refusal(&catalogue::BAD_CREDENTIALS, &[]),
             AuthOutcome::TooWeak => self.refusal(&catalogue::MECHANISM_TOO_WEAK, &[]),
             AuthOutcome::Malformed => self.refusal(&catalogue::AUTH_SYNTAX, &[]),
             AuthOutcome::Unavailable => self.refusal(&catalogue::AUTH_UNAVAILABLE, &[]),
+            AuthOutcome::NeedsTransition => self.refusal(&catalogue::PASSWORD_TRANSITION, &[]),
+            AuthOutcome::Throttled { minutes } => {
+                self.refusal(&catalogue::AUTH_THROTTLED, &[("minutes", &minutes.to_string())])
+            }
         };
         self.send(reply, actions);
+    }
+
+    pub(super) fn user_decided(&mut self, decision: Decision, actions: &mut Vec<Action>) {
+        let (refusal, disconnect) = match decision {
+            Decision::Accept | Decision::AcceptWith(_) => {
+                return self.send(catalogue::AUTHENTICATED.reply(), actions);
+            }
+            Decision::Refuse(refusal) => (refusal, false),
+            Decision::Disconnect(refusal) => (refusal, true),
+        };
+        // The user must not be there for what follows a refusal.
+        self.user = None;
+        self.refuse(refusal, disconnect, actions);
     }
 }

@@ -163,7 +163,11 @@ impl Session {
 
     fn ehlo_reply(&self) -> Reply {
         let mut text = self.settings.hostname.clone();
-        self.settings.extensions(self.rights, self.tls).write_lines(&mut text);
+        let mut extensions = self.settings.extensions(self.rights, self.tls);
+        if !extensions.auth.is_empty() {
+            extensions.auth.splice(..0, self.further.iter().cloned());
+        }
+        extensions.write_lines(&mut text);
         catalogue::HELLO.with_text(text)
     }
 

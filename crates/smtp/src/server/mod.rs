@@ -83,6 +83,8 @@ pub enum Question {
     },
     /// May it go by this name?
     Hello,
+    /// May the user that AUTH established come in?
+    User,
     /// May this reverse-path begin a transaction?
     Mail,
     /// May this recipient be added?
@@ -133,7 +135,7 @@ pub struct AuthStep {
 pub enum AuthOutcome {
     /// The client must answer this challenge, given in base64.
     Challenge(String),
-    /// The client is this user.
+    /// The client is this user; whether he may come in is still asked.
     Accepted(String),
     /// Wrong credentials.
     Rejected,
@@ -143,6 +145,13 @@ pub enum AuthOutcome {
     Malformed,
     /// The credentials cannot be checked just now.
     Unavailable,
+    /// The user has no keys for the mechanism yet.
+    NeedsTransition,
+    /// Too many wrong passwords came from there, or for this user: nothing is checked for so many minutes.
+    Throttled {
+        /// How many, rounded up.
+        minutes: u64,
+    },
 }
 
 /// What came of a commit.

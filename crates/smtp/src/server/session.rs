@@ -53,6 +53,8 @@ pub(super) enum Awaited {
     ConcealedInquiry,
     Status,
     Authentication,
+    /// Whether the user that was established may come in.
+    User,
     Commit,
     Tls,
 }
@@ -101,6 +103,8 @@ pub struct Session {
     pub(super) tls: bool,
     pub(super) user: Option<String>,
     pub(super) transaction: Option<Transaction>,
+    /// Mechanisms that this connection can carry beside those of the settings.
+    pub(super) further: Vec<String>,
     /// The mechanism of the AUTH exchange that is under way.
     pub(super) mechanism: String,
     /// Input that was not parsed yet.
@@ -136,6 +140,7 @@ impl Session {
             tls: false,
             user: None,
             transaction: None,
+            further: Vec::new(),
             mechanism: String::new(),
             pending: Vec::new(),
             skipping: None,
@@ -150,6 +155,18 @@ impl Session {
             deadline: Timestamp::NEVER,
             session_end,
         }
+    }
+
+    /// The same session, under TLS from its first octet on (RFC 8314 §3).
+    #[must_use]
+    pub fn over_tls(self) -> Self {
+        Self { tls: true, ..self }
+    }
+
+    /// Where AUTH is offered, offers these mechanisms, too, and first: those that this connection alone can carry, such as
+    /// ones that are bound to its TLS.
+    pub fn offer_also(&mut self, mechanisms: Vec<String>) {
+        self.further = mechanisms;
     }
 
     /// Takes one event and appends what to do about it, in order, to `actions`.
@@ -328,6 +345,7 @@ impl Session {
         match awaited {
             Awaited::Client => self.greet(decision, actions),
             Awaited::Hello => self.hello_decided(decision, actions),
+            Awaited::User => self.user_decided(decision, actions),
             Awaited::Mail => self.mail_decided(decision, actions),
             Awaited::Recipient => self.recipient_decided(decision, actions),
             Awaited::Data(chunk) => self.data_decided(chunk, decision, actions),

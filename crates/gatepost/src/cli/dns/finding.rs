@@ -20,6 +20,8 @@ pub(super) enum HostCheck {
     Name(IpAddr),
     /// Its name may send from its addresses.
     Sends,
+    /// Its certificate is the one that DANE names.
+    Certificate,
 }
 
 /// About a domain.

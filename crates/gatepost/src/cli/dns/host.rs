@@ -3,12 +3,15 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use rustls::pki_types::CertificateDer;
+
 use super::finding::{Check, Finding, HostCheck, Verdict, Wanted, texts};
 use super::{Asked, Served};
 use crate::net::dns::Dns;
 use crate::net::dns_name::reversed;
 use crate::net::mail_auth::key_record::zone_line;
 use crate::net::mail_auth::spf::{SpfQuestion, SpfResult, check};
+use crate::net::tls::dane;
 
 /// What is said when nobody knows where the server is.
 const NO_ADDRESS: &str = "this server's public address isn't known: `--address` gives it";
@@ -30,7 +33,56 @@ pub(super) fn wanted(served: &Served<'_>) -> Vec<Wanted> {
         // Bounces have no other name than this one (RFC 7208 §2.3).
         all.push(Wanted::new(Check::Host(HostCheck::Sends), host, "SPF", host, vec![line]).advised());
     }
+    all.extend(certificate_wanted(served));
     all
+}
+
+/// A TLSA record for each certificate that the server shows for its name (RFC 7672).
+fn certificate_wanted(served: &Served<'_>) -> Option<Wanted> {
+    let host = &served.hostname;
+    let name = format!("_25._tcp.{host}");
+    let check = Check::Host(HostCheck::Certificate);
+    let shown = match &served.certificates {
+        Ok(None) => return None,
+        Ok(Some(shown)) => shown,
+        Err(()) => return Some(Wanted::new(check, host, "TLSA", &name, Vec::new()).advised()),
+    };
+    let records = shown.chains.iter().filter_map(|chain| dane::record_of(chain.first()?));
+    let lines = records.map(|record| format!("{name}. IN TLSA {}\n", dane::show(&record))).collect();
+    let hint = shown.is_own.then(|| {
+        "the certificate is of this server's own making: servers believe it by a TLSA record alone".to_owned()
+    });
+    Some(Wanted { hint, ..Wanted::new(check, host, "TLSA", &name, lines).advised() })
+}
+
+/// Whether the certificates are those that the DNS names. A record that names another keeps mail away, so that this one is
+/// only advised as long as there is none.
+async fn certificate(dns: &Dns, served: &Served<'_>, wanted: Wanted) -> Finding {
+    let Ok(Some(shown)) = &served.certificates else {
+        let why = "the certificate can't be read: `gatepost check` says why".to_owned();
+        return wanted.found(Verdict::Unknown(why), Vec::new());
+    };
+    let answer = match dns.tlsa(&wanted.name).await {
+        Ok(answer) => answer,
+        Err(failure) => return wanted.found(Verdict::failed(failure), Vec::new()),
+    };
+    let is_signed = answer.is_secure() || !served.config.dns.dnssec;
+    let records = answer.into_records();
+    let is_named =
+        |chain: &Vec<CertificateDer<'static>>| records.iter().any(|record| dane::names(record, chain));
+    let verdict = if records.is_empty() {
+        Verdict::Missing
+    } else if !records.iter().any(dane::is_usable) {
+        Verdict::Wrong("SMTP can use none of the records (RFC 7672 §3.1.3)".to_owned())
+    } else if !shown.chains.iter().all(is_named) {
+        Verdict::Wrong("it names another certificate: servers that look at it keep their mail".to_owned())
+    } else if !is_signed {
+        Verdict::Wrong("the zone is not signed: without DNSSEC nobody looks at it".to_owned())
+    } else {
+        Verdict::Ok
+    };
+    let is_advised = !matches!(verdict, Verdict::Wrong(_)) || !is_signed;
+    Wanted { is_advised, ..wanted }.found(verdict, records.iter().map(dane::show).collect())
 }
 
 /// Looks at one.
@@ -40,6 +92,7 @@ pub(super) async fn look(asked: &Asked, served: &Served<'_>, check: HostCheck, w
         HostCheck::Addresses => addresses(dns, served, wanted).await,
         HostCheck::Name(address) => name(dns, served, address, wanted).await,
         HostCheck::Sends => sends(dns, served, wanted).await,
+        HostCheck::Certificate => certificate(dns, served, wanted).await,
     }
 }
 

@@ -10,12 +10,14 @@ mod page;
 use std::collections::BTreeSet;
 use std::io::{IsTerminal as _, Write as _};
 use std::net::IpAddr;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use futures_util::StreamExt as _;
 use futures_util::stream;
+use rustls::pki_types::CertificateDer;
 
 use super::dkim::{Published, published};
 use super::{SiteOptions, WrongUsage};
@@ -23,7 +25,7 @@ use crate::config::Config;
 use crate::mailboxes::{LocalDomain, domain_key};
 use crate::net::dns::Dns;
 use crate::net::mta_sts::Fetcher;
-use crate::net::tls::Authorities;
+use crate::net::tls::{Authorities, ServerTls};
 use finding::{Finding, Verdict, Wanted};
 
 /// Records that are looked up at a time (ours).
@@ -72,6 +74,24 @@ pub(super) struct Served<'s> {
     pub(super) local: Vec<String>,
     /// The keys that sign or seal.
     pub(super) keys: Vec<Published>,
+    /// What it shows clients for its name; `Ok(None)` when it has no certificate, an error when that can't be read.
+    pub(super) certificates: Result<Option<Shown>, ()>,
+}
+
+/// What the server shows clients.
+pub(super) struct Shown {
+    /// Certificates, each with those that lead to its authority behind it.
+    pub(super) chains: Vec<Vec<CertificateDer<'static>>>,
+    /// Whether the server has made it itself.
+    pub(super) is_own: bool,
+}
+
+impl Shown {
+    /// Blocks on the disk.
+    fn of(config: &Config, hostname: &str, state: &Path) -> Result<Option<Self>, ()> {
+        let tls = ServerTls::load(config, Some(state), None, &mut Vec::new()).map_err(drop)?;
+        Ok(tls.map(|tls| Self { chains: tls.shown_for(hostname), is_own: tls.is_own() }))
+    }
 }
 
 /// What look-ups need.
@@ -86,7 +106,9 @@ pub(super) struct Asked {
 /// When the DNS can't be asked at all, or standard output is gone.
 pub fn run(args: &Args, options: &SiteOptions) -> anyhow::Result<ExitCode> {
     let Some(config) = super::configuration(options) else { return Ok(ExitCode::FAILURE) };
-    let Some(served) = served(&config, &args.addresses)? else { return Ok(ExitCode::FAILURE) };
+    let Some(served) = served(&config, &args.addresses, &options.state)? else {
+        return Ok(ExitCode::FAILURE);
+    };
     let domains = domains(&served, &args.domains)?;
     let mut wanted = host::wanted(&served);
     wanted.extend(domains.iter().flat_map(|domain| domain::wanted(&served, domain)));
@@ -142,11 +164,12 @@ fn exit_code(findings: &[Finding]) -> ExitCode {
 }
 
 /// The site of a configuration; `None` when its keys can't be read, which is shown.
-fn served<'s>(config: &'s Config, addresses: &[IpAddr]) -> anyhow::Result<Option<Served<'s>>> {
+fn served<'s>(config: &'s Config, addresses: &[IpAddr], state: &Path) -> anyhow::Result<Option<Served<'s>>> {
     let Some(keys) = published(config)? else { return Ok(None) };
     let hostname = plain(config.hostname.as_str());
     let local = local(config);
-    Ok(Some(Served { config, hostname, addresses: public(config, addresses), local, keys }))
+    let certificates = Shown::of(config, &hostname, state);
+    Ok(Some(Served { config, hostname, addresses: public(config, addresses), local, keys, certificates }))
 }
 
 /// The public addresses: those that are given, else those that the server listens on by themselves.

@@ -39,6 +39,19 @@ pub(crate) fn show(record: &TLSA) -> String {
     text
 }
 
+/// The record `3 1 1` of a certificate: it names the key, and stays right as long as that does.
+pub(crate) fn record_of(certificate: &CertificateDer<'_>) -> Option<TLSA> {
+    let key = EndEntityCert::try_from(certificate).ok()?.subject_public_key_info();
+    let digest = digest::digest(&digest::SHA256, &key).as_ref().to_vec();
+    Some(TLSA::new(CertUsage::DaneEe, Selector::Spki, Matching::Sha256, digest))
+}
+
+/// Whether the record names the first certificate of the chain, or an authority among the others.
+pub(crate) fn names(record: &TLSA, chain: &[CertificateDer<'_>]) -> bool {
+    let Some((own, rest)) = chain.split_first() else { return false };
+    matches_end_entity(record, own) || !authorities(record, own, rest).is_empty()
+}
+
 /// Whether the record names the server's own certificate.
 pub(super) fn matches_end_entity(record: &TLSA, certificate: &CertificateDer<'_>) -> bool {
     record.cert_usage == CertUsage::DaneEe && is_usable(record) && matches(record, certificate)

@@ -1,11 +1,17 @@
-//! TLS outwards: whom a server's certificate must belong to.
+//! TLS: outwards, whom a server's certificate must belong to; inwards (`server`), what clients are shown.
 //!
 //! Invariants: whatever is asked of the certificate, the server must hold its key (the handshake is always signed with
 //! it); versions before TLS 1.2 are not spoken.
 
-mod dane;
+mod certificates;
+mod cipher;
+mod client_certificate;
+pub(crate) mod dane;
+pub(crate) mod own;
+mod server;
 mod verifier;
 
+use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -17,7 +23,10 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::{CertificateError, ClientConfig, Error, RootCertStore};
 use smtp::time::WallTime;
 
+pub(crate) use cipher::{CIPHER_WORDS, Cipher};
+pub(crate) use client_certificate::ClientCertificate;
 pub(crate) use dane::{is_usable, show};
+pub(crate) use server::{Files, Secured, ServerTls, Unsecured};
 pub(crate) use verifier::Asked;
 
 use super::tls_result::TlsFailure;
@@ -37,18 +46,42 @@ impl Authorities {
         let mut store = RootCertStore::empty();
         store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         if let Some(path) = more {
-            let mut added = 0;
-            for certificate in CertificateDer::pem_file_iter(path).map_err(io::Error::other)? {
-                let certificate = certificate.map_err(io::Error::other)?;
-                store.add(certificate).map_err(io::Error::other)?;
-                added += 1;
-            }
-            if added == 0 {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, "no certificate in it"));
-            }
+            add(&mut store, path)?;
         }
         Ok(Self(Arc::new(store)))
     }
+
+    /// Those of the file `path` alone. Blocks on the disk.
+    ///
+    /// # Errors
+    /// The file can't be read or holds no certificate.
+    pub(crate) fn only(path: &Path) -> io::Result<Self> {
+        let mut store = RootCertStore::empty();
+        add(&mut store, path)?;
+        Ok(Self(Arc::new(store)))
+    }
+}
+
+fn add(store: &mut RootCertStore, path: &Path) -> io::Result<()> {
+    let mut added = 0;
+    for certificate in CertificateDer::pem_file_iter(path).map_err(io::Error::other)? {
+        let certificate = certificate.map_err(io::Error::other)?;
+        store.add(certificate).map_err(io::Error::other)?;
+        added += 1;
+    }
+    if added == 0 {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "no certificate in it"));
+    }
+    Ok(())
+}
+
+/// Octets in lower-case hexadecimal.
+fn hexadecimal(octets: &[u8]) -> String {
+    octets.iter().fold(String::with_capacity(octets.len() * 2), |mut text, octet| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{octet:02x}");
+        text
+    })
 }
 
 /// The provider of cryptography.
