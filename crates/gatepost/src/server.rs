@@ -183,6 +183,7 @@ fn bind(kind: ListenerKind, address: SocketAddr, beside: &[SocketAddr]) -> anyho
         ListenerKind::Mx => "--listen",
         ListenerKind::Submission => "--listen-submission",
         ListenerKind::Submissions => "--listen-submissions",
+        ListenerKind::Local => "--state",
     };
     Listener::bind(kind, address, beside).with_context(|| {
         format!(

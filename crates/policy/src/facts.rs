@@ -89,7 +89,7 @@ pub struct FactInfo {
     pub sentence: &'static str,
 }
 
-const LISTENERS: &[&str] = &["mx", "submission"];
+const LISTENERS: &[&str] = &["mx", "submission", "local"];
 const KINDS: &[&str] = &["domain", "literal", "malformed"];
 const SPF: &[&str] = &["none", "neutral", "pass", "fail", "softfail", "temperror", "permerror"];
 const DKIM: &[&str] = &["none", "pass", "fail", "policy", "neutral", "temperror", "permerror"];
@@ -145,7 +145,8 @@ facts! {
     "server.hostname" Text Connect Session Session,
         "The name of this server, as its greeting says it.";
     "listener.kind" Choice(LISTENERS) Connect Session Session,
-        "Whom the listener is for that the client came to: other servers, or users that submit mail.";
+        "Whom the listener is for that the client came to: other servers, users that submit mail, or this machine's own \
+         users and programs (`sendmail`).";
     "client.ip" Address Connect Session Session,
         "The client's address.";
     "client.port" Number Connect Session Session,

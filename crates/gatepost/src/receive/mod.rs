@@ -12,6 +12,7 @@ mod incoming;
 mod inspection;
 mod judge;
 mod listener;
+mod local;
 mod login;
 mod mailbox_facts;
 mod output;
@@ -35,6 +36,7 @@ use tokio::sync::watch;
 
 pub use admission::Admission;
 pub use listener::{Listener, serve};
+pub use local::{LocalListener, serve as serve_local};
 
 use crate::auth::Authenticator;
 use crate::journal::Journal;

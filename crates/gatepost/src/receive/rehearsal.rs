@@ -186,6 +186,7 @@ impl Rehearsal {
                 port: client.port(),
                 name,
                 listener: ListenerKind::Mx,
+                local_uid: None,
                 refused: None,
                 early: false,
                 tls: None,
