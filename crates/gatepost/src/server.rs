@@ -22,11 +22,11 @@ use crate::deliver;
 use crate::facts::list_watch::ListWatch;
 use crate::journal::Journal;
 use crate::mailboxes::QuotaUsage;
-use crate::receive::{self, Listener, Reception};
+use crate::receive::{self, Listener, LocalListener, Maildrop, Reception};
 use crate::reload::{Reloads, free_octets_min, report};
 use crate::reports::{self, Reports};
 use crate::site::{Site, Sites};
-use crate::{PRODUCT, clock, descriptors};
+use crate::{PRODUCT, clock, descriptors, sendmail};
 
 /// How long a session has to take its 421 once the time to drain is over, before it is cut off (ours).
 const CUT_OFF: Duration = Duration::from_secs(3);
@@ -70,6 +70,7 @@ pub async fn run(start: Start, sites: Arc<Sites>) -> anyhow::Result<()> {
     let control = bind_control(&start);
     let places = places_for(&site);
     let listeners = bind_all(&start, &site)?;
+    let (local, maildrop) = take_local_mail(&start, &site);
     let (drain, draining) = watch::channel(false);
     let (stop_delivery, delivery_stopping) = watch::channel(false);
     let quota = Arc::new(QuotaUsage::default());
@@ -110,6 +111,12 @@ pub async fn run(start: Start, sites: Arc<Sites>) -> anyhow::Result<()> {
     for listener in listeners {
         tasks.spawn(receive::serve(listener, Arc::clone(&reception)));
     }
+    if let Some(listener) = local {
+        tasks.spawn(receive::serve_local(listener, Arc::clone(&reception)));
+    }
+    if let Some(maildrop) = maildrop {
+        tasks.spawn(receive::serve_maildrop(maildrop, Arc::clone(&reception)));
+    }
     let drain_timeout = signals.until_end(&end, &reloads, &sites, &spool).await;
     drain.send_replace(true);
     signals.drained(drain_timeout, &reception, &mut tasks).await;
@@ -145,6 +152,21 @@ async fn await_reports(stop_timeout: Duration, reporting: JoinHandle<()>) {
 fn bind_control(start: &Start) -> Option<control::Listener> {
     let bound = control::Listener::bind(&control::socket_path(&start.state));
     bound.map_err(|error| tracing::error!("{error:#}; commands cannot ask this server")).ok()
+}
+
+/// What takes mail of this machine's users. Other mail goes without it.
+fn take_local_mail(start: &Start, site: &Site) -> (Option<LocalListener>, Option<Maildrop>) {
+    if !site.config.sendmail.enabled {
+        return (None, None);
+    }
+    let bound = LocalListener::bind(&sendmail::socket_path(&start.state));
+    let local = bound.map_err(|error| tracing::error!("{error:#}; sendmail has to use the maildrop")).ok();
+    let maildrop = Maildrop::prepare(&start.state);
+    let state = start.state.display();
+    let maildrop = maildrop.map_err(|error| {
+        tracing::error!("cannot make the maildrop in {state}: {error}; it is not looked at")
+    });
+    (local, maildrop.ok())
 }
 
 /// Has mail encrypted, too, where nobody has named a certificate. It goes without, else.

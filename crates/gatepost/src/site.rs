@@ -172,6 +172,8 @@ impl Site {
         let own_names = forged_results::own_names(&[&settings.hostname]);
         let local = Settings {
             hostname: local_domain(&config, &directory),
+            // Each recipient that is refused is one, and sendmail has its own limits.
+            errors_max: u32::MAX,
             ..self::settings(&config, &policy, (ListenerKind::Local, true), false)
         };
         let local = Arc::new(local);
@@ -212,6 +214,12 @@ impl Site {
         if client.is_loopback() { &settings.loopback } else { &settings.remote }
     }
 
+    /// The domain of addresses without one in mail of this machine's own users.
+    #[must_use]
+    pub fn local_domain(&self) -> &str {
+        &self.local.hostname
+    }
+
     /// What a rewritten address stands for; `None` when `path` is none, see [`Srs::bounce`].
     #[must_use]
     pub fn bounce(&self, path: &ForwardPath, grace_days: u64) -> Option<Bounce> {
@@ -224,9 +232,9 @@ fn local_domain(config: &Config, directory: &Directory) -> String {
     let hostname = config.hostname.as_str();
     let written = config.sendmail.domain.as_ref().map(DomainName::as_str);
     let domains = directory.domains();
-    let is_served = domains.iter().any(|domain| {
-        domain.name == config.hostname || domain.aliases.contains(&config.hostname)
-    });
+    let is_served = domains
+        .iter()
+        .any(|domain| domain.name == config.hostname || domain.aliases.contains(&config.hostname));
     let usual = if is_served { None } else { domains.first().map(|domain| domain.name.as_str()) };
     written.or(usual).unwrap_or(hostname).to_owned()
 }

@@ -269,16 +269,10 @@ fn mail_goes_to_another_recipient_or_another_way() {
     exits(&server, 0, &one);
     let letter = server.maildir("client.example", "alice").wait_for_one();
     assert!(letter.content.ends_with(b"x\r\n") && letter.content.len() > 2_000_000);
-<<<<<<< HEAD
     // What is in the Maildir is in the queue until that is recorded.
     let left = wait_for("one message in the queue", || {
         let entries = list(&server, &[]);
         (entries.len() == 1).then_some(entries)
-=======
-    let left = wait_for("the end of the delivery to alice", || {
-        let left = list(&server, &[]);
-        (left.len() == 1).then_some(left)
->>>>>>> wt-control
     });
     assert_eq!(left[0]["recipients"].as_array().unwrap().len(), 1, "{left:?}");
     // Without a server, too: what is redirected goes once one runs.

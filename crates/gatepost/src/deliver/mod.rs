@@ -15,6 +15,7 @@ mod protection;
 mod rate;
 mod relay;
 mod reroute;
+mod returned;
 mod route;
 mod routing;
 #[cfg(test)]
@@ -28,4 +29,5 @@ pub(crate) use local::header_section;
 pub(crate) use notices::given_up;
 pub(crate) use relay::TlsResults;
 pub use relay::remote_replies;
+pub(crate) use returned::{Returned, send_back};
 pub(crate) use route::{Way, destination};

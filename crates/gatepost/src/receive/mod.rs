@@ -15,6 +15,7 @@ mod listener;
 mod local;
 mod login;
 mod mailbox_facts;
+mod maildrop;
 mod output;
 mod over_limit;
 mod proxy_header;
@@ -37,6 +38,7 @@ use tokio::sync::watch;
 pub use admission::Admission;
 pub use listener::{Listener, serve};
 pub use local::{LocalListener, serve as serve_local};
+pub use maildrop::{Maildrop, serve as serve_maildrop};
 
 use crate::auth::Authenticator;
 use crate::journal::Journal;

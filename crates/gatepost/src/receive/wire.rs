@@ -62,7 +62,7 @@ impl Wire {
             let mut input = ReadBuf::new(input);
             let read = match self {
                 Self::Clear(stream) => Pin::new(stream).poll_read(context, &mut input),
-            Self::Local(stream) => Pin::new(stream).poll_read(context, &mut input),
+                Self::Local(stream) => Pin::new(stream).poll_read(context, &mut input),
                 Self::Secured(stream) => Pin::new(&mut **stream).poll_read(context, &mut input),
                 Self::Lost => Poll::Ready(Ok(())),
             };

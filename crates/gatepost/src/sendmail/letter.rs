@@ -15,7 +15,7 @@ const VERSION: u32 = 1;
 #[serde(deny_unknown_fields)]
 pub struct Order {
     /// The version of this form.
-    maildrop: u32,
+    pub maildrop: u32,
     /// Who calls, as the local part of an address.
     pub user: String,
     /// The reverse-path that was given; an empty one is the null reverse-path.

@@ -67,13 +67,11 @@ impl<'a> Message<'a> {
             };
             return Err(Stop::new(Exit::Usage, why));
         }
-        let is_dropped = |field: &&Field| {
-            !matches!(field.name.as_str(), "bcc" | "resent-bcc" | "return-path")
-        };
+        let is_dropped =
+            |field: &&Field| !matches!(field.name.as_str(), "bcc" | "resent-bcc" | "return-path");
         let header = parts.fields.iter().filter(is_dropped).flat_map(|field| field.octets.clone()).collect();
         let has_author = parts.fields.iter().any(|field| field.name == "from");
-        let message =
-            Self { order, content, recipients, header, has_author, body_starts: parts.body_starts };
+        let message = Self { order, content, recipients, header, has_author, body_starts: parts.body_starts };
         // What can't be sent under some domain can't be sent under any.
         message.ready("localhost")?;
         Ok(message)
@@ -216,7 +214,10 @@ impl Parts {
         for field in self.fields.iter().filter(|field| names.contains(&field.name.as_str())) {
             add_all(&mut recipients, field.value()).ok_or_else(|| {
                 let value = String::from_utf8_lossy(field.value()).trim().to_owned();
-                Stop::new(Exit::Data, format!("the field {} has something that is no address: {value}", field.name))
+                Stop::new(
+                    Exit::Data,
+                    format!("the field {} has something that is no address: {value}", field.name),
+                )
             })?;
         }
         Ok(recipients)

@@ -32,7 +32,9 @@ fn recipients_are_found_in_every_form() {
         ["bob@example.net", "eve@example.net", "root@example.org"]
     );
     assert_eq!(
-        recipients("To: friends: a@example.net, b@example.net;\nBcc: c@example.net (a comment, with a comma)"),
+        recipients(
+            "To: friends: a@example.net, b@example.net;\nBcc: c@example.net (a comment, with a comma)"
+        ),
         ["a@example.net", "b@example.net", "c@example.net"]
     );
     assert_eq!(recipients("To: undisclosed-recipients:;\nBcc: a@example.net"), ["a@example.net"]);
@@ -67,7 +69,10 @@ fn what_nobody_gets_or_is_no_address_is_refused() {
 
 #[test]
 fn blind_copies_go_and_the_author_is_added() {
-    let (_, text) = sent(&order(&["b"], true), b"Bcc: x@example.net,\n y@example.net\nSubject: s\nReturn-Path: <>\n\nBcc: stays\n");
+    let (_, text) = sent(
+        &order(&["b"], true),
+        b"Bcc: x@example.net,\n y@example.net\nSubject: s\nReturn-Path: <>\n\nBcc: stays\n",
+    );
     assert_eq!(text, "From: alice@example.org\r\nSubject: s\r\n\r\nBcc: stays\r\n");
     let (_, text) = sent(&order(&["b"], false), b"from: me\r\n\r\nx");
     assert_eq!(text, "from: me\r\n\r\nx\r\n");
@@ -92,7 +97,8 @@ fn a_message_without_a_header_section_gets_one() {
 
 #[test]
 fn lines_end_with_crlf_and_nuls_go() {
-    let (_, text) = sent(&order(&["b"], false), b"From: a\nX: b\rBcc: c\0\n\none\rtwo\r\nthr\0ee\r\r\nfour\n\nfive\r");
+    let (_, text) =
+        sent(&order(&["b"], false), b"From: a\nX: b\rBcc: c\0\n\none\rtwo\r\nthr\0ee\r\r\nfour\n\nfive\r");
     assert_eq!(text, "From: a\r\nX: b Bcc: c\r\n\r\none\r\ntwo\r\nthree\r\nfour\r\n\r\nfive\r\n");
 }
 
