@@ -109,6 +109,8 @@ fn send(arguments: &Arguments, options: &SiteOptions) -> Result<(), Stop> {
 fn stop(error: &anyhow::Error) -> Stop {
     let exit = if error.is::<WrongUsage>() {
         Exit::Usage
+    } else if error.is::<Unreachable>() && rustix::process::geteuid().is_root() {
+        Exit::Unavailable
     } else if error.is::<Unreachable>() {
         Exit::NoPermission
     } else {
@@ -129,7 +131,13 @@ fn list(options: &SiteOptions) -> Result<(), Stop> {
             Ok(())
         })
     });
-    let finished = listed.and_then(|_| Ok(listing.finish(&mut out)?));
+    let finished = listed.and_then(|_| {
+        let folder = sendmail::maildrop_folder(&options.state);
+        for dropped in sendmail::list_maildrop(&folder).unwrap_or_default() {
+            listing.dropped(&dropped, &mut out)?;
+        }
+        Ok(listing.finish(&mut out)?)
+    });
     match finished {
         // Whoever read the list has seen enough.
         Err(error) if super::is_broken_pipe(&error) => Ok(()),

@@ -5,10 +5,11 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
+use smtp::time::WallTime;
 
 use super::content::Content;
 use super::letter::Order;
@@ -71,6 +72,40 @@ pub fn put(folder: &Path, order: &Order, content: &Content) -> io::Result<()> {
         let _ = fs::remove_file(&finished);
     }
     durable
+}
+
+/// A message that lies there.
+#[derive(Debug)]
+pub struct Dropped {
+    /// The name of its file.
+    pub name: String,
+    /// How long the file is.
+    pub size_octets: u64,
+    /// When it was put there.
+    pub received: WallTime,
+    /// Who did it.
+    pub uid: u32,
+}
+
+/// What lies there, for those who may list it.
+///
+/// # Errors
+/// For all others.
+pub fn list(folder: &Path) -> io::Result<Vec<Dropped>> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        // It may have been taken meanwhile.
+        let Ok(found) = entry.metadata() else { continue };
+        if name.starts_with(FINISHED) && found.is_file() {
+            let seconds = u64::try_from(found.mtime()).unwrap_or_default();
+            let received = WallTime::from_unix_millis(seconds.saturating_mul(1_000));
+            all.push(Dropped { name, size_octets: found.len(), received, uid: found.uid() });
+        }
+    }
+    all.sort_by_key(|dropped| dropped.received);
+    Ok(all)
 }
 
 fn write(file: &mut File, order: &Order, content: &Content) -> io::Result<()> {

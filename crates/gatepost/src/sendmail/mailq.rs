@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use smtp::time::WallTime;
 
+use super::maildrop::Dropped;
 use crate::control::{Entry, Phase};
 
 /// Columns in which the reason stands at the right.
@@ -29,17 +30,6 @@ impl Listing {
         if waits().next().is_none() {
             return Ok(());
         }
-        if self.messages == 0 {
-            writeln!(
-                out,
-                "{:<10} {:>8} {:<20} {}",
-                "-Queue ID-", "--Size--", "----Arrival Time----", "-Sender/Recipient-------"
-            )?;
-        } else {
-            writeln!(out)?;
-        }
-        self.messages += 1;
-        self.octets += entry.size_octets;
         let mark = if waits().any(|recipient| recipient.phase == Phase::Active) {
             '*'
         } else if waits().all(|recipient| recipient.phase == Phase::Held) {
@@ -52,6 +42,7 @@ impl Listing {
         } else {
             entry.reverse_path.as_str()
         };
+        self.begin(entry.size_octets, out)?;
         let id = format!("{}{mark}", entry.id);
         writeln!(out, "{id:<11} {:>7} {:<20} {sender}", entry.size_octets, arrival(entry.received.0))?;
         let mut reason = None;
@@ -66,6 +57,31 @@ impl Listing {
             writeln!(out, "{:<10} {:>8} {:<20} {}", "", "", "", recipient.mailbox)?;
         }
         Ok(())
+    }
+
+    /// Prints a message that no server has taken yet.
+    ///
+    /// # Errors
+    /// When nobody reads it.
+    pub fn dropped(&mut self, dropped: &Dropped, out: &mut dyn Write) -> io::Result<()> {
+        self.begin(dropped.size_octets, out)?;
+        let Dropped { name, size_octets, received, uid } = dropped;
+        let received = arrival(*received);
+        writeln!(out, "{name:<11} {size_octets:>7} {received:<20} (maildrop queue, sender UID {uid})")
+    }
+
+    /// What stands in front of a message of this size.
+    fn begin(&mut self, size_octets: u64, out: &mut dyn Write) -> io::Result<()> {
+        self.octets += size_octets;
+        self.messages += 1;
+        if self.messages > 1 {
+            return writeln!(out);
+        }
+        writeln!(
+            out,
+            "{:<10} {:>8} {:<20} {}",
+            "-Queue ID-", "--Size--", "----Arrival Time----", "-Sender/Recipient-------"
+        )
     }
 
     /// Prints the last line.
@@ -137,6 +153,9 @@ mod tests {
         listing
             .message(&entry("x@example.org", &[("e@example.net", Phase::Finished, None)]), &mut out)
             .unwrap();
+        let received = WallTime::from_unix_millis(1_795_615_420_007);
+        let dropped = Dropped { name: "new.5da8768343d7305e".into(), size_octets: 96, received, uid: 33 };
+        listing.dropped(&dropped, &mut out).unwrap();
         listing.finish(&mut out).unwrap();
         let expected = "\
 -Queue ID- --Size-- ----Arrival Time---- -Sender/Recipient-------
@@ -148,7 +167,9 @@ mod tests {
 1KWX3N5V1R0!    2000 Wed Nov 25 14:03:40  MAILER-DAEMON
                                          d@example.net
 
--- 4 Kbytes in 2 Requests.
+new.5da8768343d7305e      96 Wed Nov 25 14:03:40  (maildrop queue, sender UID 33)
+
+-- 4 Kbytes in 3 Requests.
 ";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }

@@ -53,6 +53,10 @@ impl<'a> Message<'a> {
         let parts = Parts::read(content.reader())?;
         let mut recipients: Vec<String> = Vec::new();
         for written in &order.recipients {
+            if qualify(written, "localhost").is_some() {
+                recipients.push(written.clone());
+                continue;
+            }
             add_all(&mut recipients, written.as_bytes())
                 .ok_or_else(|| Stop::new(Exit::Data, format!("`{written}` is no address")))?;
         }

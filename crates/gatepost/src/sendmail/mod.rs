@@ -15,6 +15,7 @@ mod send;
 
 pub use arguments::{Arguments, Task};
 pub use exit::{Exit, Stop};
+pub use maildrop::{folder as maildrop_folder, list as list_maildrop};
 pub use mailq::Listing;
 pub(crate) use send::user;
 pub use send::{Hand, send, speak};
