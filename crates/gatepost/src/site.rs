@@ -17,7 +17,7 @@ use crate::config::{
     self, Config, EarlyTalkers, ListenerKind, Loaded, Offer, Parsed, Problem, STILL, Tables,
 };
 use crate::facts::{Services, forged_results};
-use crate::mailboxes::{Directory, Known, LookedUp, Resolved};
+use crate::mailboxes::{Directory, Known, LocalDomain, LookedUp, Resolved};
 use crate::net::tls::{Files, ServerTls, own};
 use crate::policies::{self, Checked, InForce};
 use crate::sign::{self, Signing};
@@ -232,9 +232,15 @@ fn local_domain(config: &Config, directory: &Directory) -> String {
     let hostname = config.hostname.as_str();
     let written = config.sendmail.domain.as_ref().map(DomainName::as_str);
     let domains = directory.domains();
+    // A domain of that name with nothing but a postmaster is there in any case.
+    let takes_more = |domain: &LocalDomain| {
+        domain.has_tables()
+            || domain.catch_all.is_some()
+            || domain.entries.iter().any(|entry| !entry.local_part.is_postmaster())
+    };
     let is_served = domains
         .iter()
-        .any(|domain| domain.name == config.hostname || domain.aliases.contains(&config.hostname));
+        .any(|domain| domain.names().any(|name| *name == config.hostname) && takes_more(domain));
     let usual = if is_served { None } else { domains.first().map(|domain| domain.name.as_str()) };
     written.or(usual).unwrap_or(hostname).to_owned()
 }

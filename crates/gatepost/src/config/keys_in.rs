@@ -14,5 +14,5 @@ keys! {
          in the state directory, or, while no server runs, through its folder `maildrop`. A change needs a restart.";
     SENDMAIL_DOMAIN: Key<Maybe<DomainForm>> = "domain", Maybe(DomainForm), "", "\"example.org\"",
         "The domain of addresses that are written without one, as in mail that cron sends to `root`. By default it is \
-         `hostname` where that has a `[domain.\"…\"]` of its own, else the first domain.";
+         `hostname` where that is a domain with more addresses than `postmaster`, else the first domain.";
 }
