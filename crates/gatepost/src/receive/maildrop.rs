@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 use super::{Reception, connection};
 use crate::clock;
 use crate::deliver;
-use crate::sendmail::content::Content;
+use crate::sendmail::content::{Content, OCTETS_MAX};
 use crate::sendmail::dialogue::{self, Broken, Outcome};
 use crate::sendmail::letter::{ORDER_OCTETS_MAX, Order};
 use crate::sendmail::maildrop::{self, FINISHED, UNFINISHED};
@@ -253,9 +253,12 @@ fn open(path: &Path) -> io::Result<Result<Letter, String>> {
     if order.octets != Some(found.len().saturating_sub(start)) {
         return Ok(Err(String::from("it is not as long as it says")));
     }
+    if found.len() > OCTETS_MAX {
+        return Ok(Err(format!("it is longer than {OCTETS_MAX} octets")));
+    }
     let written = found.modified().unwrap_or(SystemTime::UNIX_EPOCH);
     let age = written.elapsed().unwrap_or_default();
-    Ok(Ok(Letter { uid: found.uid(), order, content: Content::File { file, start }, age }))
+    Ok(Ok(Letter { uid: found.uid(), order, content: Content::File { file, start, end: found.len() }, age }))
 }
 
 /// Hands the message to a session of its own.

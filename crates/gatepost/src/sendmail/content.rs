@@ -11,19 +11,21 @@ use rustix::fs::{Mode, OFlags};
 const MEMORY_OCTETS_MAX: usize = 1024 * 1024;
 
 /// Longest message that is read (ours: no server takes a larger one).
-const OCTETS_MAX: u64 = 2_000_000_000;
+pub const OCTETS_MAX: u64 = 2_000_000_000;
 
 /// A message's octets, to be read as often as they are needed.
 #[derive(Debug)]
 pub enum Content {
     /// All of them.
     Memory(Vec<u8>),
-    /// Those of a file behind `start`.
+    /// Those of a file from `start` to `end`, whatever it grows to.
     File {
         /// The file.
         file: File,
         /// Octets of something else in front.
         start: u64,
+        /// Where it ends.
+        end: u64,
     },
 }
 
@@ -67,7 +69,7 @@ impl Content {
             None => Ok(Self::Memory(memory)),
             Some(mut file) => {
                 file.write_all(&memory)?;
-                Ok(Self::File { file, start: 0 })
+                Ok(Self::File { file, start: 0, end: octets })
             }
         }
     }
@@ -76,7 +78,7 @@ impl Content {
     pub fn reader(&self) -> Reader<'_> {
         match self {
             Self::Memory(octets) => Reader::Memory(octets),
-            Self::File { file, start } => Reader::File { file, at: *start },
+            Self::File { file, start, end } => Reader::File { file, at: *start, end: *end },
         }
     }
 }
@@ -92,6 +94,8 @@ pub enum Reader<'a> {
         file: &'a File,
         /// Octets that are read already.
         at: u64,
+        /// Where it ends.
+        end: u64,
     },
 }
 
@@ -99,8 +103,10 @@ impl Read for Reader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Memory(octets) => octets.read(buffer),
-            Self::File { file, at } => {
-                let read = file.read_at(buffer, *at)?;
+            Self::File { file, at, end } => {
+                let left = usize::try_from(end.saturating_sub(*at)).unwrap_or(usize::MAX);
+                let room = buffer.len().min(left);
+                let read = file.read_at(buffer.get_mut(..room).unwrap_or_default(), *at)?;
                 *at += read as u64;
                 Ok(read)
             }

@@ -6,6 +6,9 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::thread;
 
+use smtp::address::LocalPart;
+use smtp::client::RemoteReply;
+
 use super::arguments::Arguments;
 use super::content::Content;
 use super::dialogue::{self, Broken, Outcome};
@@ -30,7 +33,8 @@ impl Hand<'_> {
         match UnixStream::connect(&path) {
             Ok(stream) => Ok(Some(stream)),
             Err(error) => match error.kind() {
-                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::WouldBlock => {
+                // No server can listen at a path that is too long.
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::InvalidInput => {
                     Ok(None)
                 }
                 io::ErrorKind::PermissionDenied => Err(Stop::new(
@@ -102,6 +106,9 @@ fn conclude(
         let _ = writeln!(complaints, "sendmail: <{recipient}>: {reply}");
     }
     if outcome.taken.is_none() {
+        if outcome.refused.is_empty() && outcome.deferred.as_ref().is_some_and(|(_, reply)| is_busy(reply)) {
+            return hand.drop(order, content);
+        }
         return Err(match (&outcome.deferred, outcome.refused.first()) {
             (Some((_, reply)), _) => Stop::new(of_reply(reply), format!("not sent: {reply}")),
             (None, Some((_, reply))) => Stop::new(of_reply(reply), "not sent: refused for every recipient"),
@@ -115,6 +122,11 @@ fn conclude(
         return Ok(());
     }
     hand.drop(&Order { recipients, from_header: false, ..order.clone() }, content)
+}
+
+/// Whether the server has no time for anybody just now, so that nothing is said of the message.
+fn is_busy(reply: &RemoteReply) -> bool {
+    reply.code.value() == 421
 }
 
 /// Joins standard input and output with the server's session.
@@ -144,5 +156,5 @@ pub fn speak(hand: &Hand<'_>) -> Result<(), Stop> {
 
 /// Who calls, as a local part.
 pub(crate) fn user(uid: u32, named: Option<String>) -> String {
-    named.unwrap_or_else(|| format!("uid{uid}"))
+    named.filter(|name| LocalPart::new(name).is_ok()).unwrap_or_else(|| format!("uid{uid}"))
 }

@@ -63,6 +63,19 @@ fn the_policy_decides_on_local_mail_and_its_refusals_have_ids() {
 }
 
 #[test]
+fn a_server_that_has_no_time_leaves_the_message_to_the_maildrop() {
+    let policy = "at connect {\n    rule busy when listener.kind is local\n        disconnect 421 4.3.2 \"not now\"\n}\n";
+    let machine = Machine::with(Setup {
+        config: Some(format!("policy.file = \"site.policy\"\n{CONFIG}")),
+        files: vec![("site.policy", policy.to_owned())],
+        ..Setup::default()
+    });
+    machine.sends("alice", b"x\n");
+    assert_eq!(machine.dropped().len(), 1);
+    machine.server.wait_for_log("a message stays in the maildrop for now: 421");
+}
+
+#[test]
 fn a_server_that_takes_no_mail_is_a_temporary_failure() {
     let setup = Setup { config: Some(CONFIG.to_owned()), fault: Some("spool-write"), ..Setup::default() };
     let machine = Machine::with(setup);
