@@ -23,12 +23,21 @@ pub(crate) struct Peer {
 pub(crate) const POSTFIX: Peer = Peer { name: "postfix", packages: &["postfix"] };
 
 /// Every peer of the end-to-end tests.
-const PEERS: [Peer; 4] = [
+const PEERS: [Peer; 9] = [
     POSTFIX,
     Peer { name: "exim", packages: &["exim4-base", "exim4-daemon-light"] },
     Peer { name: "opensmtpd", packages: &["opensmtpd"] },
     Peer { name: "dovecot", packages: &["dovecot-core", "dovecot-lmtpd"] },
+    Peer { name: "rspamd", packages: &["rspamd"] },
+    Peer { name: "opendkim", packages: &["opendkim"] },
+    Peer { name: "clamav", packages: &["clamav-daemon", "clamav-milter"] },
+    Peer { name: "postgrey", packages: &["postgrey"] },
+    Peer { name: "policyd-spf", packages: &POLICYD_SPF },
 ];
+
+/// policyd-spf, and the modules that it needs.
+const POLICYD_SPF: [&str; 5] =
+    ["postfix-policyd-spf-python", "python3-spf-engine", "python3-spf", "python3-authres", "python3-dns"];
 
 /// Folders of the root that are links into `/usr` in Debian; packages still have files in some of them.
 const MERGED: [&str; 3] = ["bin", "lib", "sbin"];

@@ -9,6 +9,7 @@ pub mod control;
 pub mod deliver;
 pub mod descriptors;
 pub mod facts;
+pub mod filters;
 pub mod journal;
 pub mod mailboxes;
 pub mod net;

@@ -11,7 +11,7 @@ use policy::facts::{Group, Scope};
 use policy::nearest::did_you_mean;
 use policy::policy::{Loaded, Policy, Refused};
 use policy::slot::{Slot, SlotInfo};
-use policy::source::{Contents, SourceKind};
+use policy::source::{Contents, FilterKind, SourceKind};
 use policy::span::{SourceFile, Span};
 use policy::stage::Stage;
 use policy::value::Type;
@@ -21,6 +21,7 @@ use crate::config::{Config, Place, Problem};
 use crate::facts::content::Asked;
 use crate::facts::rate::Rates;
 use crate::facts::table::Tables;
+use crate::filters::Filters;
 use crate::journal::PolicyText;
 use crate::policy_files::{self, FilesBeside};
 
@@ -44,6 +45,8 @@ pub struct InForce {
     pub tables: Tables,
     /// Its rates.
     pub rates: Rates,
+    /// Its filters.
+    pub filters: Filters,
     /// What it can ask of a message's content.
     pub content: Asked,
     /// Whether it can ask for what signatures are verified for.
@@ -63,12 +66,14 @@ impl InForce {
         let folder = file.and_then(Path::parent).unwrap_or(Path::new(""));
         let (tables, problems) = Tables::of(policy.sources(), folder, old_tables);
         let rates = Rates::of(policy.sources(), policy.slots(), old_rates);
+        let no_filters = Filters::default();
+        let filters = Filters::of(policy.sources(), before.map_or(&no_filters, |before| &before.filters));
         let text = Arc::new(PolicyText::of(&policy));
         let infos = || policy.can_ask().iter().filter_map(|slot| policy.slots().get(slot.index()));
         let content = Asked::of(infos());
         let verifies = infos().any(|info| matches!(info.group, Group::Dkim | Group::Dmarc | Group::Arc));
         let early = Stage::ALL.map(|stage| early(&policy, stage));
-        (Self { policy, text, tables, rates, content, verifies, early }, problems)
+        (Self { policy, text, tables, rates, filters, content, verifies, early }, problems)
     }
 
     /// The facts that are found out at the beginning of the stage: what the session knows by itself, and what the policy
@@ -101,11 +106,40 @@ fn early(policy: &Policy, stage: Stage) -> Vec<Slot> {
                 && match info.group {
                     Group::Session => info.value_type != Type::Text && policy.needs(stage).contains(slot),
                     Group::Mailbox => false,
-                    group => group.starts_early(),
+                    // Only there a shadow is waited for.
+                    group if is_filter(policy, group) => {
+                        starts_early(policy, group)
+                            && matches!(stage, Stage::Mail | Stage::Recipient | Stage::Message)
+                    }
+                    group => starts_early(policy, group),
                 }
         })
     };
     policy.can_ask().iter().copied().filter(is_early).collect()
+}
+
+/// Whether a group is found out before a rule waits for it. A filter hears of what the rules in front have not decided, unless
+/// nothing is decided on it.
+#[must_use]
+pub fn starts_early(policy: &Policy, group: Group) -> bool {
+    let Group::Source(place) = group else { return group.starts_early() };
+    let source = policy.sources().get(usize::from(place));
+    source.is_none_or(|source| source.shadow || !matches!(source.kind, SourceKind::Filter(_)))
+}
+
+fn is_filter(policy: &Policy, group: Group) -> bool {
+    let Group::Source(place) = group else { return false };
+    let source = policy.sources().get(usize::from(place));
+    source.is_some_and(|source| matches!(source.kind, SourceKind::Filter(_)))
+}
+
+/// Whether a group only looks at the message: it may be found out beside what a rule waits for at the message already.
+#[must_use]
+pub fn looks_at_message(policy: &Policy, group: Group) -> bool {
+    let Group::Source(place) = group else { return false };
+    let source = policy.sources().get(usize::from(place));
+    matches!(source.map(|source| &source.kind), Some(SourceKind::Filter(filter))
+        if matches!(filter.kind, FilterKind::Clamav | FilterKind::Rspamd))
 }
 
 /// Whether a fact can be known at `stage`: what is one recipient's or one message's is not known for another.

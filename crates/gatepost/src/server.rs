@@ -70,7 +70,7 @@ pub async fn run(start: Start, sites: Arc<Sites>) -> anyhow::Result<()> {
     let control = bind_control(&start);
     let places = places_for(&site);
     let listeners = bind_all(&start, &site)?;
-    let (local, maildrop) = take_local_mail(&start, &site);
+    let local_mail = prepare_local_mail(&start, &site);
     let (drain, draining) = watch::channel(false);
     let (stop_delivery, delivery_stopping) = watch::channel(false);
     let quota = Arc::new(QuotaUsage::default());
@@ -81,8 +81,7 @@ pub async fn run(start: Start, sites: Arc<Sites>) -> anyhow::Result<()> {
         Arc::clone(&sites),
         Arc::clone(&spool),
         (Arc::clone(&quota), Arc::clone(&journal), Arc::clone(&reports)),
-        Arc::new(Authenticator::new(&start.state)),
-        listening,
+        (Arc::new(Authenticator::new(&start.state)), listening),
         started,
         draining,
         places,
@@ -107,16 +106,7 @@ pub async fn run(start: Start, sites: Arc<Sites>) -> anyhow::Result<()> {
         reports::spawn(Arc::clone(&reports), Arc::clone(&sites), Arc::clone(&spool), delivery_stopping);
     let tending = tokio::spawn(tend_policies(Arc::clone(&sites)));
     greet(&start, &site, &listeners);
-    let mut tasks = JoinSet::new();
-    for listener in listeners {
-        tasks.spawn(receive::serve(listener, Arc::clone(&reception)));
-    }
-    if let Some(listener) = local {
-        tasks.spawn(receive::serve_local(listener, Arc::clone(&reception)));
-    }
-    if let Some(maildrop) = maildrop {
-        tasks.spawn(receive::serve_maildrop(maildrop, Arc::clone(&reception)));
-    }
+    let mut tasks = take_mail(listeners, local_mail, &reception);
     let drain_timeout = signals.until_end(&end, &reloads, &sites, &spool).await;
     drain.send_replace(true);
     signals.drained(drain_timeout, &reception, &mut tasks).await;
@@ -154,8 +144,30 @@ fn bind_control(start: &Start) -> Option<control::Listener> {
     bound.map_err(|error| tracing::error!("{error:#}; commands cannot ask this server")).ok()
 }
 
-/// What takes mail of this machine's users. Other mail goes without it.
-fn take_local_mail(start: &Start, site: &Site) -> (Option<LocalListener>, Option<Maildrop>) {
+/// Starts whatever takes mail.
+fn take_mail<S: Spool>(
+    listeners: Vec<Listener>,
+    (local, maildrop): LocalMail,
+    reception: &Arc<Reception<S>>,
+) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    for listener in listeners {
+        tasks.spawn(receive::serve(listener, Arc::clone(reception)));
+    }
+    if let Some(listener) = local {
+        tasks.spawn(receive::serve_local(listener, Arc::clone(reception)));
+    }
+    if let Some(maildrop) = maildrop {
+        tasks.spawn(receive::serve_maildrop(maildrop, Arc::clone(reception)));
+    }
+    tasks
+}
+
+/// What takes mail of this machine's users.
+type LocalMail = (Option<LocalListener>, Option<Maildrop>);
+
+/// Other mail goes without it.
+fn prepare_local_mail(start: &Start, site: &Site) -> LocalMail {
     if !site.config.sendmail.enabled {
         return (None, None);
     }
@@ -194,9 +206,10 @@ fn bind_all(start: &Start, site: &Site) -> anyhow::Result<Vec<Listener>> {
 /// Looks after the policies of other domains from time to time.
 async fn tend_policies(sites: Arc<Sites>) {
     loop {
-        tokio::time::sleep(TEND).await;
         let services = Arc::clone(&sites.current().services);
         services.tend_mta_sts().await;
+        drop(services);
+        tokio::time::sleep(TEND).await;
     }
 }
 
@@ -288,10 +301,14 @@ fn greet(start: &Start, site: &Site, listeners: &[Listener]) {
     };
     let (recipient, maildir) = first_mailbox(site).unwrap_or_default();
     let state = start.state.display();
+    let site_options = match &start.config {
+        Some(file) => format!("--config {} --state {state}", file.display()),
+        None => format!("--state {state}"),
+    };
     let submission = of(ListenerKind::Submission).next().map(|server| {
         let (host, port) = (server.ip(), server.port());
         format!(
-            "as a user:       gatepost user add {recipient} --state {state}; swaks --server {host}:{port} --auth-user {recipient} --from {recipient} --to {recipient}\n"
+            "as a user:       gatepost user add {recipient} {site_options}; swaks --server {host}:{port} --auth-user {recipient} --from {recipient} --to {recipient}\n"
         )
     });
     let text = format!(

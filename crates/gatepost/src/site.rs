@@ -293,7 +293,6 @@ fn settings(
         }),
         auth_required: kind.is_submission(),
         record: config.journal.enabled && config.journal.dialogue,
-        ..Settings::default()
     }
 }
 

@@ -40,7 +40,7 @@ impl Site {
             "hostname = \"mx.example.org\"\n{}[relay]\nmx = true\nmx_loopback = true\n\
              [tls]\nca_file = \"ca.pem\"\nmta_sts_port = {}\n{more}\n\
              [domain.\"example.org\".mailbox]\npostmaster = {{}}\n",
-            self.dns.config().replace("\"5s\"", "\"1s\""),
+            self.dns.config(),
             self.policies.port()
         );
         fs::write(self.folder.path().join("gatepost.toml"), config).unwrap();
@@ -169,6 +169,13 @@ fn what_is_wrong_is_named() {
             "DMARC _dmarc.example.org",
             "rua=",
         ),
+        (
+            "_dmarc.example.org",
+            "TXT",
+            "v=DMARC1; p=none; rua=mailto:dmarc@collector.example",
+            "DMARC _dmarc.example.org",
+            "example.org._report._dmarc.collector.example has no TXT record",
+        ),
     ] {
         let site = Site::new();
         site.sign();
@@ -188,6 +195,12 @@ fn what_is_wrong_is_named() {
     let (verdict, why, code) = site.verdict("MTA-STS _mta-sts.example.org");
     assert!(verdict == "wrong" && why.contains("does not name mx.example.org"), "{why}");
     assert_eq!(code, 0);
+    site.put("_mta-sts.example.org", "TXT", "v=STSv1; id=2026-11-25;");
+    let (verdict, why, _) = site.verdict("MTA-STS _mta-sts.example.org");
+    assert!(verdict == "wrong" && why.contains("it has no id"), "{why}");
+    site.put("_dmarc.example.org", "TXT", "v=DMARC1; p=none; rua=mailto:dmarc@collector.example");
+    site.dns.add("example.org._report._dmarc.collector.example TXT v=DMARC1");
+    assert_eq!(site.verdict("DMARC _dmarc.example.org").0, "ok", "the collector has agreed");
     site.dns.add("_dmarc.example.org TXT v=DMARC1; p=reject");
     assert!(site.verdict("DMARC _dmarc.example.org").1.contains("several"));
 }

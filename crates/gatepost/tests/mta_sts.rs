@@ -9,6 +9,9 @@
 
 mod harness;
 
+use std::fs;
+use std::time::UNIX_EPOCH;
+
 use harness::{DnsServer, HttpsServer, Peer, Server, Setup, wait_for};
 
 const ENFORCED: &str = "version: STSv1\nmode: enforce\nmx: mx.far.example\nmax_age: 86400\n";
@@ -51,7 +54,7 @@ impl Far {
     }
 
     fn wait_for_mail(&self) {
-        wait_for("the message at the peer", || (!self.peer.seen().messages.is_empty()).then_some(()));
+        self.peer.wait_for(1);
     }
 
     fn has_nothing(&self) -> bool {
@@ -68,8 +71,7 @@ fn a_host_without_tls_gets_no_mail_under_an_enforced_policy() {
     let far = Far::with(ENFORCED);
     let server = far.site();
     send(&server);
-    server.wait_for_log("outcome=\"deferred\"");
-    assert!(server.log().contains("does not offer STARTTLS"), "{}", server.log());
+    server.wait_for_line(&["outcome=\"deferred\"", "does not offer STARTTLS"]);
     assert!(far.has_nothing());
     assert_eq!(far.https.asked()[0], "GET /.well-known/mta-sts.txt HTTP/1.1");
 }
@@ -149,4 +151,27 @@ fn nobody_talks_a_policy_away() {
     far.https.answer("version: STSv1\nmode: none\nmax_age: 86400\n");
     far.announce("3");
     far.wait_for_mail();
+}
+
+#[test]
+fn a_policy_that_ages_is_asked_for_again_though_no_mail_goes_there() {
+    const DAYS_AGO: u64 = 2;
+    let far = Far::with(&ENFORCED.replace("86400", "604800"));
+    let mut server = far.site();
+    server.stop();
+    assert!(far.https.asked().is_empty());
+    let folder = server.folder().join("state/mta-sts");
+    let file = folder.join("far.example.policy");
+    fs::create_dir_all(&folder).unwrap();
+    let now =
+        fs::metadata(&folder).unwrap().modified().unwrap().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let kept = format!(
+        "1 {}\nversion: STSv1\nmode: enforce\nmx: old.far.example\nmax_age: 604800\n",
+        now - DAYS_AGO * 86_400
+    );
+    fs::write(&file, kept).unwrap();
+    server.start_again();
+    wait_for("the policy as it is now", || {
+        fs::read_to_string(&file).unwrap().contains("mx: mx.far.example").then_some(())
+    });
 }

@@ -15,7 +15,7 @@ use std::process::Command;
 
 use rustix::process::Signal;
 
-use harness::{Server, Setup, wait_for};
+use harness::{HttpsServer, Server, Setup, wait_for};
 
 /// A small site; `top` stands above its tables, `mailboxes` in its domain.
 fn site(top: &str, mailboxes: &str) -> String {
@@ -23,10 +23,6 @@ fn site(top: &str, mailboxes: &str) -> String {
         "hostname = \"mx.example.org\"\n{top}\n[domain.\"example.org\".mailbox]\n\
          postmaster = {{}}\nalice = {{}}\n{mailboxes}\n"
     )
-}
-
-fn write_config(server: &Server, text: &str) {
-    fs::write(server.folder().join("gatepost.toml"), text).unwrap();
 }
 
 #[test]
@@ -75,8 +71,8 @@ fn who_sends_signals_on_does_not_wait_for_transactions() {
     let mut client = server.session();
     client.transaction(&["alice@example.org"]);
     server.signal(Signal::TERM);
-    server.wait_for_log("draining");
     server.signal(Signal::TERM);
+    server.wait_for_log("draining");
     client.ask_for("RCPT TO:<bob@example.org>", "550 5.1.1");
     wait_for("the end of the session", || {
         server.signal(Signal::TERM);
@@ -95,14 +91,12 @@ fn sigint_stops_the_server_too() {
 #[test]
 fn a_bad_file_never_replaces_a_good_one() {
     let server = Server::with_config(&site("", "bob = {}"));
-    let mut open = server.session();
+    let (mut open, mut refused) = (server.session(), 0);
     for bad in ["hostname = ", "colour = \"red\"", "[limits]\nrecipients = 0"] {
-        write_config(&server, bad);
-        let before = server.log().matches("not reloaded").count();
+        server.configure(bad);
+        refused += 1;
         server.signal(Signal::HUP);
-        wait_for("the refusal in the log", || {
-            (server.log().matches("not reloaded").count() > before).then_some(())
-        });
+        server.wait_for_lines(refused, &["configuration not reloaded"]);
         open.ask_for("NOOP", "250 2.0.0");
         let mut new = server.session();
         new.transaction(&["bob@example.org"]);
@@ -114,11 +108,9 @@ fn a_good_file_is_put_in_force_without_dropping_a_session() {
     let server = Server::with_config(&site("", ""));
     let mut open = server.session();
     open.transaction(&["alice@example.org"]);
-    write_config(&server, &site("[limits]\nmessage_size = \"1 MiB\"", "bob = {}").replace("mx.", "mail."));
-    server.signal(Signal::HUP);
-    wait_for("the new configuration", || {
-        server.connect(2).reply().says("220 mail.example.org").then_some(())
-    });
+    server.configure(&site("[limits]\nmessage_size = \"1 MiB\"", "bob = {}").replace("mx.", "mail."));
+    server.reload();
+    assert!(server.connect(2).reply().says("220 mail.example.org"));
     open.data(b"Subject: begun before\r\n\r\n", "250 2.6.0");
     open.ask_for("NOOP", "250 2.0.0");
     let mut new = server.connect(2);
@@ -132,9 +124,8 @@ fn a_good_file_is_put_in_force_without_dropping_a_session() {
 fn a_reload_changes_the_watermarks_and_says_what_waits_for_a_restart() {
     let server = Server::with_config(&site("[spool]\nmin_free = \"0 B\"\nmin_free_percent = 0", ""));
     server.session().transaction(&["alice@example.org"]);
-    write_config(&server, &site("[spool]\nmin_free = \"1000 TB\"", ""));
-    server.signal(Signal::HUP);
-    server.wait_for_log("configuration reloaded");
+    server.configure(&site("[spool]\nmin_free = \"1000 TB\"", ""));
+    server.reload();
     wait_for("the new watermark", || {
         server.session().ask("MAIL FROM:<a@b.example>").is("452 4.3.1").then_some(())
     });
@@ -146,18 +137,46 @@ fn a_table_is_read_again_when_it_changes_and_a_broken_one_changes_nothing() {
                   [domain.\"example.org\".mailbox]\npostmaster = {}\n";
     let files = vec![("aliases", String::from("alice\n"))];
     let server = Server::start(Setup { config: Some(config.to_owned()), files, ..Setup::default() });
-    let table = server.folder().join("aliases");
     let mut client = server.session();
     client.transaction(&["alice@example.org"]);
     client.ask_for("RCPT TO:<info@example.org>", "550 5.1.1");
-    fs::write(&table, "alice\ninfo: alice\n").unwrap();
+    server.write("aliases", "alice\ninfo: alice\n");
     server.wait_for_log("tables reloaded");
     client.ask_for("RCPT TO:<info@example.org>", "250 2.1.5");
-    fs::write(&table, "alice\ninfo: nobody-at-all\n").unwrap();
+    server.write("aliases", "alice\ninfo: nobody-at-all\n");
     server.wait_for_log("tables not reloaded");
     client.ask_for("RCPT TO:<info@example.org>", "250 2.1.5");
     client.data(b"Subject: info\r\n\r\n", "250 2.6.0");
     server.maildir("example.org", "alice").wait_for(1);
+}
+
+#[test]
+fn a_password_and_authorities_that_have_gone_keep_no_table_from_being_read_again() {
+    let config = "hostname = \"mx.example.org\"\n[tls]\nca_file = \"ca.pem\"\n\
+                  [relay]\nsmart_host = \"127.0.0.1:1\"\nuser = \"out\"\npassword_file = \"password\"\n\
+                  [domain.\"example.org\"]\ntables = [\"aliases\"]\n\
+                  [domain.\"example.org\".mailbox]\npostmaster = {}\n";
+    let authority = HttpsServer::start("authority.example", "").certificate().to_owned();
+    let files = vec![
+        ("aliases", String::from("alice\n")),
+        ("password", String::from("secret\n")),
+        ("ca.pem", authority),
+    ];
+    let server = Server::start(Setup { config: Some(config.to_owned()), files, ..Setup::default() });
+    fs::remove_file(server.folder().join("ca.pem")).unwrap();
+    fs::write(server.folder().join("password"), "\n").unwrap();
+    fs::write(server.folder().join("aliases"), "alice\ninfo: alice\n").unwrap();
+    wait_for("the new alias", || {
+        let mut client = server.session();
+        client.transaction(&["alice@example.org"]);
+        client.ask("RCPT TO:<info@example.org>").is("250 2.1.5").then_some(())
+    });
+    for words in ["cannot use `ca.pem`", "an empty password", "what it said before holds on"] {
+        server.wait_for_log(words);
+    }
+    // Whoever asks for a reload has the configuration as it is, with all that is wrong with it.
+    server.signal(Signal::HUP);
+    server.wait_for_log("configuration not reloaded");
 }
 
 #[test]

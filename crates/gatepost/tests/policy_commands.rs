@@ -144,7 +144,7 @@ fn without_a_file_the_fixed_rules_are_shown() {
         shown["stages"].as_array().unwrap().iter().find(|stage| stage["stage"] == "recipient").unwrap();
     let names: Vec<_> =
         recipient["rules"].as_array().unwrap().iter().map(|rule| rule["name"].as_str().unwrap()).collect();
-    assert_eq!(names[..3], ["relay-clients", "relaying-denied", "no-such-mailbox"]);
+    assert_eq!(names[..4], ["user-over-recipients", "no-way-out", "relay-clients", "relaying-denied"]);
     assert!(shown["replies"].as_array().unwrap().len() > 40);
 }
 

@@ -11,19 +11,14 @@ mod harness;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::thread;
 
 use serde_json::Value;
 
-use harness::{Peer, Server, wait_for};
-
-/// An address where nobody listens.
-fn nobody() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
+use harness::{Peer, Server, nowhere, wait_for};
 
 /// A site that sends mail for other domains to `smart_host`, and tries again after an hour.
 fn outbound(smart_host: SocketAddr) -> Server {
@@ -144,7 +139,7 @@ fn the_same_is_answered_by_a_server_and_by_its_spool() {
     }
     let only = list(&server, &["--domain", "example.net"]);
     assert_eq!(only[0]["recipients"].as_array().unwrap().len(), 1, "only what matches is shown: {only:?}");
-    assert!(running[15].ends_with("\r\nhello\r\n") || running[15].ends_with("hello\r\n"), "{}", running[15]);
+    assert!(running[15].ends_with("\r\n\r\nhello\r\n"), "{}", running[15]);
     let words = exits(&server, 0, &["queue", "list"]);
     for part in ["<bob@example.org> to relay, 1 attempt, next in ", "2 messages, 3 recipients", "from <>"] {
         assert!(words.contains(part), "{part:?} is missing: {words}");
@@ -159,7 +154,7 @@ fn the_same_is_answered_by_a_server_and_by_its_spool() {
 
 #[test]
 fn what_is_wrongly_used_missing_or_out_of_reach_has_its_exit_code() {
-    let mut server = outbound(nobody());
+    let mut server = outbound(nowhere());
     send(&server, "sender@client.example", &["bob@example.org"], b"Subject: a\r\n\r\n");
     wait_for_recipients(&server, "the first attempt", is_tried);
     for round in ["running", "stopped"] {
@@ -198,7 +193,7 @@ fn mail_is_held_released_tried_and_dropped_as_told() {
     exits(&server, 0, &["queue", "retry", "--all"]);
     assert_eq!(list(&server, &["--phase", "held"]).len(), 1, "what is held is not tried");
     exits(&server, 0, &["queue", "release", "--phase", "held"]);
-    wait_for("the second attempt", || (peer.seen().messages.len() == 2).then_some(()));
+    peer.wait_for(2);
     server.wait_for_empty_queue();
 
     let (_peer, server) = deferring();
@@ -219,7 +214,7 @@ fn mail_is_held_released_tried_and_dropped_as_told() {
 
 #[test]
 fn a_server_that_was_away_is_tried_at_once_when_that_is_wanted() {
-    let address = nobody();
+    let address = nowhere();
     let server = outbound(address);
     send(&server, "sender@client.example", &["bob@example.org"], b"Subject: a\r\n\r\n");
     wait_for_recipients(&server, "the first attempt", is_tried);
@@ -236,7 +231,7 @@ fn a_server_that_was_away_is_tried_at_once_when_that_is_wanted() {
     let peer = Peer::start_at(address, &["250 2.0.0 taken"]);
     let asked = harness::now();
     exits(&server, 0, &["queue", "retry", "--all"]);
-    wait_for("the next attempts", || (peer.seen().messages.len() == 2).then_some(()));
+    peer.wait_for(2);
     // It is let alone for half a minute at least, and the message for an hour.
     assert!(asked.elapsed().as_secs() < 25);
 }
@@ -261,8 +256,8 @@ fn a_sender_is_told_of_what_is_dropped_with_a_bounce() {
 #[test]
 fn mail_goes_to_another_recipient_or_another_way() {
     let peer = Peer::start(&["250 2.0.0 taken"]);
-    let mut server = outbound(nobody());
-    let large = format!("Subject: large\r\n\r\n{}", "x".repeat(70).add_line().repeat(30_000));
+    let mut server = outbound(nowhere());
+    let large = format!("Subject: large\r\n\r\n{}", format!("{}\r\n", "x".repeat(70)).repeat(30_000));
     send(&server, "sender@client.example", &["bob@example.org", "eve@example.net"], large.as_bytes());
     wait_for_recipients(&server, "the first attempt", is_tried);
     let one = ["queue", "redirect", "--recipient", "bob@example.org", "--to", "alice@client.example"];
@@ -281,14 +276,14 @@ fn mail_goes_to_another_recipient_or_another_way() {
         "hostname = \"out.client.example\"\n[relay]\nsmart_host = \"{}\"\n\
          [route.partner]\nto = \"smtp://{}\"\ntls = \"off\"\n\
          [domain.\"client.example\".mailbox]\npostmaster = {{}}\nsender = {{}}\nalice = {{}}\n",
-        nobody(),
+        nowhere(),
         peer.address()
     );
-    fs::write(server.folder().join("gatepost.toml"), config).unwrap();
+    server.configure(&config);
     exits(&server, 0, &["queue", "redirect", "--all", "--to", "route:partner"]);
     exits(&server, 0, &["queue", "retry", "--all"]);
     server.start_again();
-    wait_for("the message at the peer", || (peer.seen().messages.len() == 1).then_some(()));
+    peer.wait_for(1);
     server.wait_for_empty_queue();
 }
 
@@ -300,7 +295,7 @@ fn with_list_and_aliases(file: &Path) -> Server {
          query = \"SELECT goto FROM aliases WHERE address = {{address}}\"\n\
          [domain.\"client.example\"]\naliases_from = [\"aliases\"]\nmailbox.postmaster = {{}}\nmailbox.sender = {{}}\n\
          mailbox.team = {{ members = [\"ann@example.org\", \"eve@example.org\"], owner = \"postmaster\" }}\n",
-        nobody(),
+        nowhere(),
         file.display()
     ))
 }
@@ -357,28 +352,14 @@ fn what_is_redirected_goes_as_if_it_had_been_sent_there() {
     only("far@example.org");
 }
 
-/// Appends the end of a line.
-trait AddLine {
-    fn add_line(self) -> String;
-}
-
-impl AddLine for String {
-    fn add_line(mut self) -> String {
-        self.push_str("\r\n");
-        self
-    }
-}
-
 /// The exported messages by their octets: the envelope without what an import makes new.
 fn exported(folder: &Path) -> BTreeMap<Vec<u8>, Value> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|extension| extension == "eml") {
-            let envelope = [".json", ".json.imported"]
-                .iter()
-                .find_map(|end| fs::read(path.with_extension(end.trim_start_matches('.'))).ok())
-                .unwrap();
+            let envelope = ["json", "json.imported"].map(|end| fs::read(path.with_extension(end)).ok());
+            let envelope = envelope.into_iter().flatten().next().unwrap();
             let mut envelope: Value = serde_json::from_slice(&envelope).unwrap();
             let message = envelope.as_object_mut().unwrap();
             message.remove("id");
@@ -403,19 +384,19 @@ fn what_is_exported_stands_elsewhere_as_it_stood() {
     client.ask_for("RCPT TO:<bob@example.org> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;b+2Bob@example.org", "250");
     client.ask_for("RCPT TO:<\"a b\"@example.net> NOTIFY=NEVER", "250");
     client.data("Subject: gr\u{fc}n\r\n\r\n..dot \u{e9}\r\n".as_bytes(), "250");
-    let large = format!("Subject: large\r\n\r\n{}", "y".repeat(70).add_line().repeat(30_000));
+    let large = format!("Subject: large\r\n\r\n{}", format!("{}\r\n", "y".repeat(70)).repeat(30_000));
     send(&old, "", &["carol@example.org"], large.as_bytes());
     send(&old, "sender@client.example", &["dave@example.org"], b"Subject: held\r\n\r\n");
     send(&old, "sender@client.example", &["erin@example.org"], b"Subject: moved\r\n\r\n");
     wait_for_recipients(&old, "the first attempts", is_tried);
     exits(&old, 0, &["queue", "hold", "--recipient", "dave@example.org"]);
-    exits(&old, 0, &["queue", "redirect", "--recipient", "erin@example.org", "--to", "mx:other.example"]);
     exits(&old, 0, &["queue", "hold", "--recipient", "erin@example.org"]);
+    exits(&old, 0, &["queue", "redirect", "--recipient", "erin@example.org", "--to", "mx:other.example"]);
     let (first, second) = (old.folder().join("first"), old.folder().join("second"));
     exits(&old, 0, &["queue", "export", first.to_str().unwrap(), "--all"]);
     assert_eq!(fs::read_dir(&first).unwrap().count(), 8);
 
-    let new = outbound(nobody());
+    let new = outbound(nowhere());
     let words = exits(&new, 0, &["queue", "import", first.to_str().unwrap()]);
     assert!(words.contains("4 messages imported") && words.contains(" is queued as "), "{words}");
     let words = exits(&new, 1, &["queue", "import", first.to_str().unwrap()]);
@@ -424,7 +405,7 @@ fn what_is_exported_stands_elsewhere_as_it_stood() {
     assert_eq!(exported(&second), exported(&first));
 
     // Through a pipe, into a spool that no server has.
-    let mut third = outbound(nobody());
+    let mut third = outbound(nowhere());
     third.stop();
     let stream = output(&new, &["queue", "export", "-", "--all"]);
     assert!(stream.status.success(), "{stream:?}");
@@ -450,7 +431,7 @@ fn what_is_exported_stands_elsewhere_as_it_stood() {
 fn commands_beside_each_other_and_beside_mail_lose_nothing() {
     const SESSIONS: usize = 3;
     const MESSAGES: usize = 40;
-    let server = outbound(nobody());
+    let server = outbound(nowhere());
     thread::scope(|scope| {
         for number in 0..SESSIONS {
             let server = &server;

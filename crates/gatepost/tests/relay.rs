@@ -11,7 +11,7 @@ mod harness;
 
 use std::net::SocketAddr;
 
-use harness::{Letter, Peer, Server, finish, program, script, wait_for};
+use harness::{Letter, Peer, Server, finish, program, script};
 
 const MESSAGE: &[u8] = b"Subject: onwards\r\n\r\n.dot\r\nhello\r\n";
 
@@ -56,8 +56,7 @@ fn a_forward_goes_through_the_smart_host() {
     let peer = Peer::start(&["250 2.0.0 taken"]);
     let server = outbound(peer.address());
     send(&server, "carol@client.example");
-    wait_for("the forwarded message", || (peer.seen().messages.len() == 1).then_some(()));
-    let seen = peer.seen();
+    let seen = peer.wait_for(1);
     assert!(
         seen.commands.iter().any(|command| command.starts_with("MAIL FROM:<sender@client.example>")),
         "{seen:?}"
@@ -74,8 +73,7 @@ fn a_deferred_message_is_tried_again_and_goes() {
     let peer = Peer::start(&["451 4.3.0 not now", "452 4.3.1 not yet", "250 2.0.0 taken"]);
     let mut server = outbound(peer.address());
     send(&server, "bob@example.org");
-    wait_for("the third attempt", || (peer.seen().messages.len() == 3).then_some(()));
-    let messages = peer.seen().messages;
+    let messages = peer.wait_for(3).messages;
     assert!(messages.iter().all(|message| *message == messages[0] && message.ends_with(MESSAGE)));
     server.wait_for_empty_queue();
     server.stop();
@@ -131,7 +129,7 @@ fn one_recipient_refused_and_one_taken() {
     client.data(MESSAGE.strip_suffix(b".dot\r\nhello\r\n").unwrap(), "250 2.6.0");
     let (_, report) = read_report(&server);
     assert!(report.contains("refused@example.org") && !report.contains("bob@example.org"), "{report}");
-    assert_eq!(peer.seen().messages.len(), 1);
+    peer.wait_for(1);
 }
 
 #[test]

@@ -148,7 +148,9 @@ fn users_send_from_their_own_addresses_alone() {
     submit(&mut alice, "alice@example.org", &["bob@example.org"], forged, "550 5.7.1");
     let own = "From: Sales <sales@example.org>\r\nSubject: x\r\n\r\nhello\r\n";
     submit(&mut alice, "alice@example.org", &["bob@example.org"], own, "250");
-    assert!(server.maildir("example.org", "bob").wait_for_one().received.contains("with ESMTPA"));
+    let letter = server.maildir("example.org", "bob").wait_for_one();
+    let content = String::from_utf8(letter.content).unwrap();
+    assert!(content.contains("(Gatepost) with ESMTPA id "), "{content}");
     // There is no way for mail to go elsewhere.
     alice.ask_for("MAIL FROM:<alice@example.org>", "250");
     alice.ask_for("RCPT TO:<carol@elsewhere.example>", "550 5.7.1");
@@ -166,7 +168,34 @@ fn a_refusal_names_its_rule() {
         let output = command.arg("--config").arg(server.folder().join("gatepost.toml")).output().unwrap();
         output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
     });
-    assert!(explained.contains("sender-not-owned") && explained.contains("auth.owns_sender"), "{explained}");
+    for shown in ["sender-not-owned", "auth.owns_sender", "AUTH PLAIN"] {
+        assert!(explained.contains(shown), "{shown}: {explained}");
+    }
+    // The journal has the dialogue without the credentials.
+    assert!(!explained.contains(ALICE), "{explained}");
+}
+
+/// The policy of docs/guide/submission.md, as it stands there.
+fn policy_of_the_guide() -> String {
+    let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/guide/submission.md");
+    let guide = fs::read_to_string(guide).unwrap();
+    guide.split("```text\n").nth(1).unwrap().split("```").next().unwrap().to_owned()
+}
+
+#[test]
+fn rules_at_auth_decide_who_comes_in() {
+    let config = format!("{}[policy]\nfile = \"site.policy\"\n", config(""));
+    let server = server_with(&config, "site.policy", &policy_of_the_guide());
+    add(&server, "robot");
+    add(&server, "alice@example.org");
+    // robot, with the password.
+    let robot = "AHJvYm90AGNvcnJlY3QgaG9yc2U=";
+    let mut session = session(&server);
+    let refused = session.ask_for(&format!("AUTH PLAIN {robot}"), "535 5.7.8");
+    assert!(refused.says("not from there"), "{refused}");
+    session.ask_for("MAIL FROM:<robot@example.org>", "530");
+    session.ask_for(&format!("AUTH PLAIN {ALICE}"), "235");
+    session.ask_for("MAIL FROM:<alice@example.org>", "250");
 }
 
 #[test]
@@ -258,16 +287,23 @@ fn hashes_of_other_programs_and_tables_let_users_in() {
     let hash = "$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjl/O817G3uBnIFNjnQJuesI68u4OTLiBFdcbYEdFCoEOfaS35inz1";
     // The password is `Hello world!`.
     let alice = "AGFsaWNlQGV4YW1wbGUub3JnAEhlbGxvIHdvcmxkIQ==";
-    let file =
-        server_with(&config("users = \"file:htpasswd\""), "htpasswd", &format!("alice@example.org:{hash}\n"));
-    let mut session = Dialogue::connect(file.submission(), Ipv4Addr::LOCALHOST).greeted();
+    let htpasswd = format!("alice@example.org:{hash}\n");
+    let file = server_with(&config("users = \"file:htpasswd\""), "htpasswd", &htpasswd);
+    let mut plain = session(&file);
+    assert!(plain.ask("EHLO client.example").says("AUTH PLAIN LOGIN"));
+    plain.ask_for(&format!("AUTH PLAIN {alice}"), "235");
+    // Another program's file is only read.
+    assert_eq!(fs::read_to_string(file.folder().join("htpasswd")).unwrap(), htpasswd);
+    let own = site_without_users("");
+    fs::write(own.folder().join("state/users"), &htpasswd).unwrap();
+    let mut first = session(&own);
     // n,,n=alice@example.org,r=abc
-    session.ask_for("AUTH SCRAM-SHA-256 biwsbj1hbGljZUBleGFtcGxlLm9yZyxyPWFiYw==", "432 4.7.12");
-    session.ask_for(&format!("AUTH PLAIN {alice}"), "235");
-    let kept = fs::read_to_string(file.folder().join("htpasswd")).unwrap();
+    let scram = "AUTH SCRAM-SHA-256 biwsbj1hbGljZUBleGFtcGxlLm9yZyxyPWFiYw==";
+    first.ask_for(scram, "432 4.7.12");
+    first.ask_for(&format!("AUTH PLAIN {alice}"), "235");
+    let kept = fs::read_to_string(own.folder().join("state/users")).unwrap();
     assert!(kept.contains(&format!("alice@example.org:{hash} SCRAM-SHA-256$")), "{kept}");
-    let mut again = Dialogue::connect(file.submission(), Ipv4Addr::LOCALHOST).greeted();
-    again.ask_for("AUTH SCRAM-SHA-256 biwsbj1hbGljZUBleGFtcGxlLm9yZyxyPWFiYw==", "334");
+    session(&own).ask_for(scram, "334");
     let tabled = format!(
         "{}[table.users]\ntype = \"inline\"\nentries = {{ \"alice@example.org\" = \"{{CRYPT}}{hash}\" }}\n",
         config("users = \"table:users\"")
@@ -335,6 +371,29 @@ fn users_are_added_changed_listed_and_removed() {
     session(&server).ask_for(&format!("AUTH PLAIN {BOB}"), "535");
     use std::os::unix::fs::PermissionsExt as _;
     assert_eq!(fs::metadata(state.join("users")).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn a_password_is_typed_twice_and_not_seen() {
+    let server = Server::start(Setup { submission: true, ..Setup::default() });
+    let typed = |first: &str, second: &str| {
+        let mut command = program("python3");
+        command.arg(script("typed_password.py")).args(["Password of tester@localhost: ", first]);
+        command.args(["Once more: ", second, "--", env!("CARGO_BIN_EXE_gatepost")]);
+        command.args(["user", "add", "tester@localhost", "--state"]).arg(server.folder().join("state"));
+        command.env("USER", "tester").output().unwrap()
+    };
+    let different = typed("one horse", "another horse");
+    assert!(!different.status.success(), "{different:?}");
+    let shown = String::from_utf8(different.stdout).unwrap();
+    assert!(
+        shown.contains("the passwords differ; nothing was changed") && !shown.contains("horse"),
+        "{shown}"
+    );
+    let same = typed(PASSWORD, PASSWORD);
+    assert!(same.status.success(), "{same:?}");
+    // tester@localhost with the password.
+    session(&server).ask_for("AUTH PLAIN AHRlc3RlckBsb2NhbGhvc3QAY29ycmVjdCBob3JzZQ==", "235");
 }
 
 #[test]

@@ -24,7 +24,6 @@ mod sqlite;
 use std::process::{Command, Output};
 
 use harness::{Peer, Server, Setup};
-use rustix::process::Signal;
 
 /// What a source does while a site asks it.
 trait Source {
@@ -115,11 +114,7 @@ fn exercise(server: &Server, source: &mut dyn Source) {
 
     source.add_new();
     rcpt(server, "new", "550 5.1.1");
-    let reloads = server.log().matches("configuration reloaded").count();
-    server.signal(Signal::HUP);
-    harness::wait_for("the reload", || {
-        (server.log().matches("configuration reloaded").count() > reloads).then_some(())
-    });
+    server.reload();
     rcpt(server, "new", "250 2.1.5");
 }
 
@@ -172,23 +167,17 @@ fn a_table_says_where_the_mail_for_a_domain_goes() {
     for (peer, recipient) in
         [(&one, "a@One.example"), (&below, "b@deep.below.example"), (&rest, "c@else.example")]
     {
-        harness::wait_for(recipient, || (!peer.seen().messages.is_empty()).then_some(()));
-        let seen = peer.seen();
-        assert_eq!(seen.messages.len(), 1);
+        let seen = peer.wait_for(1);
         assert!(seen.commands.iter().any(|command| command.contains(recipient)), "{:?}", seen.commands);
     }
     for recipient in ["d@broken.example", "e@gone.example"] {
         server.session().deliver(recipient, b"Subject: it waits\r\n\r\n");
-        harness::wait_for("the deferral", || {
-            let log = server.log();
-            let lines = log.lines().filter(|line| line.contains(recipient));
-            lines.into_iter().any(|line| line.contains("outcome=\"deferred\"")).then_some(())
-        });
+        server.wait_for_line(&[recipient, "outcome=\"deferred\""]);
     }
     let failing = Server::with_config(&site("type = \"directory\"\npath = \"routes\""));
     failing.session().deliver("f@else.example", b"Subject: it waits, too\r\n\r\n");
     failing.wait_for_log("the route can't be looked up now");
     assert_eq!(rest.seen().messages.len(), 1, "a table that fails is not one without the route");
     std::fs::create_dir(failing.folder().join("routes")).unwrap();
-    harness::wait_for("the mail", || (rest.seen().messages.len() == 2).then_some(()));
+    rest.wait_for(2);
 }

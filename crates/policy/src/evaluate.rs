@@ -5,10 +5,10 @@
 
 use std::sync::Arc;
 
-use smtp::reply::{Refusal, Reply};
+use smtp::reply::{Enhanced, Refusal, Reply, ReplyCode};
 
 use crate::decision::{Decision, Effect, Need, RuleId, Step, Verdict};
-use crate::plan::{Act, Answer, Condition, Form, Piece, Plan, Rule, Template, Test, Values, Words};
+use crate::plan::{Act, Answer, Condition, Form, Own, Piece, Plan, Rule, Template, Test, Values, Words};
 use crate::slot::{Facts, Slot};
 use crate::stage::Stage;
 use crate::value::{State, Value};
@@ -351,8 +351,9 @@ impl Walk<'_> {
                 }
                 watch.tried(id, truth, true);
                 let name = self.plan.rule(id).map_or_else(String::new, |rule| (*rule.name).to_owned());
-                let refusal = refusal(reply, name, self.facts);
-                let verdict = if *close { Verdict::Disconnect(refusal) } else { Verdict::Refuse(refusal) };
+                let refusal = refusal(reply, name, (self.stage, self.facts));
+                let closes = *close || reply.own.is_some() && refusal.reply().closes();
+                let verdict = if closes { Verdict::Disconnect(refusal) } else { Verdict::Refuse(refusal) };
                 Some(self.decided(verdict, Some((id, by_unsure_arm))))
             }
         }
@@ -402,9 +403,42 @@ impl Walk<'_> {
     }
 }
 
-fn refusal(words: &Words, name: String, facts: &Facts) -> Refusal {
-    let text = fill(&words.text, facts);
-    Refusal::or_local_fault(Reply::new(words.code, Some(words.enhanced), text, name))
+fn refusal(words: &Words, name: String, (stage, facts): (Stage, &Facts)) -> Refusal {
+    let mut text = fill(&words.text, facts);
+    let (mut code, mut enhanced) = (words.code, words.enhanced);
+    if let Some(own) = &words.own {
+        let known = own_code(own, stage, facts).filter(|own| own.severity() == code.severity());
+        code = known.unwrap_or(code);
+        enhanced = own_enhanced(own, code, facts).unwrap_or(enhanced);
+        if text.is_empty()
+            && let Some(Piece::Fact { otherwise, .. }) = words.text.pieces.first()
+        {
+            text = otherwise.to_string();
+        }
+    }
+    Refusal::or_local_fault(Reply::new(code, Some(enhanced), text, name))
+}
+
+/// The code that a filter wants, when it may stand at the stage.
+fn own_code(own: &Own, stage: Stage, facts: &Facts) -> Option<ReplyCode> {
+    let State::Known(Value::Number(code)) = facts.get(own.code) else { return None };
+    let code = u16::try_from(*code).ok().and_then(ReplyCode::new)?;
+    let stands = crate::replies::basic(code.value())
+        .is_some_and(|basic| basic.refuses() && basic.stands_at(stage.of_session()));
+    stands.then_some(code)
+}
+
+/// The enhanced code that a filter wants, when it is of the reply code's class.
+fn own_enhanced(own: &Own, code: ReplyCode, facts: &Facts) -> Option<Enhanced> {
+    let State::Known(Value::Text(text)) = facts.get(own.enhanced) else { return None };
+    let mut numbers = text.split('.').map(str::parse::<u16>);
+    let (Some(Ok(class)), Some(Ok(subject)), Some(Ok(detail)), None) =
+        (numbers.next(), numbers.next(), numbers.next(), numbers.next())
+    else {
+        return None;
+    };
+    let fits = code.class().map(u16::from) == Some(class) && subject <= 999 && detail <= 999;
+    fits.then(|| Enhanced::new(subject, detail))
 }
 
 fn effect(act: &Act, facts: &Facts) -> Effect {
@@ -413,11 +447,25 @@ fn effect(act: &Act, facts: &Facts) -> Effect {
         Act::AddHeader { name, value } => {
             Effect::AddHeader { name: Arc::clone(name), value: Arc::from(header_value(&fill(value, facts))) }
         }
+        Act::Prepend(slot) => prepended(facts.get(*slot)),
         Act::Quarantine => Effect::Quarantine,
         Act::Hold => Effect::Hold,
         Act::Redirect(address) => Effect::Redirect(Arc::clone(address)),
         Act::Discard => Effect::Discard,
         Act::Tarpit(wait) => Effect::Tarpit(*wait),
+    }
+}
+
+/// The header field that stands in a filter's answer; one that is none is kept as words for the postmaster.
+fn prepended(state: &State) -> Effect {
+    let field = state.value().map(ToString::to_string).unwrap_or_default();
+    let fits =
+        |name: &str| (1..=76).contains(&name.len()) && name.bytes().all(|octet| (33..=126).contains(&octet));
+    match field.split_once(':').filter(|(name, _)| fits(name)) {
+        Some((name, value)) => {
+            Effect::AddHeader { name: Arc::from(name), value: Arc::from(header_value(value.trim())) }
+        }
+        None => Effect::Tag(Arc::from("prepend-without-a-name")),
     }
 }
 

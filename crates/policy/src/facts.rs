@@ -144,6 +144,8 @@ macro_rules! facts {
 facts! {
     "server.hostname" Text Connect Session Session,
         "The name of this server, as its greeting says it.";
+    "server.has_way_out" Boolean Connect Session Session,
+        "Whether there is a way for mail to other domains: `relay.smart_host`, `relay.mx` or a route.";
     "listener.kind" Choice(LISTENERS) Connect Session Session,
         "Whom the listener is for that the client came to: other servers, users that submit mail, or this machine's own \
          users and programs (`sendmail`).";
@@ -187,8 +189,6 @@ facts! {
         "The user that AUTH established.";
     "auth.mechanism" Text Auth Session Session [optional],
         "The mechanism of the AUTH exchange.";
-    "auth.may_relay" Boolean Auth Session Session,
-        "Whether AUTH established a user and there is a way for mail to other domains.";
     "auth.owns_sender" Boolean Mail Transaction Session [fallible],
         "Whether the user may send from the reverse-path (`[auth.senders]`); `yes` without a user and for the null reverse-path.";
     "auth.over_messages" Boolean Mail Transaction Session [remembers],

@@ -162,13 +162,27 @@ pub(crate) struct Words {
     pub(crate) code: ReplyCode,
     pub(crate) enhanced: Enhanced,
     pub(crate) text: Template,
+    /// The codes of a filter's own reply, which stand instead where they fit.
+    pub(crate) own: Option<Own>,
+}
+
+/// The codes of a filter's own reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Own {
+    pub(crate) code: Slot,
+    pub(crate) enhanced: Slot,
 }
 
 /// What a rule does besides answering.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Act {
     Tag(Arc<str>),
-    AddHeader { name: Arc<str>, value: Template },
+    AddHeader {
+        name: Arc<str>,
+        value: Template,
+    },
+    /// The header field that stands in the fact.
+    Prepend(Slot),
     Quarantine,
     Hold,
     Redirect(Arc<str>),

@@ -202,7 +202,7 @@ fn answer() -> impl Strategy<Value = Answer> {
         any::<bool>().prop_map(|relay| Answer::Accept { relay }),
         (pieces, any::<bool>(), any::<bool>()).prop_map(|(text, permanent, close)| {
             let code = ReplyCode::new(if permanent { 550 } else { 451 }).unwrap();
-            Answer::Refuse { reply: Words { code, enhanced: Enhanced::new(7, 1), text }, close }
+            Answer::Refuse { reply: Words { code, enhanced: Enhanced::new(7, 1), text, own: None }, close }
         }),
     ]
 }

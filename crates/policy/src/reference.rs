@@ -109,14 +109,14 @@ pub fn facts() -> String {
             "| {declared} | `{name}` | {} | {} | {} | {sentence} |",
             described(field.value_type()),
             mark(field.optional()),
-            mark(field == Field::Count),
+            mark(field.remembers()),
         );
     }
     page
 }
 
 /// The facts of sources, with what each is.
-const SOURCE_FACTS: [(&str, Field, &str); 6] = [
+const SOURCE_FACTS: [(&str, Field, &str); 18] = [
     ("`dnsbl`, `dnswl`, `rhsbl`", Field::Listed, "Whether the list has the key."),
     (
         "`dnsbl`, `dnswl`, `rhsbl`",
@@ -127,6 +127,22 @@ const SOURCE_FACTS: [(&str, Field, &str); 6] = [
     ("`table`", Field::Value, "The value that the table has for the key."),
     ("`table`", Field::Key, "The key of the table that matched."),
     ("`rate`", Field::Count, "How many were counted in the time, the present one included."),
+    ("`milter`, `service`", Field::Verdict, "What it wants done at the stage that is decided."),
+    ("`milter`, `service`", Field::Code, "The reply code that it wants."),
+    ("`milter`, `service`", Field::Enhanced, "The enhanced code that it wants, as `5.7.1`."),
+    (
+        "`milter`, `service`",
+        Field::Reply,
+        "The words that it wants the client to hear; empty when it has none.",
+    ),
+    ("`milter`", Field::Quarantine, "Why it puts the message into the quarantine."),
+    ("`service`", Field::Action, "The first word of its answer, in lower case, as `reject` or `dunno`."),
+    ("`service`", Field::Prepend, "The header field that it wants in front of the message."),
+    ("`clamav`", Field::Infected, "Whether it found something in the message."),
+    ("`clamav`", Field::Signature, "What it found."),
+    ("`rspamd`", Field::Action, "What Rspamd would do, as `reject`, `add header` or `no action`."),
+    ("`rspamd`", Field::Score, "The score in whole points, rounded down."),
+    ("`rspamd`", Field::Symbols, "The names of the symbols that it found."),
 ];
 
 fn group(fact: &FactInfo) -> &'static str {

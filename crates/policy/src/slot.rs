@@ -53,6 +53,15 @@ pub struct SlotInfo {
     pub remembers: bool,
 }
 
+impl SlotInfo {
+    /// Whether it may have another value at each decision: what a milter says is of the stage that is decided.
+    #[must_use]
+    pub const fn is_of_one_decision(&self) -> bool {
+        use Field::{Code, Enhanced, Quarantine, Reply, Verdict};
+        matches!(self.origin, Origin::Source(_, Verdict | Code | Enhanced | Reply | Quarantine))
+    }
+}
+
 /// What is known of each fact in a session.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Facts {

@@ -1,5 +1,6 @@
 //! The sources of facts that a policy declares, as the program needs them to find their facts out.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,7 +66,78 @@ pub enum SourceKind {
         /// Whether it is a token bucket instead of a sliding window.
         bucket: bool,
     },
+    /// Another program that is asked about the session.
+    Filter(Filter),
 }
+
+/// Another program that is asked about the session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Filter {
+    /// Which protocol it speaks.
+    pub kind: FilterKind,
+    /// Where it listens.
+    pub address: FilterAddress,
+    /// Longest wait for each of its answers.
+    pub timeout: Duration,
+    /// Whether what it answers is done without a rule that says so.
+    pub apply: bool,
+    /// The client's name, which it is told.
+    pub client_name: Option<Slot>,
+}
+
+/// Which protocol another program speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FilterKind {
+    /// Sendmail's milter protocol.
+    Milter,
+    /// Postfix's policy delegation.
+    Service,
+    /// The commands of clamd.
+    Clamav,
+    /// The HTTP protocol of Rspamd.
+    Rspamd,
+}
+
+impl FilterKind {
+    /// The word that declares one.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Milter => "milter",
+            Self::Service => "service",
+            Self::Clamav => "clamav",
+            Self::Rspamd => "rspamd",
+        }
+    }
+
+    /// The kind that the word declares.
+    #[must_use]
+    pub fn named(word: &str) -> Option<Self> {
+        [Self::Milter, Self::Service, Self::Clamav, Self::Rspamd].into_iter().find(|kind| kind.word() == word)
+    }
+}
+
+/// Where another program listens.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum FilterAddress {
+    /// A host and a port.
+    Inet(Arc<str>, u16),
+    /// A socket of this machine.
+    Unix(Arc<str>),
+}
+
+impl fmt::Display for FilterAddress {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Inet(host, port) if host.contains(':') => write!(formatter, "[{host}]:{port}"),
+            Self::Inet(host, port) => write!(formatter, "{host}:{port}"),
+            Self::Unix(path) => formatter.write_str(path),
+        }
+    }
+}
+
+/// What a filter wants done ([`Field::Verdict`]).
+pub const VERDICTS: &[&str] = &["continue", "accept", "reject", "tempfail", "discard", "quarantine"];
 
 /// Where a table's entries are. Paths stand as in the policy: relative ones start at the policy file's directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,6 +184,28 @@ pub enum Field {
     Key,
     /// `per_client`: how many were counted in the time, the present one included.
     Count,
+    /// `spam.verdict`: what a milter or a policy service wants done.
+    Verdict,
+    /// `spam.code`: the reply code that it wants.
+    Code,
+    /// `spam.enhanced`: the enhanced code that it wants.
+    Enhanced,
+    /// `spam.reply`: the words that it wants.
+    Reply,
+    /// `spam.quarantine`: why a milter puts the message into the quarantine.
+    Quarantine,
+    /// `postgrey.action`: the first word of a policy service's answer, in lower case; what Rspamd would do.
+    Action,
+    /// `spf.prepend`: the header field that a policy service wants in front.
+    Prepend,
+    /// `av.infected`: whether ClamAV found something.
+    Infected,
+    /// `av.signature`: what it found.
+    Signature,
+    /// `scan.score`: Rspamd's score in whole points, rounded down.
+    Score,
+    /// `scan.symbols`: the names of Rspamd's symbols.
+    Symbols,
 }
 
 impl Field {
@@ -123,6 +217,17 @@ impl Field {
             Self::Reason => "reason",
             Self::Codes => "codes",
             Self::Key => "key",
+            Self::Verdict => "verdict",
+            Self::Code => "code",
+            Self::Enhanced => "enhanced",
+            Self::Reply => "reply",
+            Self::Quarantine => "quarantine",
+            Self::Action => "action",
+            Self::Prepend => "prepend",
+            Self::Infected => "infected",
+            Self::Signature => "signature",
+            Self::Score => "score",
+            Self::Symbols => "symbols",
             Self::Value | Self::Count => "",
         }
     }
@@ -131,17 +236,57 @@ impl Field {
     #[must_use]
     pub const fn value_type(self) -> Type {
         match self {
-            Self::Listed => Type::Boolean,
-            Self::Reason | Self::Value | Self::Key => Type::Text,
+            Self::Listed | Self::Infected => Type::Boolean,
+            Self::Reason
+            | Self::Value
+            | Self::Key
+            | Self::Enhanced
+            | Self::Reply
+            | Self::Quarantine
+            | Self::Action
+            | Self::Prepend
+            | Self::Signature => Type::Text,
             Self::Codes => Type::Addresses,
-            Self::Count => Type::Number,
+            Self::Count | Self::Code | Self::Score => Type::Number,
+            Self::Verdict => Type::Choice(VERDICTS),
+            Self::Symbols => Type::Texts,
         }
     }
 
     /// Whether there may be none.
     #[must_use]
     pub const fn optional(self) -> bool {
-        matches!(self, Self::Reason | Self::Value | Self::Key)
+        matches!(
+            self,
+            Self::Reason
+                | Self::Value
+                | Self::Key
+                | Self::Code
+                | Self::Enhanced
+                | Self::Quarantine
+                | Self::Prepend
+                | Self::Signature
+        )
+    }
+
+    /// Whether it depends on what was asked before: a replay can't tell it anew. What a filter says, nobody can.
+    #[must_use]
+    pub const fn remembers(self) -> bool {
+        matches!(
+            self,
+            Self::Count
+                | Self::Verdict
+                | Self::Code
+                | Self::Enhanced
+                | Self::Reply
+                | Self::Quarantine
+                | Self::Action
+                | Self::Prepend
+                | Self::Infected
+                | Self::Signature
+                | Self::Score
+                | Self::Symbols
+        )
     }
 }
 
@@ -153,6 +298,21 @@ impl SourceKind {
             Self::DnsList { .. } => &[Field::Listed, Field::Reason, Field::Codes],
             Self::Table { .. } => &[Field::Value, Field::Key],
             Self::Rate { .. } => &[Field::Count],
+            Self::Filter(Filter { kind, .. }) => match kind {
+                FilterKind::Milter => {
+                    &[Field::Verdict, Field::Code, Field::Enhanced, Field::Reply, Field::Quarantine]
+                }
+                FilterKind::Service => &[
+                    Field::Action,
+                    Field::Verdict,
+                    Field::Code,
+                    Field::Enhanced,
+                    Field::Reply,
+                    Field::Prepend,
+                ],
+                FilterKind::Clamav => &[Field::Infected, Field::Signature],
+                FilterKind::Rspamd => &[Field::Action, Field::Score, Field::Symbols],
+            },
         }
     }
 }

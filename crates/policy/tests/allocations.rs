@@ -19,7 +19,7 @@ fn allocations(policy: &Policy, stage: Stage, facts: &policy::slot::Facts) -> (u
 fn accepting_allocates_nothing() {
     let policy = twenty_rules::policy();
     let facts = twenty_rules::clean(&policy);
-    assert_eq!(policy.rules_at(Stage::Recipient).len(), 20 + 7);
+    assert_eq!(policy.rules_at(Stage::Recipient).len(), 20 + 9);
     let (count, step) = allocations(&policy, Stage::Recipient, &facts);
     let Step::Decided(decision) = step else { panic!("{step:?}") };
     assert_eq!((decision.verdict, decision.rule), (Verdict::Accept { relay: false }, None));

@@ -42,14 +42,32 @@ fn it_loads_without_a_word() {
     });
     assert_eq!(loaded.warnings, []);
     assert_eq!(loaded.policy.rules(), Policy::builtin().rules());
-    assert_eq!(loaded.policy.rules().len(), 9);
+    assert_eq!(loaded.policy.rules().len(), 14);
     assert!(loaded.policy.rules().iter().all(|rule| rule.fixed));
 }
 
 #[test]
 fn its_refusals_are_the_catalogues() {
     let policy = Policy::builtin();
-    let cases: [Case<'_>; 8] = [
+    let user = || ("auth.user", State::text("bob"));
+    let cases: [Case<'_>; 13] = [
+        ("user-over-messages", Stage::Mail, &[user(), ("auth.over_messages", State::yes_or_no(true))]),
+        ("sender-not-owned", Stage::Mail, &[user(), ("auth.owns_sender", State::yes_or_no(false))]),
+        (
+            "user-over-recipients",
+            Stage::Recipient,
+            &[user(), ("auth.over_recipients", State::yes_or_no(true))],
+        ),
+        (
+            "no-way-out",
+            Stage::Recipient,
+            &[
+                user(),
+                ("server.has_way_out", State::yes_or_no(false)),
+                ("recipient.local_domain", State::yes_or_no(false)),
+            ],
+        ),
+        ("author-not-owned", Stage::Message, &[user(), ("auth.owns_author", State::yes_or_no(false))]),
         ("refused-client", Stage::Connect, &[("client.refused", State::text(SHOWN[3].2))]),
         ("relaying-denied", Stage::Recipient, &[("recipient.local_domain", State::yes_or_no(false))]),
         ("no-such-mailbox", Stage::Recipient, &[("mailbox.exists", State::yes_or_no(false))]),
@@ -69,6 +87,7 @@ fn its_refusals_are_the_catalogues() {
     for (name, stage, told) in cases {
         let mut facts = clean(&policy);
         set(&policy, &mut facts, "recipient.address", State::text("bob@example.org"));
+        set(&policy, &mut facts, "sender.address", State::text("bob@example.org"));
         for (fact, state) in told {
             set(&policy, &mut facts, fact, state.clone());
         }

@@ -121,12 +121,33 @@ fn facts_are_asked_for_as_rules_need_them() {
     let facts = told(&policy, &[("client.ip", State::Known(Value::address([192, 0, 2, 1].into())))]);
     let Step::Need(need) = policy.step(Stage::Mail, &facts) else { panic!("nothing is told") };
     assert_eq!(names(&policy, &need.now), ["zen.listed"]);
-    assert_eq!(names(&policy, &need.soon), ["zen.reason", "two.listed", "helo.resolves", "client.name"]);
+    assert_eq!(
+        names(&policy, &need.soon),
+        [
+            "zen.reason",
+            "two.listed",
+            "helo.resolves",
+            "client.name",
+            "auth.over_messages",
+            "auth.owns_sender",
+            "sender.address"
+        ]
+    );
     let mut at_mail = names(&policy, policy.needs(Stage::Mail));
     at_mail.sort_unstable();
     assert_eq!(
         at_mail,
-        ["client.ip", "client.name", "helo.resolves", "two.listed", "zen.listed", "zen.reason"]
+        [
+            "auth.over_messages",
+            "auth.owns_sender",
+            "client.ip",
+            "client.name",
+            "helo.resolves",
+            "sender.address",
+            "two.listed",
+            "zen.listed",
+            "zen.reason"
+        ]
     );
     // A shadow is gathered where its key is known, and a score asks for its lists.
     assert!(names(&policy, policy.needs(Stage::Connect)).contains(&"quiet.listed".to_owned()));

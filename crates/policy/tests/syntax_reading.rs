@@ -8,5 +8,5 @@ const EVERYTHING: &str = include_str!("syntax/everything.policy");
 fn every_form_is_read() {
     let (file, findings) = syntax::parse(0, EVERYTHING);
     assert_eq!(findings, [], "{findings:#?}");
-    assert_eq!(file.items.len(), 24);
+    assert_eq!(file.items.len(), 28);
 }

@@ -34,6 +34,7 @@ impl Body {
 /// What a spool gives to write a large body into.
 pub(crate) trait BodySink: Send {
     fn append(&mut self, octets: &[u8]) -> Result<(), SpoolError>;
+    fn complete(&mut self) -> Result<StoredBody, SpoolError>;
     fn seal(self: Box<Self>) -> Result<SealedBody, SpoolError>;
 }
 
@@ -49,6 +50,14 @@ impl LargeBody {
     /// The body is of no use any more: drop it.
     pub fn append(&mut self, octets: &[u8]) -> Result<(), SpoolError> {
         self.sink.append(octets)
+    }
+
+    /// All of it has been appended: gives it to be read before it is durable. Blocks on the disk.
+    ///
+    /// # Errors
+    /// The body is of no use any more: drop it.
+    pub fn complete(&mut self) -> Result<StoredBody, SpoolError> {
+        self.sink.complete()
     }
 
     /// Makes it durable. Blocks on the disk.

@@ -121,6 +121,11 @@ impl BodySink for MemorySink {
         Ok(())
     }
 
+    fn complete(&mut self) -> Result<StoredBody, SpoolError> {
+        let content = Content::Memory { octets: Arc::new(self.octets.clone()), start: 0 };
+        Ok(StoredBody { size_octets: self.octets.len() as u64, content })
+    }
+
     fn seal(self: Box<Self>) -> Result<SealedBody, SpoolError> {
         let size_octets = self.octets.len() as u64;
         Ok(SealedBody {

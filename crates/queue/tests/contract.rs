@@ -39,6 +39,7 @@ macro_rules! suite {
 suite! {
     a_message_comes_back_as_it_was
     a_large_body_comes_back_in_chunks
+    a_large_body_is_read_before_it_is_sealed
     a_message_that_is_held_from_the_start_waits_for_its_release
     what_is_taken_is_checked
     several_messages_are_taken_all_or_none
@@ -130,6 +131,23 @@ fn a_large_body_comes_back_in_chunks(spool: &impl Driven) {
     let other = spool.allot(at(0));
     let sealed = spool.large_body(dropped).unwrap().seal().unwrap();
     assert!(run(spool, spool.enqueue(other, message(0, &["a"]), Body::Large(sealed))).is_err());
+}
+
+fn a_large_body_is_read_before_it_is_sealed(spool: &impl Driven) {
+    let id = spool.allot(at(0));
+    let octets = body(id, LARGE_BODY_OCTETS as usize + 12_345);
+    let mut large = spool.large_body(id).unwrap();
+    large.append(&octets).unwrap();
+    let complete = large.complete().unwrap();
+    assert_eq!(complete.size_octets(), octets.len() as u64);
+    let (mut reader, mut read) = (complete.reader(), Vec::new());
+    while let Some(chunk) = reader.next_chunk().unwrap() {
+        read.extend_from_slice(chunk);
+    }
+    assert!(read == octets);
+    let sealed = large.seal().unwrap();
+    run(spool, spool.enqueue(id, message(0, &["a"]), Body::Large(sealed))).unwrap();
+    assert!(run(spool, spool.open(id)).unwrap().read_body().unwrap() == octets);
 }
 
 fn a_message_that_is_held_from_the_start_waits_for_its_release(spool: &impl Driven) {

@@ -266,6 +266,10 @@ catalogue! {
         "The mailbox is marked busy or locked.";
     LOCAL_FAULT "local-fault" 451 (3 . 0) "local error in processing, try again later", "RFC 5321 §4.2.3", [Connect, Hello, Mail, Recipient, Data, Message, Verify, Help],
         "The spool or something else of ours fails: the message was not taken.";
+    USER_OVER_MESSAGES "user-over-messages" 451 (7 . 1) "you have submitted as many messages as you may in a day, try again later", "RFC 6409 §6.2", [Mail],
+        "MAIL of a user who has submitted as many messages as he may in 24 hours.";
+    USER_OVER_RECIPIENTS "user-over-recipients" 451 (7 . 1) "you have submitted mail to as many recipients as you may in a day, try again later", "RFC 6409 §6.2", [Recipient],
+        "RCPT of a user who has submitted mail to as many recipients as he may in 24 hours.";
     NO_ROOM "no-room" 452 (3 . 1) "insufficient system storage, try again later", "RFC 5321 §4.2.3", [Mail, Data, Message],
         "A watermark of the disk, of its inodes or of memory is reached.";
     OVER_QUOTA_TEMPORARY "over-quota-temporary" 452 (2 . 2) "<{address}>: mailbox is full, try again later", "RFC 5321 §4.2.3", [Recipient],
@@ -346,6 +350,10 @@ catalogue! {
         "A local domain has no such mailbox.";
     RELAYING_DENIED "relaying-denied" 550 (7 . 1) "<{address}>: relaying denied, the domain is not served here", "RFC 5321 §3.6.2", [Recipient, Verify],
         "A recipient of a foreign domain from a client that may not relay.";
+    NO_WAY_OUT "no-way-out" 550 (7 . 1) "<{address}>: relaying denied, this server sends no mail to other domains", "RFC 6409 §6.1", [Recipient],
+        "RCPT of a foreign domain from a user, where there is no way for mail to other domains.";
+    AUTHOR_NOT_OWNED "author-not-owned" 550 (7 . 1) "you may not send from the address in the From field", "RFC 6409 §6.1", [Message],
+        "The end of the mail data of a user, when an address of the From field is not his.";
     MOVED_UTF8 "moved-utf8" 550 (6 . 8) "user has moved; the new address needs SMTPUTF8", "RFC 6531 §3.7.4.2", [Recipient, Verify],
         "The mailbox has moved to a non-ASCII address, and the client did not say SMTPUTF8.";
     MOVED "moved" 551 (1 . 6) "user has moved; please try <{address}>", "RFC 5321 §3.4", [Recipient, Verify],
@@ -362,6 +370,8 @@ catalogue! {
         "The mailbox in the forward-path is not well formed.";
     NON_ASCII_ADDRESS "non-ascii-address" 553 (6 . 7) "non-ASCII address without SMTPUTF8", "RFC 6531 §3.5", [Mail, Recipient, Verify],
         "A non-ASCII address in a transaction that did not declare SMTPUTF8.";
+    SENDER_NOT_OWNED "sender-not-owned" 553 (7 . 1) "<{address}>: you may not send from this address", "RFC 6409 §6.1", [Mail],
+        "MAIL of a user with a reverse-path that is not his.";
     AMBIGUOUS "ambiguous-user" 553 (1 . 4) "user ambiguous:\n{candidates}", "RFC 5321 §3.5.1", [Verify],
         "VRFY of a name that stands in several domains; each stands in the text.";
     REFUSED_CLIENT "refused-client" 554 (7 . 1) "{hostname}: no SMTP service for {client} here", "RFC 5321 §3.1", [Connect],

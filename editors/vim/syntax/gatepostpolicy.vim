@@ -7,7 +7,7 @@ syntax case match
 syntax iskeyword @,48-57,_,-
 
 " What stands at the top of a file.
-syntax keyword policyItem include networks names patterns shadow dnsbl dnswl rhsbl table rate greylist define reply at
+syntax keyword policyItem include networks names patterns shadow dnsbl dnswl rhsbl table rate milter service clamav rspamd greylist define reply at
 syntax keyword policyItem given test
 syntax keyword policyEntry rule observe use unsure
 
@@ -20,7 +20,7 @@ syntax keyword policyOperator when and or not any every is in contains starts en
 syntax keyword policyValue yes no present missing
 
 " What goes into declarations.
-syntax keyword policyParticle to of codes weight timeout file cidr regex external keyed by over as window bucket from
+syntax keyword policyParticle to of codes weight timeout file cidr regex external apply failing keyed by over as window bucket from
 syntax keyword policyParticle connections messages recipients refusals failures
 syntax keyword policyParticle wait keep retry-within ipv4 ipv6 auto-allow
 

@@ -42,7 +42,9 @@ fn citations(text: &str) -> impl Iterator<Item = Citation<'_>> {
         let trimmed = after.trim_start_matches([' ', '-']);
         let spaces = after.len() - trimmed.len();
         let digits = trimmed.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
-        match (digits.is_empty(), spaces) {
+        // A word of a program that goes on behind the digits is none of ours to spell.
+        let goes_on = trimmed.get(digits.len()..).is_some_and(|rest| rest.starts_with(char::is_alphabetic));
+        match (digits.is_empty() || (spaces == 0 && goes_on), spaces) {
             (true, _) => None,
             (false, 1) if after.starts_with(' ') => Some(Citation::Number(digits)),
             (false, _) => Some(Citation::Unspaced(digits)),
@@ -66,6 +68,7 @@ mod tests {
     #[test]
     fn known_numbers_pass() {
         assert_eq!(messages("RFC 5321 §4.2.3, RFC 3461 §4; the RFCs' words; RFC-editor"), [""; 0]);
+        assert_eq!(messages(concat!("GeneralName::RFC", "822Name")), [""; 0]);
     }
 
     #[test]

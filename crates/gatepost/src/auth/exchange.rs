@@ -245,6 +245,43 @@ mod tests {
         assert_eq!(of(None).respond(Some(b"bob")), Step::Rejected);
     }
 
+    proptest::proptest! {
+        #[test]
+        fn any_octets_are_answered_and_every_exchange_ends(
+            mechanism in 0..Mechanism::ALL.len(),
+            responses in proptest::collection::vec(response(), 4),
+        ) {
+            let mut exchange = begin(Mechanism::ALL[mechanism]);
+            let mut challenges = 0;
+            for response in &responses {
+                let step = match exchange.respond(Some(response)) {
+                    Step::FindKeys(user) => exchange.keys(Keys::of_nobody(b"secret", &user)),
+                    step => step,
+                };
+                match step {
+                    Step::Challenge(_) => challenges += 1,
+                    step => {
+                        // Nobody gets in by chance: only a password that is still to be checked, or nothing.
+                        proptest::prop_assert!(!matches!(step, Step::Accepted(_) | Step::FindKeys(_)), "{step:?}");
+                        break;
+                    }
+                }
+            }
+            proptest::prop_assert!(challenges <= 2);
+        }
+    }
+
+    /// Octets that are like a response, or nothing like one.
+    fn response() -> impl proptest::strategy::Strategy<Value = Vec<u8>> {
+        use proptest::prelude::*;
+        prop_oneof![
+            proptest::collection::vec(any::<u8>(), 0..40),
+            "[nyp=,a-z]{0,6},,n=[a-z=,23CD]{0,6},r=[!-~]{0,9}".prop_map(String::into_bytes),
+            "c=[A-Za-z0-9+/=]{0,8},r=[!-~]{0,9},p=[A-Za-z0-9+/=]{0,44}".prop_map(String::into_bytes),
+            "[a-z\u{0}]{0,12}".prop_map(String::into_bytes),
+        ]
+    }
+
     #[test]
     fn nothing_shows_credentials() {
         let mut exchange = begin(Mechanism::Plain);

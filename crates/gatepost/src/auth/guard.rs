@@ -1,12 +1,12 @@
 //! Who may still guess: failed logins counted by address, by network and by account.
 //!
-//! Invariants: an attempt counts from its beginning, so that many at once are no way around a limit; memory is bounded by
-//! [`ENTRIES_MAX`]; whoever logged in from an address lately is not kept out from there by what others guess elsewhere.
+//! Invariants: many attempts at once get no further than twice a limit; one that is given up has failed; memory is bounded
+//! by [`ENTRIES_MAX`]; whoever logged in from an address lately is not kept out from there by what others guess elsewhere.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use smtp::time::Timestamp;
@@ -38,19 +38,21 @@ pub struct GuessLimits {
     pub delay: Duration,
 }
 
-/// An attempt that may go on.
+/// An attempt that may go on; dropped without having been settled, it has failed.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Attempt {
+    counts: Arc<Mutex<Counts>>,
     address: Option<IpAddr>,
     account: String,
     client: IpAddr,
+    is_settled: bool,
 }
 
 /// What is remembered of attempts.
 #[derive(Debug, Default)]
 pub(crate) struct Guard {
-    counts: Mutex<Counts>,
+    counts: Arc<Mutex<Counts>>,
 }
 
 #[derive(Debug, Default)]
@@ -61,11 +63,20 @@ struct Counts {
     known: HashMap<(String, IpAddr), Timestamp>,
 }
 
-/// Failures since the first one.
+/// Attempts since the first one.
 #[derive(Debug, Clone, Copy)]
 struct Count {
     since: Timestamp,
     failures: u32,
+    under_way: u32,
+}
+
+/// What has become of an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Failed,
+    /// It has succeeded, or could not be checked.
+    NoFailure,
 }
 
 impl Guard {
@@ -100,36 +111,8 @@ impl Guard {
             add(&mut counts.networks, client_network(address), limits.window, now);
         }
         add(&mut counts.accounts, account.to_owned(), limits.window, now);
-        Ok(Attempt { address, account: account.to_owned(), client })
-    }
-
-    /// The attempt has failed: how long its answer waits.
-    pub(crate) fn failed(&self, attempt: &Attempt, limits: &GuessLimits) -> Duration {
-        let counts = self.lock();
-        let of_account = counts.accounts.get(&attempt.account);
-        let of_address = attempt.address.and_then(|address| counts.addresses.get(&address));
-        let failures =
-            of_account.into_iter().chain(of_address).map(|count| count.failures).max().unwrap_or(1);
-        let factor = 1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
-        limits.delay.saturating_mul(factor.clamp(1, DELAY_FACTOR_MAX))
-    }
-
-    /// The attempt was none: it could not be checked.
-    pub(crate) fn undone(&self, attempt: &Attempt) {
-        let mut counts = self.lock();
-        counts.take_back(attempt);
-    }
-
-    /// The attempt has succeeded.
-    pub(crate) fn succeeded(&self, attempt: &Attempt, now: Timestamp) {
-        let mut counts = self.lock();
-        counts.take_back(attempt);
-        if counts.known.len() >= ENTRIES_MAX {
-            counts.known.retain(|_, since| now.since(*since) < KNOWN_TIME);
-        }
-        if counts.known.len() < ENTRIES_MAX {
-            counts.known.insert((attempt.account.clone(), attempt.client), now);
-        }
+        let counts = Arc::clone(&self.counts);
+        Ok(Attempt { counts, address, account: account.to_owned(), client, is_settled: false })
     }
 
     fn lock(&self) -> MutexGuard<'_, Counts> {
@@ -137,13 +120,52 @@ impl Guard {
     }
 }
 
-impl Counts {
-    fn take_back(&mut self, attempt: &Attempt) {
-        if let Some(address) = attempt.address {
-            less(&mut self.addresses, &address);
-            less(&mut self.networks, &client_network(address));
+impl Attempt {
+    /// It has failed: how long its answer waits.
+    pub(crate) fn failed(&mut self, limits: &GuessLimits) -> Duration {
+        self.settle(Outcome::Failed);
+        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_account = counts.accounts.get(&self.account);
+        let of_address = self.address.and_then(|address| counts.addresses.get(&address));
+        let failures =
+            of_account.into_iter().chain(of_address).map(|count| count.failures).max().unwrap_or(1);
+        let factor = 1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
+        limits.delay.saturating_mul(factor.clamp(1, DELAY_FACTOR_MAX))
+    }
+
+    /// It was none: it could not be checked.
+    pub(crate) fn undone(&mut self) {
+        self.settle(Outcome::NoFailure);
+    }
+
+    /// It has succeeded.
+    pub(crate) fn succeeded(&mut self, now: Timestamp) {
+        self.settle(Outcome::NoFailure);
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if counts.known.len() >= ENTRIES_MAX {
+            counts.known.retain(|_, since| now.since(*since) < KNOWN_TIME);
         }
-        less(&mut self.accounts, attempt.account.as_str());
+        if counts.known.len() < ENTRIES_MAX {
+            counts.known.insert((self.account.clone(), self.client), now);
+        }
+    }
+
+    fn settle(&mut self, outcome: Outcome) {
+        if std::mem::replace(&mut self.is_settled, true) {
+            return;
+        }
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(address) = self.address {
+            settle(&mut counts.addresses, &address, outcome);
+            settle(&mut counts.networks, &client_network(address), outcome);
+        }
+        settle(&mut counts.accounts, self.account.as_str(), outcome);
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        self.settle(Outcome::Failed);
     }
 }
 
@@ -159,7 +181,11 @@ where
     K: Eq + Hash + std::borrow::Borrow<Q>,
     Q: Eq + Hash + ?Sized,
 {
-    let count = counts.get(key).filter(|count| count.failures >= limit)?;
+    let is_reached = |count: &&Count| {
+        let all = count.failures.saturating_add(count.under_way);
+        count.failures >= limit || all >= limit.saturating_mul(2)
+    };
+    let count = counts.get(key).filter(is_reached)?;
     limits.window.checked_sub(now.since(count.since)).filter(|left| !left.is_zero())
 }
 
@@ -169,27 +195,28 @@ fn add<K: Eq + Hash>(counts: &mut HashMap<K, Count>, key: K, window: Duration, n
         counts.retain(|_, count| !is_over(count));
         if counts.len() >= ENTRIES_MAX {
             // Whoever tried once only makes room: there are too many of him to be the one who tries often.
-            counts.retain(|_, count| count.failures > 1);
+            counts.retain(|_, count| count.failures > 1 || count.under_way > 1);
         }
         if counts.len() >= ENTRIES_MAX {
             return;
         }
     }
-    let count = counts.entry(key).or_insert(Count { since: now, failures: 0 });
+    let count = counts.entry(key).or_insert(Count { since: now, failures: 0, under_way: 0 });
     if is_over(count) {
-        *count = Count { since: now, failures: 0 };
+        *count = Count { since: now, failures: 0, under_way: 0 };
     }
-    count.failures = count.failures.saturating_add(1);
+    count.under_way = count.under_way.saturating_add(1);
 }
 
-fn less<K, Q>(counts: &mut HashMap<K, Count>, key: &Q)
+fn settle<K, Q>(counts: &mut HashMap<K, Count>, key: &Q, outcome: Outcome)
 where
     K: Eq + Hash + std::borrow::Borrow<Q>,
     Q: Eq + Hash + ?Sized,
 {
     let is_none = counts.get_mut(key).is_some_and(|count| {
-        count.failures = count.failures.saturating_sub(1);
-        count.failures == 0
+        count.under_way = count.under_way.saturating_sub(1);
+        count.failures = count.failures.saturating_add(u32::from(outcome == Outcome::Failed));
+        count.failures == 0 && count.under_way == 0
     });
     if is_none {
         counts.remove(key);
@@ -214,8 +241,8 @@ mod tests {
 
     fn fail(guard: &Guard, client: &str, account: &str, seconds: u64) -> Result<Duration, Duration> {
         let client = client.parse().unwrap();
-        let attempt = guard.begin((client, true), account, &LIMITS, at(seconds))?;
-        Ok(guard.failed(&attempt, &LIMITS))
+        let mut attempt = guard.begin((client, true), account, &LIMITS, at(seconds))?;
+        Ok(attempt.failed(&LIMITS))
     }
 
     fn seconds(seconds: u64) -> Duration {
@@ -245,8 +272,7 @@ mod tests {
     fn an_account_has_its_guesses_but_its_own_user_is_not_kept_out() {
         let guard = Guard::default();
         let home: IpAddr = "198.51.100.7".parse().unwrap();
-        let attempt = guard.begin((home, true), "alice", &LIMITS, at(0)).unwrap();
-        guard.succeeded(&attempt, at(0));
+        guard.begin((home, true), "alice", &LIMITS, at(0)).unwrap().succeeded(at(0));
         for last in 1..=5 {
             assert!(fail(&guard, &format!("192.0.{last}.1"), "alice", 1).is_ok());
         }
@@ -256,17 +282,19 @@ mod tests {
     }
 
     #[test]
-    fn attempts_under_way_count_and_successes_and_failures_of_ours_do_not() {
+    fn attempts_under_way_get_no_further_than_twice_the_limit() {
         let guard = Guard::default();
         let client: IpAddr = "192.0.2.1".parse().unwrap();
         let begin = || guard.begin((client, true), "alice", &LIMITS, at(0));
-        let under_way = [begin().unwrap(), begin().unwrap(), begin().unwrap()];
+        let mut under_way: Vec<Attempt> = (0..6).map(|_| begin().unwrap()).collect();
         assert!(begin().is_err());
-        guard.undone(&under_way[0]);
-        guard.succeeded(&under_way[1], at(0));
-        assert!(begin().is_ok());
+        under_way[0].undone();
+        under_way[1].succeeded(at(0));
+        under_way.truncate(2);
+        // Four were given up, and the limit is three.
+        assert!(begin().is_err());
         let own = guard.begin((client, false), "bob", &LIMITS, at(0));
-        assert!(own.is_ok_and(|own| guard.failed(&own, &LIMITS) == seconds(1)));
+        assert_eq!(own.unwrap().failed(&LIMITS), seconds(1));
     }
 
     #[test]
@@ -275,6 +303,6 @@ mod tests {
         add(&mut counts, 0, seconds(600), at(0));
         (0..ENTRIES_MAX + 10).for_each(|key| add(&mut counts, key, seconds(600), at(0)));
         assert!(counts.len() <= ENTRIES_MAX);
-        assert_eq!(counts.get(&0).map(|count| count.failures), Some(2));
+        assert_eq!(counts.get(&0).map(|count| count.under_way), Some(2));
     }
 }

@@ -87,9 +87,11 @@ impl Authenticator {
     pub(crate) async fn check(&self, asked: Asked<'_>, credentials: Credentials) -> Result<Checked, String> {
         let checking = async {
             match asked.backend {
-                Backend::File(_) => {
+                Backend::File(path) => {
+                    // Another program's file is only read.
+                    let is_own = path.is_none();
                     let Some(file) = self.file(asked.backend) else { return Err(no_file()) };
-                    self.on_thread(move || check_in_file(&file, &credentials)).await?
+                    self.on_thread(move || check_in_file((&file, is_own), &credentials)).await?
                 }
                 Backend::Table(table) => {
                     let secrets = in_table(asked.tables, table, &credentials.user).await?;
@@ -191,8 +193,9 @@ fn check_secrets(
     })
 }
 
-/// Looks at credentials in the file, and makes what SCRAM goes by for a user who has only hashes (RFC 4954 §6, 432).
-fn check_in_file(file: &UserFile, credentials: &Credentials) -> Result<Checked, String> {
+/// Looks at credentials in the file, and in an own one makes what SCRAM goes by for a user who has only hashes (RFC 4954
+/// §6, 432).
+fn check_in_file((file, is_own): (&UserFile, bool), credentials: &Credentials) -> Result<Checked, String> {
     let users = file.users()?;
     let user = users.get(&credentials.user)?;
     let checked = check_secrets(
@@ -202,6 +205,7 @@ fn check_in_file(file: &UserFile, credentials: &Credentials) -> Result<Checked, 
     )?;
     if let (Checked::Accepted(_), Some(user)) = (&checked, user)
         && user.secrets.keys().is_none()
+        && is_own
     {
         let name = &user.name;
         match user.secrets.with_keys(&credentials.password).and_then(|secrets| add_keys(file, user, secrets))

@@ -76,12 +76,11 @@ impl Usage {
     pub(crate) fn is_to_be_told(&self, user: &str, now: Timestamp) -> bool {
         let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
         // Who goes over a limit with his first message is counted from here on.
-        let count = users.entry(user.to_owned()).or_insert(Count {
-            since: now,
-            messages: 0,
-            recipients: 0,
-            told: false,
-        });
+        let fresh = Count { since: now, messages: 0, recipients: 0, told: false };
+        let count = users.entry(user.to_owned()).or_insert(fresh);
+        if now.since(count.since) >= WINDOW {
+            *count = fresh;
+        }
         !std::mem::replace(&mut count.told, true)
     }
 

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -34,6 +34,8 @@ pub struct Users {
     places: HashMap<String, usize>,
     /// Lines that are no user.
     broken: Vec<usize>,
+    /// The first line that holds what would be lost if this program wrote the file.
+    others: Option<usize>,
 }
 
 impl Users {
@@ -43,8 +45,17 @@ impl Users {
         let mut users = Self::default();
         for (index, line) in text.lines().enumerate() {
             let line = line.trim();
-            if line.is_empty() || line.starts_with('#') {
+            if line.is_empty() {
                 continue;
+            }
+            if line.starts_with('#') {
+                if line != HEAD.trim_end() {
+                    users.others.get_or_insert(index + 1);
+                }
+                continue;
+            }
+            if has_more(line) {
+                users.others.get_or_insert(index + 1);
             }
             match user(line) {
                 Some(user) if !users.places.contains_key(&user.name) => {
@@ -109,6 +120,12 @@ impl Users {
     }
 }
 
+/// Whether there is more than name and secrets: the fields of passwd(5).
+fn has_more(line: &str) -> bool {
+    let secrets = line.split_once(':').map_or("", |(_, secrets)| secrets);
+    secrets.split_whitespace().any(|form| !form.contains("SCRAM-SHA-256") && form.contains(':'))
+}
+
 /// `name:hash`, and what htpasswd and passwd(5) have behind it.
 fn user(line: &str) -> Option<User> {
     let (name, rest) = line.split_once(':')?;
@@ -159,6 +176,9 @@ impl UserFile {
             Err(error) => return Err(format!("cannot read {}: {error}", self.path.display())),
         };
         let users = Arc::new(Users::parse(&text));
+        if fs::metadata(&self.path).is_ok_and(|metadata| metadata.mode() & 0o007 != 0) {
+            tracing::warn!(file = %self.path.display(), "anybody on this machine can read the file of users");
+        }
         for line in users.broken() {
             tracing::error!(file = %self.path.display(), line, "this line names no user, or one that stands above");
         }
@@ -176,7 +196,8 @@ impl UserFile {
         let folder = self.path.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(folder).map_err(|error| failed("make the directory of", error))?;
         let lock_path = self.path.with_added_extension("lock");
-        let lock = private().open(&lock_path).map_err(|error| failed("lock", error))?;
+        let owner = Owner::of(&self.path, folder).map_err(|error| failed("see whose is", error))?;
+        let lock = owner.open(&lock_path).map_err(|error| failed("lock", error))?;
         lock.lock().map_err(|error| failed("lock", error))?;
         let mut users = (*self.users()?).clone();
         if let Some(line) = users.broken().first() {
@@ -185,10 +206,17 @@ impl UserFile {
                 self.path.display()
             ));
         }
+        if let Some(line) = users.others {
+            return Err(format!(
+                "{}:{line}: a comment or a field stands here that would be lost; change the file by hand",
+                self.path.display()
+            ));
+        }
         let changed = change(&mut users)?;
         let new_path = self.path.with_added_extension("new");
         let written = || {
-            let mut file = private().truncate(true).open(&new_path)?;
+            let mut file = owner.open(&new_path)?;
+            file.set_len(0)?;
             file.write_all(users.to_text().as_bytes())?;
             file.sync_all()?;
             fs::rename(&new_path, &self.path)?;
@@ -199,10 +227,31 @@ impl UserFile {
     }
 }
 
-fn private() -> fs::OpenOptions {
-    let mut options = fs::OpenOptions::new();
-    options.create(true).write(true).mode(0o600);
-    options
+/// Whose the file is, so that it stays his when root changes it: the server must be able to read it.
+#[derive(Debug, Clone, Copy)]
+struct Owner {
+    user: u32,
+    group: u32,
+}
+
+impl Owner {
+    /// The file's, or its directory's where there is no such file.
+    fn of(file: &Path, folder: &Path) -> io::Result<Self> {
+        let metadata = match fs::metadata(file) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => fs::metadata(folder)?,
+            metadata => metadata?,
+        };
+        Ok(Self { user: metadata.uid(), group: metadata.gid() })
+    }
+
+    /// Opens a file for its owner alone, made if it isn't there.
+    fn open(self, path: &Path) -> io::Result<File> {
+        let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(path)?;
+        if rustix::process::geteuid().is_root() {
+            fchown(&file, Some(self.user), Some(self.group))?;
+        }
+        Ok(file)
+    }
 }
 
 #[cfg(test)]
@@ -244,9 +293,21 @@ mod tests {
         .unwrap();
         assert_eq!(file.users().unwrap().get("alice"), Ok(Some(&alice)));
         assert_eq!(fs::metadata(file.path()).unwrap().permissions().mode() & 0o777, 0o600);
+        if rustix::process::geteuid().is_root() {
+            // As when root adds a user for a server that runs as somebody else.
+            fchown(File::open(file.path()).unwrap(), Some(65_534), Some(65_534)).unwrap();
+            file.change(|_| Ok(())).unwrap();
+            assert_eq!(fs::metadata(file.path()).unwrap().uid(), 65_534);
+        }
         assert_eq!(file.change(|_| Err::<(), _>("no".to_owned())), Err("no".to_owned()));
         assert!(file.change(|users| Ok(users.remove("alice"))).unwrap());
         assert_eq!(file.users().unwrap().all(), []);
+        for others in ["# ours\nalice:$2y$05$abc\n", "alice:{SSHA}YWJj:1000:1000::/home/alice\n"] {
+            fs::write(file.path(), others).unwrap();
+            let refused = file.change(|_| Ok(())).unwrap_err();
+            assert!(refused.contains("users:1: a comment or a field"), "{refused}");
+            assert_eq!(fs::read_to_string(file.path()).unwrap(), others);
+        }
         fs::write(file.path(), "nonsense\n").unwrap();
         let refused = file.change(|_| Ok(())).unwrap_err();
         assert!(refused.ends_with("users:1: this line names no user, or one that stands above"), "{refused}");

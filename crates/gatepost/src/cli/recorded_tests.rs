@@ -81,6 +81,7 @@ impl Fixture {
         talk.decide(Stage::Connect, About::default(), None);
         talk.hear("MAIL FROM:<alice@example.net>\r\nRCPT TO:<bob@example.org>\r\n");
         talk.known(&[("sender.domain_exists", State::yes_or_no(true))]);
+        talk.known(&NO_USER);
         talk.decide(Stage::Mail, FROM, None);
         talk.known(&[
             ("zen.listed", State::yes_or_no(true)),
@@ -97,6 +98,7 @@ impl Fixture {
         talk.known(&[("client.ip", address("192.0.2.98")), ("client.refused", State::Missing)]);
         talk.decide(Stage::Connect, About::default(), None);
         talk.known(&[("sender.domain_exists", State::yes_or_no(true))]);
+        talk.known(&NO_USER);
         talk.decide(Stage::Mail, FROM, None);
         talk.known(&[("zen.listed", State::unsure("time-out")), ("client.ptr", State::Missing)]);
         talk.known(&[
@@ -145,6 +147,14 @@ impl Fixture {
         (text.replace(&self.out_of_order.to_string(), "bbbb-bbbb"), found)
     }
 }
+
+/// What is known of a session without AUTH.
+const NO_USER: [(&str, State); 4] = [
+    ("auth.over_messages", State::Known(Value::Boolean(false))),
+    ("auth.owns_sender", State::Known(Value::Boolean(true))),
+    ("auth.over_recipients", State::Known(Value::Boolean(false))),
+    ("auth.owns_author", State::Known(Value::Boolean(true))),
+];
 
 const FROM: About<'static> =
     About { helo: Some("mail.example.net"), reverse_path: Some("alice@example.net"), recipient: None };

@@ -283,7 +283,7 @@ impl Change {
         if self.counterfactual > 0 {
             let _ = writeln!(
                 text,
-                "  counterfactual: {} rest on what the server remembered then (greylist, rates, quota)",
+                "  counterfactual: {} rest on what the server remembered then (greylist, rates, quota) or on what a filter said",
                 self.counterfactual
             );
         }

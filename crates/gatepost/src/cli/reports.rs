@@ -15,7 +15,7 @@ use serde::Serialize;
 use super::SiteOptions;
 use crate::clock;
 use crate::config::Config;
-use crate::reports::{self, Collected, Due, Store, Tally, Wanted};
+use crate::reports::{self, Collected, Due, Preview, Store, Tally, Wanted};
 use crate::server::{prepare_state, unusable};
 use crate::site::{Site, Sites};
 
@@ -143,23 +143,22 @@ async fn show(site: &Site, store: &Store, wanted: Wanted) -> anyhow::Result<Exit
     let mut is_whole = true;
     for due in due(store, &site.config, wanted)? {
         let head = format!("{} report on {} for {}", due.kind.name(), due.domain, due.day);
-        match reports::show(site, store, &due).await {
+        let mut preview = match Preview::of(site, store, &due).await {
             Err(why) => {
                 is_whole = false;
                 writeln!(out, "# {head}: waits: {why}\n")?;
+                continue;
             }
-            Ok(shown) if shown.iter().all(|report| report.recipients.is_empty()) => {
-                writeln!(out, "# {head}: nobody wants it\n")?;
-            }
-            Ok(shown) => {
-                for report in shown {
-                    writeln!(
-                        out,
-                        "# {head}, to {}\n{}\n",
-                        report.recipients.join(", "),
-                        report.text.trim_end()
-                    )?;
-                }
+            Ok(preview) => preview,
+        };
+        let recipients = preview.recipients().join(", ");
+        if recipients.is_empty() {
+            writeln!(out, "# {head}: nobody wants it\n")?;
+            continue;
+        }
+        while let Some(texts) = preview.next().map_err(anyhow::Error::msg)? {
+            for text in texts {
+                writeln!(out, "# {head}, to {recipients}\n{}\n", text.trim_end())?;
             }
         }
     }

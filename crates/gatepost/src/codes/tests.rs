@@ -25,6 +25,7 @@ const DEPARTURES: &[(u16, Enhanced, &str)] = &[
         "500, 501 and 503 are named; RFC 5321 §4.2.4 says 502 for a command that is off",
     ),
     (553, Enhanced::new(1, 3), "501 is named; RFC 5321 §4.2.3 says 553 for a bad mailbox name"),
+    (553, Enhanced::new(7, 1), "550 is named; 553 says at MAIL which mailbox it is about, as Postfix does"),
     (554, Enhanced::new(7, 1), "550 is named; as a greeting only 554 can stand (RFC 5321 §3.1)"),
 ];
 
@@ -256,9 +257,21 @@ fn an_explanation_holds_what_gatepost_sends() {
     let names = |question| -> Vec<&str> {
         explain(question, Language::En).gatepost.iter().map(|reply| reply.name).collect()
     };
-    assert_eq!(names("550"), ["no-such-mailbox", "relaying-denied", "moved-utf8"]);
-    assert_eq!(names("550 5.7.1"), ["relaying-denied"]);
-    assert_eq!(names("X.7.1"), ["relaying-denied", "refused-client"]);
+    assert_eq!(
+        names("550"),
+        ["no-such-mailbox", "relaying-denied", "no-way-out", "author-not-owned", "moved-utf8"]
+    );
+    let of_policy = ["relaying-denied", "no-way-out", "author-not-owned"];
+    assert_eq!(names("550 5.7.1"), of_policy);
+    assert_eq!(
+        names("X.7.1"),
+        [
+            &["user-over-messages", "user-over-recipients"],
+            &of_policy[..],
+            &["sender-not-owned", "refused-client"]
+        ]
+        .concat()
+    );
     assert!(names("550 5.7.26").is_empty());
     assert!(names("571").is_empty());
     assert_eq!(

@@ -80,8 +80,8 @@ impl Form for RefusedForm {
     }
 }
 
-/// An IP address with a port to listen on.
-pub(crate) struct ListenForm;
+/// An IP address with a port to listen on; beside it, the port that is mostly meant.
+pub(crate) struct ListenForm(pub(crate) u16);
 
 impl Form for ListenForm {
     type Value = SocketAddr;
@@ -96,7 +96,7 @@ impl Form for ListenForm {
             return Some(address);
         }
         let meant = match text.parse::<IpAddr>() {
-            Ok(address) => format!("did you mean `{}`?", SocketAddr::new(address, 25)),
+            Ok(address) => format!("did you mean `{}`?", SocketAddr::new(address, self.0)),
             Err(_) => "write an address as \"127.0.0.1:2525\", \"[::1]:25\" or \"0.0.0.0:25\" (all)".into(),
         };
         let title = format!("`{text}` is not an address to listen on");

@@ -3,6 +3,7 @@
 //! Invariants: a command is a program and its arguments, never a line for a shell; it never runs as root; what a stranger
 //! wrote never becomes an option of it.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -218,14 +219,12 @@ fn read_account(
     let by_number = name.split_once(':').map(|(user, group)| (user.parse().ok(), group.parse().ok()));
     let account = match by_number {
         Some((Some(user), Some(group))) => Account { user, group },
-        _ => match find_account(name, files) {
-            Ok(account) => account,
-            Err((why, advice)) => {
-                let problem = Problem::error(format!("no account `{name}`"), place, why);
-                problems.push(problem.help(advice));
-                return None;
-            }
-        },
+        _ => files.beside(Path::new(ACCOUNTS), problems, |text| {
+            find_account(name, text).map_err(|(why, advice)| {
+                let title = format!("no account `{name}`");
+                Box::new(Problem::error(title, place.clone(), why).help(advice))
+            })
+        })?,
     };
     if account.user == 0 || account.group == 0 {
         let title = format!("`{name}` has the rights of root");
@@ -236,12 +235,9 @@ fn read_account(
     Some(account)
 }
 
-fn find_account(name: &str, files: &mut TableFiles<'_>) -> Result<Account, (String, String)> {
+fn find_account(name: &str, text: io::Result<&str>) -> Result<Account, (String, String)> {
     let by_number = || "a user's and a group's number do, too: \"65534:65534\"".to_owned();
-    let text = (files.read)(Path::new(ACCOUNTS)).map_err(|error| {
-        files.all_read = false;
-        (format!("can't read {ACCOUNTS}: {error}"), by_number())
-    })?;
+    let text = text.map_err(|error| (format!("can't read {ACCOUNTS}: {error}"), by_number()))?;
     let accounts = || text.lines().filter_map(|line| line.split_once(':'));
     let Some((_, rest)) = accounts().find(|(account, _)| *account == name) else {
         let near = did_you_mean(name, accounts().map(|(account, _)| account));

@@ -15,7 +15,7 @@ use super::key::{Table, in_order};
 use super::keys;
 use super::problem::{Place, Problem};
 use super::read::{plain, resolved};
-use crate::auth::{AuthSettings, Backend, GuessLimits, SenderPattern, prepared_name};
+use crate::auth::{AuthSettings, Backend, GuessLimits, Mechanism, SenderPattern, prepared_name};
 
 /// Where passwords are, as it is written.
 pub(crate) struct BackendForm;
@@ -45,7 +45,7 @@ impl Form for BackendForm {
         };
         if backend.is_none() {
             let title = format!("`{text}` says not where passwords are");
-            let near = did_you_mean(kind, KINDS.into_iter()).filter(|_| !KINDS.contains(&kind));
+            let near = did_you_mean(kind, KINDS).filter(|_| !KINDS.contains(&kind));
             faults.push(Fault::new(value.span(), title, format!("expected {}", self.describe())).help(near));
         }
         backend
@@ -85,9 +85,32 @@ pub(super) fn read_auth(
         Some(backend) => backend,
         None => Backend::File(None),
     };
+    let before = problems.len();
+    let mut mechanisms = plain(table.read(&keys::AUTH_MECHANISMS, problems));
+    if table.get("mechanisms").is_none() && backend != Backend::File(None) {
+        // What others have stored is mostly hashes, and a client that prefers SCRAM would never get in.
+        mechanisms
+            .retain(|mechanism| !matches!(mechanism, Mechanism::ScramSha256 | Mechanism::ScramSha256Plus));
+    }
+    // One that was refused might have worked.
+    let all_read = problems.len() == before;
+    let works = |mechanism: &Mechanism| {
+        mechanism.has_password() || backend.has_keys() || *mechanism == Mechanism::External
+    };
+    if mechanisms.contains(&Mechanism::External) {
+        check_external(top, &table, problems);
+    }
+    if all_read && !mechanisms.iter().any(works) {
+        let place = table.place("mechanisms").unwrap_or_else(|| table.frame.place(0..0));
+        let label = "nobody could log in";
+        problems.push(
+            Problem::error("no mechanism that works", place, label)
+                .help("add \"PLAIN\", which works with every store of passwords".to_owned()),
+        );
+    }
     AuthSettings {
         backend,
-        mechanisms: plain(table.read(&keys::AUTH_MECHANISMS, problems)),
+        mechanisms,
         on_mx: table.read(&keys::AUTH_ON_MX, problems),
         loopback_without_tls: table.read(&keys::AUTH_WITHOUT_TLS, problems),
         guesses: GuessLimits {
@@ -145,4 +168,16 @@ pub(super) fn named_tables(top: &Table<'_>) -> Vec<(Arc<str>, Place)> {
         named.push((Arc::clone(name), table.frame.place(users.span())));
     }
     named
+}
+
+/// EXTERNAL goes by certificates that the site's own authority vouches for.
+fn check_external(top: &Table<'_>, table: &Table<'_>, problems: &mut Vec<Problem>) {
+    // What is wrong with the section itself is said where it is read.
+    let tls = top.section("tls", &keys::TLS, &mut Vec::new());
+    if let (Some(place), None) = (table.place("mechanisms"), tls.get("client_ca_file")) {
+        let label = "nobody is vouched for, so that it is never offered";
+        problems.push(Problem::warning("EXTERNAL without an authority for clients", place, label).help(
+            "name its file in `tls.client_ca_file`, and networks in `tls.client_certificates`".to_owned(),
+        ));
+    }
 }

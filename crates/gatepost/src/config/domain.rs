@@ -11,6 +11,7 @@ use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
 use super::address_form::{Target, domain_name};
+use super::beside::Beside;
 use super::key::{Frame, Table, as_table, in_order};
 use super::problem::{Place, Problem, SourceFile};
 use super::read::{plain, resolved};
@@ -66,8 +67,12 @@ pub(super) struct TableFiles<'r> {
     /// Where relative paths start.
     pub(super) base: Option<&'r Path>,
     pub(super) read: &'r mut dyn FnMut(&Path) -> io::Result<String>,
-    /// Whether no file failed.
+    /// Whether no table failed.
     pub(super) all_read: bool,
+    /// What the files beside them said when they could be used last.
+    pub(super) before: &'r Beside,
+    /// What they say now.
+    pub(super) beside: Beside,
 }
 
 /// Reads `[domain]`, in the order of the file.

@@ -31,8 +31,9 @@ keys! {
     AUTH_MECHANISMS: Key<ListOf<Choice<Mechanism>>> = "mechanisms",
         ListOf { element: MECHANISM, named: "a list of mechanisms", or_one: false },
         "[\"SCRAM-SHA-256-PLUS\", \"SCRAM-SHA-256\", \"PLAIN\", \"LOGIN\"]", "[\"PLAIN\"]",
-        "The mechanisms that are offered. SCRAM needs keys: `gatepost user` stores them, and the first login with PLAIN or LOGIN \
-         adds them to a hash in the file; until then it is 432. Dovecot and saslauthd have none, and it is not offered. \
+        "The mechanisms that are offered. SCRAM needs keys, and is 432 for a user who has none. `gatepost user` stores them, and \
+         in `users` of the state directory the first login with PLAIN or LOGIN adds them to a hash. With another file and with a \
+         table SCRAM is offered only when it is written here; Dovecot and saslauthd have no keys. \
          SCRAM-SHA-256-PLUS is bound to TLS, and offered over TLS 1.3 (RFC 9266). EXTERNAL logs in whom a client certificate \
          names that an authority of `tls.client_ca_file` vouches for: its first mail address, else its common name; it is \
          offered to clients that have shown such a one.";

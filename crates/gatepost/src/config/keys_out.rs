@@ -53,7 +53,8 @@ keys! {
     USER: Key<Maybe<WordForm>> = "user", Maybe(WordForm("a user's name")), "", "\"gate@example.net\"",
         "Who to log in as at the smart hosts (AUTH PLAIN); over TLS only, but for loopback.";
     PASSWORD_FILE: Key<Placed<FileForm>> = "password_file", Placed(FileForm), "", "\"relay.password\"",
-        "The file whose first line is the password. A relative path starts at the configuration's directory.";
+        "The file whose first line is the password. A relative path starts at the configuration's directory. It is read again \
+         when it changes.";
     RELAY_TLS: Key<Maybe<Choice<TlsChoice>>> = "tls",
         Maybe(TLS_LEVEL),
         "", "\"verified\"",
@@ -152,7 +153,7 @@ pub(crate) static CA_FILE: Key<Placed<FileForm>> = Key::new(
     "",
     "\"/etc/ssl/site-ca.pem\"",
     "A file of certificates, in PEM, of authorities that are trusted beside the system's. A relative path starts at the \
-     configuration's directory.",
+     configuration's directory. It is read again when it changes.",
 );
 pub(crate) static MTA_STS: Key<Flag> = Key::new(
     "mta_sts",

@@ -12,8 +12,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use smtp::time::WallTime;
 
 use super::address_form::Target;
+use super::beside::Beside;
 use super::problem::{Place, Problem, SourceFile};
-use super::read::{GeoPlaces, Parsed, parse};
+use super::read::{GeoPlaces, Parsed, parse_again};
 use super::{Config, Geo};
 use crate::facts::place::Kind;
 
@@ -40,7 +41,9 @@ pub struct Loaded {
 pub struct Tables {
     file_name: String,
     text: String,
-    stamps: Vec<(PathBuf, Option<Stamp>)>,
+    stamps: Stamps,
+    /// What files beside them said when they could be used last.
+    beside: Beside,
 }
 
 /// What changes when a file does.
@@ -94,9 +97,11 @@ impl Tables {
     /// # Errors
     /// All problems. [`Tables::changed`] is false then too, until a table changes again.
     pub fn reload(&mut self) -> Result<Parsed, Vec<Problem>> {
-        let (parsed, stamps) = read(&self.text, &self.file_name);
+        let (parsed, stamps) = read(&self.text, &self.file_name, &self.beside);
         self.stamps = stamps;
-        parsed
+        let mut parsed = parsed?;
+        self.beside = std::mem::take(&mut parsed.beside);
+        Ok(parsed)
     }
 }
 
@@ -140,10 +145,10 @@ pub fn zero_configuration(user: &str) -> Result<Loaded, Vec<Problem>> {
 }
 
 fn loaded(text: String, file_name: String) -> Result<Loaded, Vec<Problem>> {
-    let (parsed, stamps) = read(&text, &file_name);
-    let Parsed { config, warnings, geo_places } = parsed?;
+    let (parsed, stamps) = read(&text, &file_name, &Beside::default());
+    let Parsed { config, warnings, geo_places, beside } = parsed?;
     check_geo(&config.geo, geo_places)?;
-    Ok(Loaded { config, warnings, tables: Tables { file_name, text, stamps } })
+    Ok(Loaded { config, warnings, tables: Tables { file_name, text, stamps, beside } })
 }
 
 /// Whether the files that say where addresses are can be used.
@@ -161,12 +166,13 @@ fn check_geo(geo: &Geo, places: GeoPlaces) -> Result<(), Vec<Problem>> {
 
 type Stamps = Vec<(PathBuf, Option<Stamp>)>;
 
-fn read(text: &str, file_name: &str) -> (Result<Parsed, Vec<Problem>>, Stamps) {
+fn read(text: &str, file_name: &str, before: &Beside) -> (Result<Parsed, Vec<Problem>>, Stamps) {
     let mut stamps = Vec::new();
-    let parsed = parse(text, file_name, &mut |path| {
+    let mut read_table = |path: &Path| {
         stamps.push((path.to_owned(), Stamp::of(path)));
         read_text(path)
-    });
+    };
+    let parsed = parse_again(text, file_name, &mut read_table, before);
     (parsed, stamps)
 }
 

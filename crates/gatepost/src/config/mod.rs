@@ -7,6 +7,7 @@
 mod address_form;
 mod agent;
 mod auth;
+mod beside;
 mod check;
 mod domain;
 mod form;

@@ -89,6 +89,11 @@ impl Problem {
         Self::new(Severity::Warning, title.into(), place, label.into())
     }
 
+    /// The same, but the configuration stays usable.
+    pub(super) fn into_warning(self) -> Self {
+        Self { severity: Severity::Warning, ..self }
+    }
+
     fn new(severity: Severity, title: String, place: Place, label: String) -> Self {
         Self { severity, title, place, label, also: None, help: Vec::new() }
     }

@@ -12,6 +12,7 @@ use toml::Spanned;
 use toml::de::DeTable;
 
 use super::auth::read_auth;
+use super::beside::Beside;
 use super::domain::{Draft, TableFiles, read_domains};
 use super::form::Fault;
 use super::key::{Frame, Table};
@@ -34,6 +35,8 @@ pub struct Parsed {
     pub warnings: Vec<Problem>,
     /// Where the files of [`Config::geo`] are named.
     pub(super) geo_places: GeoPlaces,
+    /// What files beside the tables say.
+    pub(super) beside: Beside,
 }
 
 /// Where the files of [`Config::geo`] are named.
@@ -62,13 +65,27 @@ pub fn parse(
     file_name: &str,
     read_table: &mut dyn FnMut(&Path) -> io::Result<String>,
 ) -> Result<Parsed, Vec<Problem>> {
+    parse_again(text, file_name, read_table, &Beside::default())
+}
+
+/// The same when it was parsed before. What another file than a table said `before` holds on while that can't be used.
+///
+/// # Errors
+/// As [`parse`].
+pub(super) fn parse_again(
+    text: &str,
+    file_name: &str,
+    read_table: &mut dyn FnMut(&Path) -> io::Result<String>,
+    before: &Beside,
+) -> Result<Parsed, Vec<Problem>> {
     let source = Arc::new(SourceFile { name: file_name.into(), text: text.into() });
     let frame = Frame::whole(Arc::clone(&source));
     let (document, syntax_errors) = DeTable::parse_recoverable(&source.text);
     let mut problems: Vec<Problem> = syntax_errors.iter().map(|error| syntax(&frame, error)).collect();
 
     let top = Table::new(&frame, document.get_ref(), &keys::TOP, &mut problems);
-    let mut files = TableFiles { base: Path::new(file_name).parent(), read: read_table, all_read: true };
+    let base = Path::new(file_name).parent();
+    let mut files = TableFiles { base, read: read_table, all_read: true, before, beside: Beside::default() };
     let site = read_site(&top, &mut files, &mut problems);
     let geo = top.section("geo", &keys::GEO, &mut Vec::new());
     let geo_places = GeoPlaces { country: geo.place("country"), asn: geo.place("asn") };
@@ -80,7 +97,7 @@ pub fn parse(
     let problems = in_order(problems);
     match config {
         Some(config) if problems.iter().all(|problem| problem.severity() == Severity::Warning) => {
-            Ok(Parsed { config, warnings: problems, geo_places })
+            Ok(Parsed { config, warnings: problems, geo_places, beside: files.beside })
         }
         _ => Err(problems),
     }

@@ -359,19 +359,19 @@ fn read_password(
     problems: &mut Vec<Problem>,
 ) -> Option<String> {
     let path = resolved(files.base, file);
-    let password = match (files.read)(&path) {
-        Ok(text) => text.lines().next().unwrap_or_default().to_owned(),
-        Err(error) => {
-            files.all_read = false;
-            problems.push(Problem::error(format!("cannot read `{file}`"), place, error.to_string()));
-            return None;
+    files.beside(&path, problems, |text| {
+        let text = text.map_err(|error| {
+            let title = format!("cannot read `{file}`");
+            Box::new(Problem::error(title, place.clone(), error.to_string()))
+        })?;
+        match text.lines().next().unwrap_or_default() {
+            "" => {
+                let label = "expected it in the file's first line";
+                Err(Box::new(Problem::error("an empty password", place.clone(), label)))
+            }
+            password => Ok(password.to_owned()),
         }
-    };
-    if password.is_empty() {
-        problems.push(Problem::error("an empty password", place, "expected it in the file's first line"));
-        return None;
-    }
-    Some(password)
+    })
 }
 
 /// Reads `[route]`, in the order of the file.

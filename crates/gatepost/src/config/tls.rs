@@ -111,14 +111,16 @@ fn read_ca_file(
     let file = table.read(&keys::CA_FILE, problems)?;
     let place = table.frame.place(file.span());
     let path = resolved(files.base, file.get_ref());
-    let wrong = match (files.read)(&path) {
-        Ok(text) if CertificateDer::pem_slice_iter(text.as_bytes()).any(|found| found.is_ok()) => {
-            return Some(path);
-        }
-        Ok(_) => String::from("it holds no certificate in PEM"),
-        Err(error) => error.to_string(),
-    };
-    files.all_read = false;
-    problems.push(Problem::error(format!("cannot use `{}`", file.get_ref()), place, wrong));
-    None
+    files.beside(&path, problems, |text| {
+        let wrong = match text {
+            Ok(text) if CertificateDer::pem_slice_iter(text.as_bytes()).any(|found| found.is_ok()) => {
+                return Ok(());
+            }
+            Ok(_) => String::from("it holds no certificate in PEM"),
+            Err(error) => error.to_string(),
+        };
+        let title = format!("cannot use `{}`", file.get_ref());
+        Err(Box::new(Problem::error(title, place.clone(), wrong)))
+    })?;
+    Some(path)
 }

@@ -329,15 +329,21 @@ struct Timed<'a> {
 
 impl Read for Timed<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let wait = match self.deadline {
-            None => TRANSFER_TIMEOUT,
-            Some(deadline) => match deadline.since(clock::monotonic()) {
-                Duration::ZERO => return Err(io::ErrorKind::TimedOut.into()),
-                wait => wait,
-            },
-        };
-        self.stream.set_read_timeout(Some(wait))?;
-        (&mut &*self.stream).read(buffer)
+        loop {
+            let wait = match self.deadline {
+                None => TRANSFER_TIMEOUT,
+                Some(deadline) => match deadline.since(clock::monotonic()) {
+                    Duration::ZERO => return Err(io::ErrorKind::TimedOut.into()),
+                    wait => wait,
+                },
+            };
+            self.stream.set_read_timeout(Some(wait))?;
+            match (&mut &*self.stream).read(buffer) {
+                // Such a read ends when the process was stopped and goes on, though no signal was handled: signal(7).
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => return read,
+            }
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use queue::body::StoredMessage;
 use queue::message::QueuedRecipient;
 use queue::pace::Met;
-use queue::spool::{LARGE_BODY_OCTETS, SpoolError};
+use queue::spool::SpoolError;
 use rustix::process::{Pid, Signal, geteuid, kill_process_group};
 use smtp::address::{ForwardPath, ReversePath};
 use smtp::envelope::BodyType;
@@ -20,8 +20,10 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, ChildStdin, Command};
 
 use super::attempt::{Attempt, Failure};
+use super::reading::{header_section, reading};
 use super::{local, maildir};
 use crate::config::{Agent, Placeholder};
+use crate::mailboxes::local_part_key;
 use crate::site::Site;
 
 /// All of the environment: where the command finds others.
@@ -45,7 +47,7 @@ pub(super) async fn deliver(
     stored: &StoredMessage,
     indexes: &[u32],
 ) -> Vec<Attempt> {
-    let header = reading(stored, || local::header_section(stored));
+    let header = header_section(stored);
     let mut attempts = Vec::with_capacity(indexes.len());
     for index in indexes {
         let recipients = &stored.message.recipients;
@@ -129,7 +131,8 @@ fn sub_address(site: &Site, recipient: &QueuedRecipient) -> Option<String> {
     let domains = site.directory.domains();
     let delimiter = domains.iter().find(|domain| domain.name == *name)?.subaddress?;
     let (mailbox, sub_address) = asked.local_part.as_str().split_once(delimiter)?;
-    mailbox.eq_ignore_ascii_case(recipient.mailbox.local_part.as_str()).then(|| sub_address.to_owned())
+    let is_own = local_part_key(mailbox) == local_part_key(recipient.mailbox.local_part.as_str());
+    is_own.then(|| sub_address.to_owned())
 }
 
 /// How a command ended.
@@ -240,7 +243,7 @@ async fn feed(stdin: Option<ChildStdin>, fields: &str, stored: &StoredMessage) -
             return Ok(Some(stdin));
         }
         portion.clear();
-        match reading(stored, || reader.next_chunk()) {
+        match reading(stored.body.size_octets(), || reader.next_chunk()) {
             Ok(Some(chunk)) => lines.append(chunk, &mut portion),
             Ok(None) => {
                 lines.finish(&mut portion);
@@ -251,11 +254,6 @@ async fn feed(stdin: Option<ChildStdin>, fields: &str, stored: &StoredMessage) -
             Err(error) => return Err((Some(stdin), error)),
         }
     }
-}
-
-/// Reads of the body; that of a large one may wait for the disk.
-fn reading<T>(stored: &StoredMessage, read: impl FnOnce() -> T) -> T {
-    if stored.body.size_octets() > LARGE_BODY_OCTETS { tokio::task::block_in_place(read) } else { read() }
 }
 
 /// Makes LF of CRLF, wherever the octets are cut.

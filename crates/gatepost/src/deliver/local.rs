@@ -12,12 +12,10 @@ use smtp::address::ForwardPath;
 
 use super::attempt::{Attempt, Failure};
 use super::maildir::{Letter, LetterError, sync_new};
+use super::reading::{has_field, header_section};
 use super::reroute::{self, Meaning};
 use crate::mailboxes::{Destination, LookedUp, OverQuota, QuotaUsage, Resolved, Undeliverable};
 use crate::site::Site;
-
-/// Largest part of a header section that is searched for a loop, in octets (ours).
-const HEADER_OCTETS_MAX: usize = 1024 * 1024;
 
 /// A message and those of its recipients that a delivery is for.
 #[derive(Debug)]
@@ -190,34 +188,7 @@ pub(super) fn spool_failure(error: &SpoolError) -> Attempt {
     Attempt::Deferred(Failure::local("4.3.0", format!("cannot read the message: {error}")))
 }
 
-/// The header section, as far as it stands in the first [`HEADER_OCTETS_MAX`]; empty when the body can't be read.
-pub(crate) fn header_section(stored: &StoredMessage) -> Vec<u8> {
-    let mut header = Vec::new();
-    let mut reader = stored.body.reader();
-    while let Ok(Some(chunk)) = reader.next_chunk() {
-        let searched = header.len().saturating_sub(3);
-        header.extend_from_slice(chunk);
-        let tail = header.get(searched..).unwrap_or_default();
-        if let Some(end) = memchr::memmem::find(tail, b"\r\n\r\n") {
-            header.truncate(searched + end + 2);
-            break;
-        }
-        if header.len() >= HEADER_OCTETS_MAX {
-            header.truncate(HEADER_OCTETS_MAX);
-            break;
-        }
-    }
-    header
-}
-
 /// Whether a Delivered-To field names the recipient.
 pub(super) fn delivered_before(header: &[u8], recipient: &QueuedRecipient) -> bool {
-    const NAME: &[u8] = b"delivered-to:";
-    let address = recipient.mailbox.to_string();
-    header.split(|octet| *octet == b'\n').any(|line| {
-        line.get(..NAME.len()).is_some_and(|name| name.eq_ignore_ascii_case(NAME))
-            && line
-                .get(NAME.len()..)
-                .is_some_and(|value| value.trim_ascii().eq_ignore_ascii_case(address.as_bytes()))
-    })
+    has_field(header, b"delivered-to:", recipient.mailbox.to_string().as_bytes())
 }

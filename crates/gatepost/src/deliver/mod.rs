@@ -13,6 +13,7 @@ mod notices;
 mod paces;
 mod protection;
 mod rate;
+mod reading;
 mod relay;
 mod reroute;
 mod returned;
@@ -25,8 +26,8 @@ mod tls_plan;
 
 pub use dispatcher::spawn;
 pub(crate) use errand::random;
-pub(crate) use local::header_section;
 pub(crate) use notices::given_up;
+pub(crate) use reading::header_section;
 pub(crate) use relay::TlsResults;
 pub use relay::remote_replies;
 pub(crate) use returned::{Returned, send_back};

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use queue::pace::Met;
+use smtp::address::AddressLiteral;
 
 use super::attempt::Failure;
 use crate::net::address::is_usable;
@@ -62,8 +63,8 @@ pub(super) struct MxHosts {
 /// # Errors
 /// When there is no way to it.
 pub(super) async fn hosts(dns: &Dns, domain: &str, own: &Own<'_>, random: u64) -> Result<MxHosts, NoWay> {
-    if let Some(literal) = domain.strip_prefix('[').and_then(|domain| domain.strip_suffix(']')) {
-        return of_literal(literal, domain, own);
+    if domain.starts_with('[') {
+        return of_literal(domain, own);
     }
     let answer = dns.mx(domain).await.map_err(|why| cannot_look_up(domain, why))?;
     let is_secure = answer.is_secure();
@@ -84,10 +85,9 @@ fn cannot_look_up(name: &str, why: DnsFailure) -> NoWay {
 }
 
 /// An address literal is its own host (RFC 5321 §5.1).
-fn of_literal(literal: &str, domain: &str, own: &Own<'_>) -> Result<MxHosts, NoWay> {
-    let text = literal.strip_prefix("IPv6:").or_else(|| literal.strip_prefix("ipv6:")).unwrap_or(literal);
-    let address: Option<IpAddr> = text.parse().ok().filter(|address| is_usable(*address, own.loopback));
-    let Some(address) = address else {
+fn of_literal(domain: &str, own: &Own<'_>) -> Result<MxHosts, NoWay> {
+    let address = domain.parse().ok().and_then(|literal: AddressLiteral| literal.ip());
+    let Some(address) = address.filter(|address| is_usable(*address, own.loopback)) else {
         return Err(NoWay::Ever(Failure::local("5.1.2", format!("no host can be reached at {domain}"))));
     };
     if (own.listens_at)(address) {
@@ -278,12 +278,11 @@ mod tests {
     fn a_literal_is_its_own_host() {
         let listens: IpAddr = "192.0.2.9".parse().unwrap();
         let own = Own { hostname: "me.example", listens_at: &|address| address == listens, loopback: false };
-        let literal =
-            |text: &str| of_literal(text, text, &own).map(|found| found.hosts[0].address.to_string());
-        assert_eq!(literal("192.0.2.1").unwrap(), "192.0.2.1");
-        assert_eq!(literal("IPv6:2001:db8::7").unwrap(), "2001:db8::7");
-        assert!(literal("192.0.2.9").is_err());
-        assert!(literal("127.0.0.1").is_err());
-        assert!(literal("x-unknown:1").is_err());
+        let literal = |text: &str| of_literal(text, &own).map(|found| found.hosts[0].address.to_string());
+        assert_eq!(literal("[192.0.2.1]").unwrap(), "192.0.2.1");
+        assert_eq!(literal("[IPv6:2001:db8::7]").unwrap(), "2001:db8::7");
+        assert!(literal("[192.0.2.9]").is_err());
+        assert!(literal("[127.0.0.1]").is_err());
+        assert!(literal("[x-unknown:1]").is_err());
     }
 }

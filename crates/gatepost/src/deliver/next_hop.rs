@@ -62,6 +62,13 @@ pub(crate) struct TlsPlan {
     pub(crate) reported: Option<Arc<ReportedPolicy>>,
 }
 
+impl TlsPlan {
+    /// What the site asks for itself, which is reported to nobody.
+    pub(crate) const fn chosen(level: TlsLevel, implicit: bool) -> Self {
+        Self { level, implicit, reported: None }
+    }
+}
+
 /// What is asked of a connection's protection.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum TlsLevel {

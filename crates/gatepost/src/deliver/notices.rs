@@ -11,7 +11,8 @@ use smtp::envelope::RcptParameters;
 use smtp::time::WallTime;
 
 use super::attempt::{Attempt, Failure};
-use super::{local, route};
+use super::reading::header_section;
+use super::route;
 use crate::config::Config;
 use crate::mailboxes::{Known, LookedUp};
 use crate::site::Site;
@@ -49,7 +50,7 @@ pub(super) async fn drafts(site: &Site, results: &Results<'_>, now: WallTime, ra
     let whole = reports.iter().any(|report| report.action.is_failure())
         && dsn::returns_whole(message, results.stored.body.size_octets());
     let body = if whole { results.stored.read_body().ok() } else { None };
-    let header = if body.is_none() { local::header_section(results.stored) } else { Vec::new() };
+    let header = if body.is_none() { header_section(results.stored) } else { Vec::new() };
     let notice = Notice {
         reporting_mta: &site.config.hostname,
         queue_id: results.stored.id,

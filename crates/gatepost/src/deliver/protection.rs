@@ -13,7 +13,7 @@ use tokio_rustls::client::TlsStream;
 use super::next_hop::{TlsLevel, TlsPlan};
 use super::relay::{Handshake, HandshakeFault, Shaken, Shaking, Socket};
 use crate::clock;
-use crate::net::tls::{self, Asked};
+use crate::net::tls::{self, Asked, Authorities};
 use crate::net::tls_result::TlsFailure;
 use crate::site::Sites;
 
@@ -29,7 +29,7 @@ pub(super) struct Protection {
 #[derive(Default)]
 struct Clients {
     /// The authorities that they were made with; others make others necessary.
-    of: Option<Arc<crate::facts::Services>>,
+    of: Option<Authorities>,
     /// For whom nothing is asked.
     any: Option<Arc<ClientConfig>>,
     /// For one name each.
@@ -44,10 +44,10 @@ impl Protection {
     fn client(&self, plan: &TlsPlan) -> Result<Arc<ClientConfig>, String> {
         let site = self.sites.current();
         let authorities = site.services.authorities()?;
-        let make = |asked| tls::client(asked, authorities).map_err(|error| error.to_string());
+        let make = |asked| tls::client(asked, &authorities).map_err(|error| error.to_string());
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if !clients.of.as_ref().is_some_and(|services| Arc::ptr_eq(services, &site.services)) {
-            *clients = Clients { of: Some(Arc::clone(&site.services)), ..Clients::default() };
+        if !clients.of.as_ref().is_some_and(|of| of.are(&authorities)) {
+            *clients = Clients { of: Some(authorities.clone()), ..Clients::default() };
         }
         match &plan.level {
             // Who asks for the handshake has a reason, whatever certificate comes.
@@ -82,7 +82,7 @@ impl Protection {
     fn remark(&self, names: &Arc<[String]>, stream: &TlsStream<Socket>) -> Option<TlsFailure> {
         let site = self.sites.current();
         let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
-        tls::remark(names, site.services.authorities().ok()?, certificates, clock::wall())
+        tls::remark(names, &site.services.authorities().ok()?, certificates, clock::wall())
     }
 }
 

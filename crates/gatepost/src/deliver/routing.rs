@@ -135,7 +135,7 @@ async fn by_hops(
                 Ok(vec![NextHost {
                     name,
                     endpoint: Endpoint::Unix(path.clone()),
-                    tls: plan(TlsLevel::Off, false),
+                    tls: TlsPlan::chosen(TlsLevel::Off, false),
                 }])
             }
         };
@@ -194,10 +194,37 @@ async fn of_mx(
 /// Whether this server listens at `address`, and at the port of MX hosts.
 fn is_own(listen: &[SocketAddr], mx_port: u16, address: IpAddr) -> bool {
     listen.iter().filter(|listens| listens.port() == mx_port).any(|listens| match listens.ip() {
-        // All addresses of this machine: one of them can be bound to, another's can't.
-        all if all.is_unspecified() => UdpSocket::bind((address, 0)).is_ok(),
+        all if all.is_unspecified() => is_here(address),
         own => own.to_canonical() == address.to_canonical(),
     })
+}
+
+/// Whether this machine has `address`: it can be bound to, another's can't. Where the system lets programs bind to all
+/// (Linux: `net.ipv4.ip_nonlocal_bind`), the address counts that is also where what is sent to it comes from.
+fn is_here(address: IpAddr) -> bool {
+    UdpSocket::bind((address, 0)).is_ok()
+        && (address.is_loopback() || comes_from(address) == Some(address) || !binds_to_all(address))
+}
+
+/// Where what is sent to `address` comes from. Nothing is sent to find that out.
+fn comes_from(address: IpAddr) -> Option<IpAddr> {
+    // Any port will do.
+    const DISCARD: u16 = 9;
+    let any = if address.is_ipv4() { IpAddr::from([0; 4]) } else { IpAddr::from([0; 16]) };
+    let socket = UdpSocket::bind((any, 0)).ok()?;
+    socket.connect((address, DISCARD)).ok()?;
+    Some(socket.local_addr().ok()?.ip())
+}
+
+/// Whether programs can bind to addresses of the kind of `address` that this machine doesn't have.
+fn binds_to_all(address: IpAddr) -> bool {
+    // RFC 5737 §3 and RFC 3849: nobody has these.
+    let nobodys = if address.is_ipv4() {
+        IpAddr::from([192, 0, 2, 1])
+    } else {
+        IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1])
+    };
+    UdpSocket::bind((nobodys, 0)).is_ok()
 }
 
 async fn of_host(
@@ -226,7 +253,11 @@ async fn of_host(
             chosen.clone().unwrap_or_else(|| usual.clone())
         };
         let level = if implicit_tls && level == TlsLevel::Off { TlsLevel::Encrypted } else { level };
-        NextHost { name: name.clone(), endpoint: Endpoint::Tcp(address), tls: plan(level, implicit_tls) }
+        NextHost {
+            name: name.clone(),
+            endpoint: Endpoint::Tcp(address),
+            tls: TlsPlan::chosen(level, implicit_tls),
+        }
     };
     Ok(addresses.into_iter().map(next).collect())
 }
@@ -246,7 +277,7 @@ async fn of_proven_host(site: &Site, host: &SmartHost, implicit: bool) -> Result
     let next = |address: &IpAddr| NextHost {
         name: name.clone(),
         endpoint: Endpoint::Tcp(SocketAddr::new(*address, host.port)),
-        tls: plan(level.clone(), implicit),
+        tls: TlsPlan::chosen(level.clone(), implicit),
     };
     Ok(found.records().iter().take(ADDRESSES_MAX).map(next).collect())
 }
@@ -254,10 +285,6 @@ async fn of_proven_host(site: &Site, host: &SmartHost, implicit: bool) -> Result
 fn no_address(name: &str, why: &str) -> NoWay {
     let text = format!("cannot find the address of {name}: {why}");
     NoWay::Now(Failure::local("4.4.3", text).met(Met::Absence))
-}
-
-fn plan(level: TlsLevel, implicit: bool) -> TlsPlan {
-    TlsPlan { level, implicit, reported: None }
 }
 
 /// The addresses of a host, at least one, in the order of the system's resolver, which knows the `hosts` file.
@@ -290,5 +317,7 @@ mod tests {
         assert!(is("0.0.0.0:25", "127.0.0.1") && is("[::]:25", "127.0.0.7"));
         // RFC 5737 §3: nobody has an address of this network.
         assert!(!is("0.0.0.0:25", "192.0.2.1") && !is("[::]:25", "192.0.2.1"));
+        assert_eq!(comes_from(IpAddr::from([127, 0, 0, 1])), Some(IpAddr::from([127, 0, 0, 1])));
+        assert_ne!(comes_from(IpAddr::from([192, 0, 2, 1])), Some(IpAddr::from([192, 0, 2, 1])));
     }
 }

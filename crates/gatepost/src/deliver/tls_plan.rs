@@ -34,8 +34,8 @@ pub(super) struct MxPlans<'a> {
     pub(super) default: TlsChoice,
     /// What the domain asks by MTA-STS.
     pub(super) asked: InForce,
-    /// What was found out last, for the other addresses of the host.
-    pub(super) last: Option<(String, Dane)>,
+    /// The plan that was made last and its host, for the host's other addresses.
+    pub(super) last: Option<(String, TlsPlan)>,
 }
 
 /// What DNSSEC says of a host's certificate.
@@ -54,35 +54,30 @@ pub(super) enum Dane {
 impl MxPlans<'_> {
     /// The plan for a host.
     pub(super) async fn plan(&mut self, host: &MxHost) -> TlsPlan {
-        match self.chosen {
-            Some(TlsChoice::Dane) => {
-                let level = match self.dane(host).await {
-                    Dane::Records(base, records) => self.by_records(base, records),
-                    Dane::Unknown(base, why) => barred(unknown(&host.name, &base, why)),
-                    Dane::Nothing | Dane::Unusable(_) => barred(lacking(&host.name)),
-                };
-                plain(level)
-            }
-            Some(chosen) => plain(level_of(chosen, &host.name)),
-            None => {
-                let dane = self.dane(host).await;
-                self.by_domain(&host.name, dane)
+        match &self.last {
+            Some((name, plan)) if *name == host.name => plan.clone(),
+            _ => {
+                let plan = self.make(host).await;
+                self.last = Some((host.name.clone(), plan.clone()));
+                plan
             }
         }
     }
 
-    async fn dane(&mut self, host: &MxHost) -> Dane {
-        if !self.is_secure || host.bases.is_empty() {
-            return Dane::Nothing;
-        }
-        match &self.last {
-            Some((name, dane)) if *name == host.name => dane.clone(),
-            _ => {
-                let dane = find_records(self.dns, &host.bases, self.port).await;
-                self.last = Some((host.name.clone(), dane.clone()));
-                dane
+    async fn make(&self, host: &MxHost) -> TlsPlan {
+        let level = match self.chosen {
+            None => return self.by_domain(&host.name, self.dane(host).await),
+            Some(TlsChoice::Dane) => {
+                let dane = self.dane(host).await;
+                by_records_alone(&host.name, dane, |base, records| self.by_records(base, records))
             }
-        }
+            Some(chosen) => level_of(chosen, &host.name),
+        };
+        TlsPlan::chosen(level, false)
+    }
+
+    async fn dane(&self, host: &MxHost) -> Dane {
+        if self.is_secure { find_records(self.dns, &host.bases, self.port).await } else { Dane::Nothing }
     }
 
     /// What the domain asks by its records or its policy, else what is usual.
@@ -157,8 +152,14 @@ impl MxPlans<'_> {
 
 /// What is asked of a host, no MX host, when the site wants its certificate to be named by TLSA records.
 pub(super) async fn of_named_host(dns: &Dns, host: &str, port: u16, addresses: &Answer<IpAddr>) -> TlsLevel {
-    match find_records(dns, &bases_of(host, addresses), port).await {
-        Dane::Records(base, records) => TlsLevel::Dane { records, names: Arc::from([base]) },
+    let dane = find_records(dns, &bases_of(host, addresses), port).await;
+    by_records_alone(host, dane, |base, records| TlsLevel::Dane { records, names: Arc::from([base]) })
+}
+
+/// What is asked of a host that is met by its TLSA records or not at all.
+fn by_records_alone(host: &str, dane: Dane, level: impl FnOnce(String, Arc<[TLSA]>) -> TlsLevel) -> TlsLevel {
+    match dane {
+        Dane::Records(base, records) => level(base, records),
         Dane::Unknown(base, why) => barred(unknown(host, &base, why)),
         Dane::Nothing | Dane::Unusable(_) => barred(lacking(host)),
     }
@@ -195,10 +196,6 @@ fn lacking(host: &str) -> Bar {
 
 fn barred(bar: Bar) -> TlsLevel {
     TlsLevel::Barred(Arc::new(bar))
-}
-
-fn plain(level: TlsLevel) -> TlsPlan {
-    TlsPlan { level, implicit: false, reported: None }
 }
 
 /// What a choice asks of a host; [`TlsChoice::Dane`] is more than can be said without its records.
@@ -350,15 +347,15 @@ mod tests {
             (TlsChoice::Verified, TlsLevel::Verified(names(&[HOST]))),
         ] {
             plans.chosen = Some(chosen);
-            assert_eq!(plans.plan(&host).await, plain(level));
+            assert_eq!(plans.make(&host).await, TlsPlan::chosen(level, false));
         }
         // Nobody can be asked here.
         plans.chosen = Some(TlsChoice::Dane);
-        assert_eq!(failure(&plans.plan(&host).await.level), Some(TlsFailure::DnssecInvalid));
+        assert_eq!(failure(&plans.make(&host).await.level), Some(TlsFailure::DnssecInvalid));
         let unproven = MxHost { bases: names(&[]), ..host.clone() };
-        assert_eq!(failure(&plans.plan(&unproven).await.level), Some(TlsFailure::DaneRequired));
+        assert_eq!(failure(&plans.make(&unproven).await.level), Some(TlsFailure::DaneRequired));
         plans.is_secure = false;
-        let plan = plans.plan(&host).await;
+        let plan = plans.make(&host).await;
         assert_eq!((failure(&plan.level), plan.reported), (Some(TlsFailure::DaneRequired), None));
     }
 }

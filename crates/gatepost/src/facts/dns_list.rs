@@ -85,7 +85,7 @@ impl DnsList {
                 codes: codes.clone(),
                 timeout: *timeout,
             }),
-            SourceKind::Table { .. } | SourceKind::Rate { .. } => None,
+            SourceKind::Table { .. } | SourceKind::Rate { .. } | SourceKind::Filter(_) => None,
         }
     }
 
@@ -214,7 +214,7 @@ impl Listing {
             Field::Listed => Some(&self.listed),
             Field::Reason => Some(&self.reason),
             Field::Codes => Some(&self.codes),
-            Field::Value | Field::Key | Field::Count => None,
+            _ => None,
         }
     }
 }

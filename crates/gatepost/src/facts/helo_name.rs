@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use policy::value::State;
-use smtp::address::{AddressLiteral, Domain};
+use smtp::address::Domain;
 
 use super::Findings;
 use crate::net::dns::Dns;
@@ -15,11 +15,7 @@ pub async fn helo_name(dns: &Dns, name: &str, client: IpAddr) -> Findings {
     match name.parse::<Domain>() {
         Err(_) => findings(State::yes_or_no(false), State::yes_or_no(false)),
         Ok(Domain::Literal(literal)) => {
-            let address = match literal {
-                AddressLiteral::V4(address) => Some(IpAddr::V4(address)),
-                AddressLiteral::V6(address) => Some(IpAddr::V6(address).to_canonical()),
-                AddressLiteral::General(_) => None,
-            };
+            let address = literal.ip();
             findings(State::yes_or_no(address.is_some()), State::yes_or_no(address == Some(client)))
         }
         Ok(Domain::Name(name)) => by_name(dns, name.as_str(), client).await,

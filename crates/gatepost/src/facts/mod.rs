@@ -24,7 +24,7 @@ pub mod table;
 use policy::slot::Slot;
 use policy::value::State;
 
-pub use search::{Subject, Verified, find_out, keys, verify_all};
+pub use search::{Subject, Verified, find_out, keys, of_fields, verify_all};
 pub use services::Services;
 
 /// Facts by their names.

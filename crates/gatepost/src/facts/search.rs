@@ -71,6 +71,7 @@ pub fn keys(policy: &Policy, group: Group) -> Vec<Slot> {
         Group::Source(place) => match policy.sources().get(usize::from(place)).map(|source| &source.kind) {
             Some(SourceKind::DnsList { key, .. } | SourceKind::Table { key, .. }) => vec![*key],
             Some(SourceKind::Rate { keys, .. }) => keys.clone(),
+            Some(SourceKind::Filter(filter)) => filter.client_name.into_iter().collect(),
             None => Vec::new(),
         },
         Group::ListScore => scored(policy).map(|(slot, _)| slot).collect(),
@@ -217,8 +218,16 @@ async fn of_source(
         SourceKind::Rate { .. } => {
             vec![(Field::Count, in_force.rates.look(place, source, facts, clock::monotonic()))]
         }
+        // Whoever has the session asks them.
+        SourceKind::Filter(_) => Vec::new(),
     };
-    numbered(&in_force.policy)
+    of_fields(&in_force.policy, place, &states)
+}
+
+/// Facts of a source by the policy's numbers; what it can't ask for is left out.
+#[must_use]
+pub fn of_fields(policy: &Policy, place: u16, states: &[(Field, State)]) -> Found {
+    numbered(policy)
         .filter_map(|(slot, info)| match info.origin {
             Origin::Source(origin, field) if origin == place => {
                 let state = states.iter().find(|(known, _)| *known == field)?.1.clone();

@@ -4,7 +4,7 @@
 //! lists) is kept over reloads.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use policy::facts::Group;
 use policy::policy::Policy;
@@ -13,7 +13,7 @@ use super::greylist::Greylist;
 use super::list_health::ListHealth;
 use super::place::Places;
 use crate::clock;
-use crate::config::{Config, DnsSettings, Geo, Problem, TlsSettings};
+use crate::config::{Config, DnsSettings, Geo, Problem, Stamp, TlsSettings};
 use crate::net::dns::Dns;
 use crate::net::mta_sts::{Fetcher, InForce, MtaSts, Source};
 use crate::net::tls::Authorities;
@@ -39,9 +39,18 @@ pub struct Services {
     tls: TlsSettings,
     /// Whether servers may have addresses of the loopback network.
     loopback: bool,
-    authorities: OnceLock<Result<Authorities, String>>,
+    /// None until somebody asks for it.
+    trust: Mutex<Option<Trust>>,
     mta_sts: Arc<MtaSts>,
-    fetcher: OnceLock<Result<Arc<Fetcher>, String>>,
+}
+
+/// Whom certificates of other servers are believed.
+#[derive(Debug, Clone)]
+struct Trust {
+    /// The file of the site's own authorities as it was when it was looked at last.
+    stamp: Option<Stamp>,
+    authorities: Result<Authorities, String>,
+    fetcher: Result<Arc<Fetcher>, String>,
 }
 
 impl Services {
@@ -73,12 +82,11 @@ impl Services {
             lists: before.map(|before| Arc::clone(&before.lists)).unwrap_or_default(),
             tls: config.tls.clone(),
             loopback: config.relaying.mx_loopback,
-            authorities: OnceLock::new(),
+            trust: Mutex::default(),
             mta_sts: before.map_or_else(
                 || Arc::new(MtaSts::new(state.join(MTA_STS_DIRECTORY))),
                 |before| Arc::clone(&before.mta_sts),
             ),
-            fetcher: OnceLock::new(),
         }
     }
 
@@ -99,10 +107,9 @@ impl Services {
             lists: Arc::default(),
             tls: config.tls.clone(),
             loopback: config.relaying.mx_loopback,
-            authorities: OnceLock::new(),
+            trust: Mutex::default(),
             // No mail leaves in a rehearsal.
             mta_sts: Arc::new(MtaSts::new(PathBuf::new())),
-            fetcher: OnceLock::new(),
         }
     }
 
@@ -114,17 +121,52 @@ impl Services {
         self.dns.as_ref().map_err(String::as_str)
     }
 
-    /// The authorities that certificates of other servers are checked by; read when they are first asked for, which
-    /// blocks on the disk.
+    /// The authorities that certificates of other servers are checked by. Needs a runtime with several threads, or none.
     ///
     /// # Errors
     /// Why there are none.
-    pub(crate) fn authorities(&self) -> Result<&Authorities, String> {
-        let load = || {
-            Authorities::load(self.tls.ca_file.as_deref())
-                .map_err(|error| format!("no authority is known: {error}"))
-        };
-        self.authorities.get_or_init(load).as_ref().map_err(Clone::clone)
+    pub(crate) fn authorities(&self) -> Result<Authorities, String> {
+        self.trust().authorities
+    }
+
+    /// Read when it is first asked for: that takes long.
+    fn trust(&self) -> Trust {
+        let mut trust = lock(&self.trust);
+        trust.get_or_insert_with(|| tokio::task::block_in_place(|| self.load_trust())).clone()
+    }
+
+    /// Blocks on the disk.
+    fn load_trust(&self) -> Trust {
+        let file = self.tls.ca_file.as_deref();
+        let stamp = file.and_then(Stamp::of);
+        let authorities = Authorities::load(file).map_err(|error| format!("no authority is known: {error}"));
+        let fetcher = authorities
+            .clone()
+            .map(|known| Arc::new(Fetcher::new(known, self.tls.mta_sts_port, self.loopback)));
+        Trust { stamp, authorities, fetcher }
+    }
+
+    /// Reads the file of authorities again when it has changed and lies still; those that are known stay while it can't be
+    /// used.
+    fn reload_trust(&self) {
+        let Some(file) = &self.tls.ca_file else { return };
+        let Some(known) = lock(&self.trust).as_ref().map(|trust| trust.stamp.clone()) else { return };
+        let stamp = Stamp::of(file);
+        if stamp == known || stamp.is_some_and(|stamp| stamp.is_fresh(clock::wall())) {
+            return;
+        }
+        let read = self.load_trust();
+        let mut trust = lock(&self.trust);
+        match (&read.authorities, trust.as_mut()) {
+            (Err(why), Some(known)) => {
+                tracing::error!("the authorities of `{}` are not reloaded: {why}", file.display());
+                known.stamp = read.stamp;
+            }
+            _ => {
+                tracing::info!("the authorities of `{}` reloaded", file.display());
+                *trust = Some(read);
+            }
+        }
     }
 
     /// What a domain, in its normal form, asks of those who send to it (RFC 8461).
@@ -147,12 +189,8 @@ impl Services {
         if !self.tls.mta_sts {
             return None;
         }
-        let fetcher = self.fetcher.get_or_init(|| {
-            let authorities = self.authorities()?.clone();
-            Ok(Arc::new(Fetcher::new(authorities, self.tls.mta_sts_port, self.loopback)))
-        });
         let dns = Arc::clone(self.dns.as_ref().ok()?);
-        Some(Source { dns, fetcher: fetcher.clone() })
+        Some(Source { dns, fetcher: self.trust().fetcher })
     }
 
     /// Where addresses are.
@@ -170,10 +208,15 @@ impl Services {
     /// Reads the files again that have changed, and says in the log what can't be read. Blocks on the disk.
     pub fn reload(&self) {
         complain(&self.places.reload());
+        self.reload_trust();
         for problem in self.tables.reload() {
             tracing::error!("a table keeps its last good entries: {problem}");
         }
     }
+}
+
+fn lock(trust: &Mutex<Option<Trust>>) -> MutexGuard<'_, Option<Trust>> {
+    trust.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn open_places(geo: &Geo) -> Arc<Places> {

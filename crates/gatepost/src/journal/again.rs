@@ -124,6 +124,12 @@ impl Translation {
         translation
     }
 
+    /// Whether the recorded policy could ask for what has this number in the other.
+    #[must_use]
+    pub fn knows(&self, slot: Slot) -> bool {
+        self.slots.contains(&Some(slot)) || self.declared_differently.contains(&slot)
+    }
+
     /// Says what has changed; `masked` gathers the facts of which only a masked text is left.
     pub fn apply(&self, changes: Changes<'_>, facts: &mut Facts, masked: &mut Vec<Slot>) {
         for (slot, recorded) in changes.iter().flatten() {
@@ -212,6 +218,10 @@ fn declaration(policy: &Policy, source: &Source) -> String {
         SourceKind::Rate { counted, keys, over, bucket } => {
             let keys: Vec<&str> = keys.iter().map(name).collect();
             write!(text, "{counted:?} {keys:?} {over:?} {bucket}")
+        }
+        SourceKind::Filter(filter) => {
+            // What is done with what it says is the policy's, not the filter's.
+            write!(text, "{} {} {:?} {:?}", filter.kind.word(), filter.address, source.since, source.scope)
         }
     };
     text

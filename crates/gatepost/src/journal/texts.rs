@@ -35,8 +35,8 @@ pub struct PolicyText {
     pub facts: Vec<Arc<str>>,
     /// Its rules, by number.
     pub rules: Vec<RuleText>,
-    /// How long each fact holds, by slot; only in the policy that is in force.
-    scopes: Vec<Scope>,
+    /// How long each fact holds, by slot, `None` for one decision; only in the policy that is in force.
+    scopes: Vec<Option<Scope>>,
 }
 
 impl PolicyText {
@@ -54,7 +54,7 @@ impl PolicyText {
             material: material.to_vec(),
             facts: slots.iter().map(|slot| Arc::clone(&slot.name)).collect(),
             rules,
-            scopes: slots.iter().map(|slot| slot.scope).collect(),
+            scopes: slots.iter().map(|slot| (!slot.is_of_one_decision()).then_some(slot.scope)).collect(),
         }
     }
 
@@ -88,7 +88,8 @@ impl PolicyText {
         let anew = renewed(stage);
         for (((slot, state), scope), known) in facts.iter().zip(&self.scopes).zip(known) {
             let kind = Kind::of(state);
-            if kind != *known || (*scope == anew && kind.has_value()) {
+            let is_renewed = scope.is_none_or(|scope| scope == anew);
+            if kind != *known || (is_renewed && kind.has_value()) {
                 *known = kind;
                 put(slot.0, state);
             }

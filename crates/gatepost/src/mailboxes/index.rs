@@ -4,11 +4,10 @@
 //! form NFC; the first entry of a key wins.
 
 use std::borrow::Cow;
-use std::net::IpAddr;
 
 use foldhash::{HashMap, HashMapExt as _};
 use icu_normalizer::ComposingNormalizerBorrowed;
-use smtp::address::{AddressLiteral, Domain, Mailbox};
+use smtp::address::{Domain, Mailbox};
 
 use super::entry::{Declared, Entry, LocalDomain};
 
@@ -79,11 +78,7 @@ impl Index {
         match domain {
             Domain::Name(name) => self.domains.get(&*domain_key(name.as_str())?).copied(),
             Domain::Literal(literal) => {
-                let address = match literal {
-                    AddressLiteral::V4(address) => IpAddr::V4(*address),
-                    AddressLiteral::V6(address) => IpAddr::V6(*address).to_canonical(),
-                    AddressLiteral::General(_) => return None,
-                };
+                let address = literal.ip()?;
                 (declared.literals.contains(&address) && !declared.domains.is_empty()).then_some(0)
             }
         }

@@ -22,7 +22,7 @@ use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use hickory_resolver::system_conf::read_system_conf;
 
 use super::dns_cache::Answers;
-use super::dns_name::{absolute, normal, reversed, to_text};
+use super::dns_name::{absolute, normal, reverse_name, to_text};
 use crate::clock;
 use crate::config::DnsSettings;
 
@@ -276,8 +276,7 @@ impl Dns {
     /// # Errors
     /// When the look-up fails.
     pub async fn ptr(&self, address: IpAddr) -> Result<Answer<String>, DnsFailure> {
-        let zone = if address.to_canonical().is_ipv4() { "in-addr.arpa" } else { "ip6.arpa" };
-        self.records(&format!("{}.{zone}", reversed(address)), RecordType::PTR, |record| match record {
+        self.records(&reverse_name(address), RecordType::PTR, |record| match record {
             RData::PTR(name) if !name.0.is_root() => Some(to_text(&name.0)),
             _ => None,
         })

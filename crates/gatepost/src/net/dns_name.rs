@@ -64,6 +64,13 @@ pub fn reversed(address: IpAddr) -> String {
     parts.join(".")
 }
 
+/// Where the PTR records of an address stand (RFC 1035 §3.5, RFC 3596 §2.5).
+#[must_use]
+pub fn reverse_name(address: IpAddr) -> String {
+    let zone = if address.to_canonical().is_ipv4() { "in-addr.arpa" } else { "ip6.arpa" };
+    format!("{}.{zone}", reversed(address))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

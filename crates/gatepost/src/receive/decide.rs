@@ -12,7 +12,8 @@ use smtp::catalogue::{self, Entry};
 use smtp::reply::Reply;
 use smtp::server::{Decision, Question, Rights, Verification};
 
-use super::judge::{Case, Judge};
+use super::case::Case;
+use super::judge::Judge;
 use crate::config::{Config, ListenerKind, OtherClients, any_contains};
 use crate::mailboxes::{ExpandAnswer, Meaning, VerifyAnswer};
 use crate::net::tls::Secured;

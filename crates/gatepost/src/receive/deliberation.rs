@@ -16,11 +16,13 @@ use smtp::address::Mailbox;
 use smtp::envelope::Envelope;
 use smtp::reply::Severity;
 use smtp::server::{Decision, Question, Session};
+use tokio::sync::Mutex;
 
+use super::case::Case;
 use super::decide;
 use super::effects::Effects;
 use super::incoming::Incoming;
-use super::judge::{Case, Judge};
+use super::judge::Judge;
 use super::session_facts::{Around, View};
 use crate::auth::senders::may_send_from;
 use crate::facts::{Subject, Verified};
@@ -96,8 +98,8 @@ impl Deliberation {
             && site.config.reports.dmarc
             && incoming.as_deref().is_some_and(|incoming| !incoming.is_submitted());
         let received_fields = incoming.as_deref().map_or(0, Incoming::received_fields);
-        let mut incoming = incoming;
-        let message = incoming.as_deref_mut().filter(|_| stage == Stage::Message).and_then(|incoming| {
+        let mut incoming = incoming.filter(|_| stage == Stage::Message);
+        let message = incoming.as_deref_mut().and_then(|incoming| {
             let inspected = incoming.inspected();
             for (name, state) in inspected.content.into_iter().flat_map(|found| found.by_name()) {
                 self.judge.tell(&name, state);
@@ -112,12 +114,16 @@ impl Deliberation {
             };
             self.judge_user(stage, site, user, mailboxes).await;
         }
+        let draft = incoming.as_deref_mut().and_then(|incoming| {
+            let draft = incoming.lend()?;
+            Some((Arc::new(Mutex::new(draft)), incoming.id().to_string()))
+        });
         let services = &around.site.services;
         let is_local = self.judge.given("recipient.local_domain") == Some(&State::yes_or_no(true));
         let looked_up = OnceLock::new();
         let view =
             View::new(around, session, received_fields, question, &looked_up).taking_for_local(is_local);
-        let case = Case::new(services, view, (message, &self.verified));
+        let case = Case::new(services, view, (stage, draft.clone()), (message, &self.verified));
         let (judgement, decision) = decide::decide(&mut self.judge, stage, &case, spool, question).await;
         if stage == Stage::Recipient && is_permanent(&judgement) {
             self.judge.count(Counted::Refusals, &case);
@@ -128,6 +134,11 @@ impl Deliberation {
         }
         self.reported = is_reported.then(|| Arc::clone(case.subject()));
         drop(case);
+        if let (Some(incoming), Some((draft, _))) = (incoming, draft) {
+            self.judge.end_filters();
+            let draft = draft.lock().await.take();
+            incoming.take_back(draft, (site, spool), (session, decision == Decision::Accept)).await;
+        }
         let is_refused = matches!(decision, Decision::Refuse(_) | Decision::Disconnect(_));
         if stage == Stage::Auth && is_refused {
             // Who may not come in is none for what follows.

@@ -28,35 +28,41 @@ use crate::site::Site;
 const LARGE_WRITE_OCTETS: usize = 256 * 1024;
 
 /// A message that is arriving.
+///
+/// What filters may change is kept apart once the rest goes into a file: `section` holds the header section then.
 #[derive(Debug)]
 pub(super) struct Incoming {
     /// The id that the reply and the Received field name: the first part's.
-    id: QueueId,
+    pub(super) id: QueueId,
     received: WallTime,
     /// One for each reverse-path: mail for a list carries its owner's (RFC 5321 §3.9.2). Empty when the policy throws the
     /// message away for every recipient.
-    parts: Vec<Part>,
-    buffer: Vec<u8>,
-    written_octets: u64,
+    pub(super) parts: Vec<Part>,
+    pub(super) buffer: Vec<u8>,
+    /// Octets of the trace field that was written here.
+    pub(super) trace_octets: usize,
+    /// The header section of a large message that filters read, with the trace field and the empty line.
+    pub(super) section: Vec<u8>,
+    pub(super) written_octets: u64,
     /// Header fields that go in front of all others, found out when the rest was written.
-    head: Vec<u8>,
+    pub(super) head: Vec<u8>,
     fields: FieldCounter,
-    inspection: Inspection,
+    pub(super) inspection: Inspection,
     /// What is done with the header section of what a user submits.
     header: Option<Box<Submitted>>,
     /// Whether it is the site's own mail: the client may relay, or has authenticated.
     submitted: bool,
     /// The first fault; what comes behind it is thrown away, and the commit is refused.
-    fault: Option<SpoolError>,
+    pub(super) fault: Option<SpoolError>,
 }
 
 /// What becomes one entry of the queue.
 #[derive(Debug)]
-struct Part {
-    id: QueueId,
-    reverse_path: ReversePath,
-    recipients: Vec<QueuedRecipient>,
-    large: Option<LargeBody>,
+pub(super) struct Part {
+    pub(super) id: QueueId,
+    pub(super) reverse_path: ReversePath,
+    pub(super) recipients: Vec<QueuedRecipient>,
+    pub(super) large: Option<LargeBody>,
 }
 
 impl Incoming {
@@ -94,6 +100,8 @@ impl Incoming {
             received,
             parts,
             buffer: Vec::with_capacity(8 * 1024),
+            trace_octets: 0,
+            section: Vec::new(),
             written_octets: 0,
             head: Vec::new(),
             fields: FieldCounter::default(),
@@ -109,6 +117,7 @@ impl Incoming {
             fault,
         };
         incoming.write_received(site, client, session, envelope);
+        incoming.trace_octets = incoming.buffer.len();
         incoming
     }
 
@@ -187,7 +196,10 @@ impl Incoming {
         self.inspection.pass(content, &mut self.buffer);
     }
 
-    fn flush_large<S: Spool>(&mut self, spool: &S) -> Result<(), SpoolError> {
+    pub(super) fn flush_large<S: Spool>(&mut self, spool: &S) -> Result<(), SpoolError> {
+        if self.inspection.for_filters && self.written_octets == 0 && self.section.is_empty() {
+            self.keep_section();
+        }
         for part in &mut self.parts {
             let large = match &mut part.large {
                 Some(large) => large,
@@ -224,6 +236,7 @@ impl Incoming {
         } else if self.written_octets > 0 {
             tokio::task::block_in_place(|| self.flush_large(spool))?;
         }
+        self.head.append(&mut self.section);
         let size_octets = self.written_octets + (self.head.len() + self.buffer.len()) as u64;
         if self.written_octets == 0 && !self.head.is_empty() {
             self.head.append(&mut self.buffer);
@@ -340,7 +353,7 @@ fn redirected(address: &str, otherwise: &ForwardPath) -> ForwardPath {
 }
 
 /// Adds to `parts` where the mail for `path` goes, each mailbox once; `allot` gives the id of a new part.
-fn add(
+pub(super) fn add(
     parts: &mut Vec<Part>,
     (site, known): (&Site, Known<'_>),
     (envelope, recipient): (&Envelope, &Recipient),

@@ -17,6 +17,8 @@ pub(super) struct Inspection {
     content: Option<Box<Reading>>,
     signed: Option<Box<Passing>>,
     forged: ForgedResults,
+    /// Whether filters read the message.
+    pub(super) for_filters: bool,
 }
 
 /// What was found in it.
@@ -37,6 +39,7 @@ impl Inspection {
             signed: (policy.verifies || site.leaving.signing.seals() || site.config.reports.dmarc)
                 .then(Box::default),
             forged: ForgedResults::new(&site.own_names),
+            for_filters: policy.filters.reads_content(),
         }
     }
 

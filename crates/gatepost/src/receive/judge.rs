@@ -5,7 +5,7 @@
 
 use std::panic::{self, AssertUnwindSafe};
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -19,96 +19,44 @@ use policy::value::State;
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::Sleep;
 
+use super::case::Case;
 use super::mailbox_facts;
-use super::session_facts::{self, View};
+use super::session_facts;
 use crate::clock;
-use crate::facts::{self, Found, Services, Subject, Verified};
-use crate::net::mail_auth::message::SignedMessage;
-use crate::policies::InForce;
+use crate::facts::{self, Found};
+use crate::filters::Dialogues;
+use crate::policies::{InForce, looks_at_message, starts_early};
 
 /// Longest wait of a stage for what no rule asks, so that it is recorded (ours: a look-up over the DNS, and nothing that
 /// anybody notices).
 const SHADOW_WAIT: Duration = Duration::from_millis(500);
 
 /// How many sources may need each other's facts as keys (ours).
-const KEY_DEPTH_MAX: usize = 8;
+pub(super) const KEY_DEPTH_MAX: usize = 8;
 
 /// What a session knows and is finding out.
 #[derive(Debug)]
 pub(super) struct Judge {
-    policy: Arc<InForce>,
-    facts: Facts,
+    pub(super) policy: Arc<InForce>,
+    pub(super) facts: Facts,
     tasks: JoinSet<Found>,
     running: Vec<Running>,
     /// What is taken for true without being found out, in a rehearsal.
     given: Vec<(Arc<str>, State)>,
     /// Whether it finds out, too, what the rules behind an answer would have seen.
     is_thorough: bool,
+    /// What milters were told of the session.
+    pub(super) dialogues: Option<Arc<Dialogues>>,
+    /// Counts the transactions.
+    pub(super) transaction: u64,
 }
 
 /// A group of facts that is being found out.
 #[derive(Debug)]
-struct Running {
-    group: Group,
+pub(super) struct Running {
+    pub(super) group: Group,
     scope: Scope,
     task: AbortHandle,
-}
-
-/// What a judge asks about.
-pub(super) struct Case<'a> {
-    pub(super) services: &'a Arc<Services>,
-    pub(super) view: View<'a>,
-    /// The message, once its data are all there.
-    pub(super) message: Option<Arc<SignedMessage>>,
-    /// What was verified for the transaction.
-    pub(super) verified: &'a OnceLock<Arc<Verified>>,
-    /// Longest wait for the facts of a decision.
-    pub(super) deadline: Duration,
-    /// What the searches for facts are about; made when the first one starts.
-    subject: OnceLock<Arc<Subject>>,
-}
-
-impl<'a> Case<'a> {
-    pub(super) fn new(
-        services: &'a Arc<Services>,
-        view: View<'a>,
-        (message, verified): (Option<Arc<SignedMessage>>, &'a OnceLock<Arc<Verified>>),
-    ) -> Self {
-        let deadline = view.site.config.policy.deadline;
-        Self { services, view, message, verified, deadline, subject: OnceLock::new() }
-    }
-
-    /// Finds out who sent the message, in every way that there is, as far as it can be told in time.
-    pub(super) async fn verify_all(&self) {
-        let Ok(dns) = self.services.dns() else { return };
-        if tokio::time::timeout(self.deadline, facts::verify_all(dns, self.subject())).await.is_err() {
-            tracing::debug!("who sent a message that goes on could not be told in time");
-        }
-    }
-
-    /// What searches for facts are about.
-    pub(super) fn subject(&self) -> &Arc<Subject> {
-        self.subject.get_or_init(|| {
-            let view = &self.view;
-            let text = |name: &str| match session_facts::state(name, view) {
-                Some(State::Known(value)) => value.to_string(),
-                _ => String::new(),
-            };
-            let is_local = session_facts::state("recipient.local_domain", view);
-            let is_local = is_local == Some(State::yes_or_no(true));
-            Arc::new(Subject {
-                client: view.client.address,
-                helo: view.session.hello_name().unwrap_or_default().to_owned(),
-                hostname: view.site.settings.hostname.clone(),
-                sender: text("sender.address"),
-                sender_domain: text("sender.domain"),
-                recipient: text("recipient.address"),
-                recipient_domain: (text("recipient.domain"), is_local),
-                message: self.message.clone(),
-                verified: Arc::clone(self.verified.get_or_init(Arc::default)),
-            })
-        })
-    }
 }
 
 impl Judge {
@@ -121,6 +69,8 @@ impl Judge {
             running: Vec::new(),
             given: Vec::new(),
             is_thorough: false,
+            dialogues: None,
+            transaction: 0,
         }
     }
 
@@ -163,17 +113,20 @@ impl Judge {
         }
         self.tasks.abort_all();
         let given = std::mem::take(&mut self.given);
-        *self = Self { facts, given, is_thorough: self.is_thorough, ..Self::new(policy) };
+        let (is_thorough, transaction) = (self.is_thorough, self.transaction);
+        // The milters of another policy are others, and are told of the session from its beginning.
+        *self = Self { facts, given, is_thorough, transaction, ..Self::new(policy) };
     }
 
     /// Forgets what is known, and being found out, of `scope` and of shorter ones.
     pub(super) fn clear(&mut self, scope: Scope) {
+        self.transaction += u64::from(scope == Scope::Transaction);
         self.keep_running(|running| running.scope < scope);
         self.policy.policy.clear(&mut self.facts, scope);
     }
 
     /// Ends the searches that don't stay.
-    fn keep_running(&mut self, stays: impl Fn(&Running) -> bool) {
+    pub(super) fn keep_running(&mut self, stays: impl Fn(&Running) -> bool) {
         for ended in self.running.extract_if(.., |running| !stays(running)) {
             ended.task.abort();
         }
@@ -254,6 +207,7 @@ impl Judge {
         }
         if !self.policy.policy.sources().is_empty() {
             self.forget_counts();
+            self.forget_milters(stage);
             match stage {
                 Stage::Connect => self.count(Counted::Connections, case),
                 Stage::Mail => self.count(Counted::Messages, case),
@@ -268,8 +222,15 @@ impl Judge {
                 Step::Decided(decision) => break decision,
                 Step::Need(need) => need,
             };
+            let scans = now.iter().any(|slot| {
+                self.info(*slot).is_some_and(|info| looks_at_message(&self.policy.policy, info.group))
+            });
             for slot in now.iter().chain(&soon) {
-                if now.contains(slot) || self.info(*slot).is_some_and(|info| info.group.starts_early()) {
+                let policy = &self.policy.policy;
+                let starts_early = |info: &SlotInfo| {
+                    starts_early(policy, info.group) || scans && looks_at_message(policy, info.group)
+                };
+                if now.contains(slot) || self.info(*slot).is_some_and(starts_early) {
                     self.find_out(*slot, case, 0);
                 }
             }
@@ -332,8 +293,13 @@ impl Judge {
         case: &Case<'_>,
         timer: &mut Option<Pin<Box<Sleep>>>,
     ) {
+        let patience = now.iter().filter_map(|slot| self.patience(*slot, case.stage, 0)).max();
+        let mut of_filter = patience.map(|patience| Box::pin(tokio::time::sleep(patience)));
         while now.iter().any(|slot| self.is_awaited(*slot)) {
-            let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(case.deadline)));
+            let timer = match &mut of_filter {
+                Some(timer) => timer,
+                None => timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(case.deadline))),
+            };
             tokio::select! {
                 Some(found) = self.tasks.join_next_with_id() => {
                     self.take(found);
@@ -397,8 +363,12 @@ impl Judge {
             // These have no keys.
             _ => Facts::default(),
         };
-        let mut search =
-            Box::pin(async move { facts::find_out(&services, &in_force, group, &facts, &subject).await });
+        let mut search: Pin<Box<dyn Future<Output = Found> + Send>> = match group {
+            Group::Source(place) if in_force.filters.has(place) => Box::pin(self.ask_filter(place, case)),
+            _ => {
+                Box::pin(async move { facts::find_out(&services, &in_force, group, &facts, &subject).await })
+            }
+        };
         // A search that goes on is polled again by its task, which nothing can have to wake before.
         let mut context = Context::from_waker(Waker::noop());
         let polled = panic::catch_unwind(AssertUnwindSafe(|| search.as_mut().poll(&mut context)));
@@ -458,14 +428,14 @@ impl Judge {
         }
     }
 
-    fn info(&self, slot: Slot) -> Option<&SlotInfo> {
+    pub(super) fn info(&self, slot: Slot) -> Option<&SlotInfo> {
         self.policy.policy.slots().get(slot.index())
     }
 }
 
 /// The groups of the facts that begin so, and those that are found out from them: a source may have another's fact as its
 /// key, and the score has those of all lists.
-fn following(policy: &Policy, begins: &impl Fn(&SlotInfo) -> bool) -> Vec<Group> {
+pub(super) fn following(policy: &Policy, begins: &impl Fn(&SlotInfo) -> bool) -> Vec<Group> {
     let mut gone: Vec<Group> = Vec::new();
     loop {
         let before = gone.len();

@@ -74,7 +74,7 @@ impl Door<'_> {
                 *login = Some(current);
                 AuthOutcome::Challenge(STANDARD.encode(challenge))
             }
-            Step::Accepted(user) => self.accepted(&current, user, now),
+            Step::Accepted(user) => self.accepted(&mut current, user, now),
             Step::Rejected => self.rejected(&mut current, now).await,
             Step::Malformed | Step::FindKeys(_) | Step::Check(_) => AuthOutcome::Malformed,
         }
@@ -128,9 +128,9 @@ impl Door<'_> {
         }
     }
 
-    fn accepted(&self, login: &Login, user: String, now: Timestamp) -> AuthOutcome {
-        if let Some(attempt) = &login.attempt {
-            self.users.guard.succeeded(attempt, now);
+    fn accepted(&self, login: &mut Login, user: String, now: Timestamp) -> AuthOutcome {
+        if let Some(attempt) = &mut login.attempt {
+            attempt.succeeded(now);
         }
         let (client, mechanism) = (&self.client.name, login.mechanism.name());
         tracing::info!(target: "gatepost::auth", client, user, mechanism, "logged in");
@@ -146,15 +146,15 @@ impl Door<'_> {
         let (client, user, mechanism) = (&self.client.name, &login.account, login.mechanism.name());
         tracing::warn!(target: "gatepost::auth", client, user, mechanism, "login failed");
         let guesses = &self.site.config.auth.guesses;
-        let wait = login.attempt.as_ref().map(|attempt| self.users.guard.failed(attempt, guesses));
+        let wait = login.attempt.as_mut().map(|attempt| attempt.failed(guesses));
         let end = now + wait.unwrap_or(Duration::ZERO);
         tokio::time::sleep_until(clock::instant(end)).await;
         AuthOutcome::Rejected
     }
 
-    fn unavailable(&self, login: &Login, why: &str) -> AuthOutcome {
-        if let Some(attempt) = &login.attempt {
-            self.users.guard.undone(attempt);
+    fn unavailable(&self, login: &mut Login, why: &str) -> AuthOutcome {
+        if let Some(attempt) = &mut login.attempt {
+            attempt.undone();
         }
         tracing::error!(target: "gatepost::auth", client = self.client.name, why, "a login can't be checked");
         AuthOutcome::Unavailable

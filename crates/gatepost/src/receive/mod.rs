@@ -3,6 +3,8 @@
 //! What arrives is decided by the pure session of `smtp::server` and by [`decide`]; the rest moves octets.
 
 mod admission;
+mod amendment;
+mod case;
 mod connection;
 mod decide;
 mod deliberation;
@@ -11,6 +13,7 @@ mod header_field;
 mod incoming;
 mod inspection;
 mod judge;
+mod judge_filters;
 mod listener;
 mod local;
 mod login;
@@ -82,8 +85,7 @@ impl<S: Spool> Reception<S> {
         sites: Arc<Sites>,
         spool: Arc<S>,
         (quota, journal, reports): (Arc<QuotaUsage>, Arc<Journal>, Arc<Reports>),
-        users: Arc<Authenticator>,
-        listening: Vec<SocketAddr>,
+        (users, listening): (Arc<Authenticator>, Vec<SocketAddr>),
         started: Timestamp,
         draining: watch::Receiver<bool>,
         places: u32,

@@ -35,9 +35,6 @@ impl Output {
     /// # Errors
     /// When the connection is gone.
     pub(super) async fn write(&mut self, wire: &mut Wire) -> io::Result<bool> {
-        if self.octets.is_empty() {
-            return Ok(true);
-        }
         match poll_fn(|context| Poll::Ready(self.poll_flush(wire, context))).await {
             Poll::Ready(written) => written.map(|()| true),
             Poll::Pending => Ok(false),

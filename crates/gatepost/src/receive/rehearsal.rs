@@ -162,6 +162,7 @@ impl Rehearsal {
         if is_stand_in {
             give_no_content(&mut judge);
         }
+        give_no_filters(&mut judge);
         given.iter().for_each(|given| judge.give(&given.fact.name, given.state.clone()));
         let mut settings = (*site.settings).clone();
         settings.record = true;
@@ -376,6 +377,16 @@ fn give_no_content(judge: &mut Judge) {
     let in_force = Arc::clone(judge.policy());
     for info in in_force.policy.slots() {
         if matches!(info.group, Group::Content | Group::Dkim | Group::Dmarc | Group::Arc) {
+            judge.give(&info.name, State::unsure(&DnsFailure::NotGiven.to_string()));
+        }
+    }
+}
+
+/// No filter is told of what is only rehearsed.
+fn give_no_filters(judge: &mut Judge) {
+    let in_force = Arc::clone(judge.policy());
+    for info in in_force.policy.slots() {
+        if matches!(info.group, Group::Source(place) if in_force.filters.has(place)) {
             judge.give(&info.name, State::unsure(&DnsFailure::NotGiven.to_string()));
         }
     }

@@ -6,16 +6,20 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
+use policy::stage::Stage;
 use policy::value::{State, Value};
 use smtp::address::{Domain, ForwardPath, Mailbox, ReversePath};
+use smtp::envelope::{BodyType, MailParameters, Recipient};
 use smtp::server::{Question, Session};
 
 use super::admission::Admission;
 use super::decide::Client;
 use crate::auth::Authenticator;
 use crate::clock;
+use crate::filters::draft::Lent;
+use crate::filters::occasion::Occasion;
 use crate::mailboxes::{LookedUp, Meaning, QuotaUsage, Standing, domain_key};
 use crate::net::tls::ClientCertificate;
 use crate::site::Site;
@@ -160,6 +164,7 @@ pub(super) fn state(name: &str, view: &View<'_>) -> Option<State> {
         "listener" => {
             (name == "listener.kind").then(|| State::Known(Value::Choice(view.client.listener.role())))
         }
+        "server" if name == "server.has_way_out" => Some(State::yes_or_no(view.site.config.has_way_out())),
         "server" => Some(State::text(&view.site.settings.hostname)),
         "client" => client(name, view),
         "helo" => hello(name, view.session),
@@ -171,6 +176,55 @@ pub(super) fn state(name: &str, view: &View<'_>) -> Option<State> {
         "inquiry" => inquiry(name, view),
         _ => None,
     }
+}
+
+/// What filters are asked about.
+pub(super) fn occasion(view: &View<'_>, stage: Stage, transaction: u64, draft: Option<&Lent>) -> Occasion {
+    let session = view.session;
+    let envelope = session.envelope();
+    let words = |recipient: &Recipient| vec![recipient.forward_path.to_string()];
+    let user =
+        session.user().map(|user| (user.to_owned(), session.mechanism().unwrap_or_default().to_owned()));
+    let declared = envelope.and_then(|envelope| envelope.parameters.size_octets);
+    let text = |name: &str| match state(name, view) {
+        Some(State::Known(value)) => Some(value.to_string()),
+        _ => None,
+    };
+    Occasion {
+        stage,
+        client: view.client.address,
+        port: view.client.port,
+        hostname: view.site.settings.hostname.clone(),
+        helo: session.hello_name().map(str::to_owned),
+        protocol: session.protocol(),
+        is_tls: session.is_tls(),
+        tls: ["tls.version", "tls.cipher"].map(text),
+        user,
+        transaction,
+        mail: envelope.map(|envelope| mail_words(&envelope.reverse_path, &envelope.parameters)),
+        recipients: envelope
+            .map(|envelope| envelope.recipients.iter().map(words).collect())
+            .unwrap_or_default(),
+        candidate: session.candidate().map(words),
+        size_octets: view.message.map(|(octets, _)| octets).or(declared).unwrap_or_default(),
+        queue_id: draft.map(|(_, id)| id.clone()),
+        draft: draft.map(|(draft, _)| Arc::clone(draft)),
+    }
+}
+
+/// The reverse-path and the parameters of MAIL that a filter may want to know.
+fn mail_words(path: &ReversePath, parameters: &MailParameters) -> Vec<String> {
+    let mut words = vec![path.to_string()];
+    words.extend(parameters.size_octets.map(|octets| format!("SIZE={octets}")));
+    match parameters.body {
+        BodyType::SevenBit => {}
+        BodyType::EightBitMime => words.push(String::from("BODY=8BITMIME")),
+        BodyType::BinaryMime => words.push(String::from("BODY=BINARYMIME")),
+    }
+    if parameters.smtputf8 {
+        words.push(String::from("SMTPUTF8"));
+    }
+    words
 }
 
 fn client(name: &str, view: &View<'_>) -> Option<State> {
@@ -240,7 +294,6 @@ fn auth(name: &str, view: &View<'_>) -> Option<State> {
     Some(match name {
         "auth.user" => State::text_or_missing(user),
         "auth.mechanism" => State::text_or_missing(view.session.mechanism()),
-        "auth.may_relay" => State::yes_or_no(user.is_some() && view.site.config.has_way_out()),
         // What a user's are is found out before it is asked for.
         "auth.owns_sender" | "auth.owns_author" if user.is_none() => State::yes_or_no(true),
         "auth.over_messages" => State::yes_or_no(

@@ -38,6 +38,28 @@ impl Destinations {
         self.mailboxes.iter().filter_map(|one| one.octets_max).min()
     }
 
+    /// Adds the mailbox that was wished for, or those that its host puts in its place, if the host has confirmed the wish.
+    fn take(
+        &mut self,
+        wish: ReportMailbox,
+        (host, confirmation): (&str, Option<Vec<ReportMailbox>>),
+        domain: &str,
+    ) {
+        match confirmation {
+            None => {
+                tracing::info!(domain, mailbox = %wish.mailbox, "has not confirmed that it takes the domain's reports")
+            }
+            Some(others) if others.is_empty() => self.add(wish),
+            // Nobody can send reports on to a third one.
+            Some(others) => {
+                others
+                    .into_iter()
+                    .filter(|other| host_of(&other.mailbox) == host)
+                    .for_each(|other| self.add(other));
+            }
+        }
+    }
+
     fn add(&mut self, mailbox: ReportMailbox) {
         if !self.mailboxes.iter().any(|known| known.mailbox == mailbox.mailbox) {
             self.mailboxes.push(mailbox);
@@ -57,39 +79,36 @@ pub(super) async fn of_dmarc(dns: &Dns, domain: &str) -> Result<Destinations, Dn
         let host = host_of(&wish.mailbox);
         if wish.octets_max.is_some_and(|octets| octets < OCTETS_MIN) {
             tracing::info!(domain, mailbox = %wish.mailbox, "takes no report of any size");
-        } else if is_same_organisation(domain, &host) {
-            destinations.add(wish);
         } else {
-            match dns.txt(&format!("{domain}._report._dmarc.{host}")).await {
+            match confirmation(dns, domain, &host).await {
                 Err(failure) => destinations.unsure = Some(failure),
-                Ok(texts) => confirmed(&mut destinations, &wish, &host, texts.records(), domain),
+                Ok(confirmation) => destinations.take(wish, (&host, confirmation), domain),
             }
         }
     }
     Ok(destinations)
 }
 
-/// Adds the mailbox that was wished for, or those that its host puts in its place, if the host has confirmed the wish.
-fn confirmed(
-    destinations: &mut Destinations,
-    wish: &ReportMailbox,
-    host: &str,
-    texts: &[Vec<u8>],
+/// Whether mailboxes of `host` take reports of `domain`, and those that get them in place of the one that is wished for;
+/// `None`: the host has not confirmed that it takes any (RFC 9990 §4).
+///
+/// # Errors
+/// It can't be found out now.
+pub(crate) async fn confirmation(
+    dns: &Dns,
     domain: &str,
-) {
-    match report_addresses::of_confirmation(texts) {
-        None => {
-            tracing::info!(domain, mailbox = %wish.mailbox, "has not confirmed that it takes the domain's reports")
-        }
-        Some(others) if others.is_empty() => destinations.add(wish.clone()),
-        // Nobody can send reports on to a third one.
-        Some(others) => {
-            others
-                .into_iter()
-                .filter(|other| host_of(&other.mailbox) == host)
-                .for_each(|other| destinations.add(other));
-        }
+    host: &str,
+) -> Result<Option<Vec<ReportMailbox>>, DnsFailure> {
+    if is_same_organisation(domain, host) {
+        return Ok(Some(Vec::new()));
     }
+    let texts = dns.txt(&confirmation_name(domain, host)).await?;
+    Ok(report_addresses::of_confirmation(texts.records()))
+}
+
+/// Where a host confirms that it takes reports of a domain.
+pub(crate) fn confirmation_name(domain: &str, host: &str) -> String {
+    format!("{domain}._report._dmarc.{host}")
 }
 
 /// Who wants TLS reports of the domain.
@@ -109,7 +128,8 @@ pub(super) async fn of_tls(dns: &Dns, domain: &str) -> Result<Destinations, DnsF
     Ok(destinations)
 }
 
-fn host_of(mailbox: &Mailbox) -> String {
+/// The domain of a mailbox, as it is compared.
+pub(crate) fn host_of(mailbox: &Mailbox) -> String {
     mailbox.domain.to_string().to_ascii_lowercase()
 }
 
@@ -145,7 +165,8 @@ mod tests {
         ] {
             let texts: Vec<Vec<u8>> = texts.iter().map(|text| text.as_bytes().to_vec()).collect();
             let mut destinations = Destinations::default();
-            confirmed(&mut destinations, &wish, "red.example", &texts, "example.org");
+            let confirmation = report_addresses::of_confirmation(&texts);
+            destinations.take(wish.clone(), ("red.example", confirmation), "example.org");
             let found: Vec<String> = destinations.recipients().iter().map(ToString::to_string).collect();
             assert_eq!(found, expected);
         }

@@ -30,8 +30,9 @@ use crate::site::Sites;
 use inbox::Inbox;
 
 pub(crate) use crate::net::mail_auth::aggregate::Fate;
+pub(crate) use destinations::{confirmation, confirmation_name, host_of};
 pub(crate) use outbox::queue;
-pub(crate) use run::{Tally, show};
+pub(crate) use run::{Preview, Tally};
 pub use schedule::spawn;
 pub(crate) use schedule::{Wanted, first_untold, is_on, open, send};
 pub(crate) use store::{Collected, Due, Store};

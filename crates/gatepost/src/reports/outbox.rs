@@ -74,7 +74,7 @@ pub(crate) async fn queue<S: Spool>(
 /// The server has not taken it, in words.
 pub(super) async fn post(site: &Site, url: &Url, file: Vec<u8>) -> Result<(), String> {
     let dns = Arc::clone(site.services.dns()?);
-    let authorities = tokio::task::block_in_place(|| site.services.authorities().cloned())?;
+    let authorities = site.services.authorities()?;
     let host = url.domain().ok_or("the URL names no host")?;
     let client = https::client(&dns, &authorities, host, site.config.relaying.mx_loopback)?;
     let request = client

@@ -24,15 +24,15 @@ const ROWS_AT_ONCE: usize = 5_000;
 /// Largest report as it is sent, in octets (ours: the mail fits into the spool's log, and into any mailbox).
 const REPORT_OCTETS_MAX: u64 = 900 * 1_024;
 
-/// What is told, for showing it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Shown {
-    /// About what.
-    pub(crate) due: Due,
-    /// Who gets it.
-    pub(crate) recipients: Vec<String>,
-    /// Its text: XML or JSON.
-    pub(crate) text: String,
+/// What a domain would be told of a day, and whom.
+#[derive(Debug)]
+pub(crate) struct Preview<'s> {
+    who: Who<'s>,
+    store: &'s Store,
+    due: &'s Due,
+    destinations: Destinations,
+    /// What has been shown last.
+    after: Option<StoredRow>,
 }
 
 /// What came of sending.
@@ -44,6 +44,20 @@ pub(crate) struct Tally {
     pub(crate) unwanted: u64,
     /// Domains that wait, and why.
     pub(crate) waiting: Vec<String>,
+}
+
+impl Tally {
+    /// Counts what came of one domain's day.
+    pub(super) fn count(&mut self, told: Told) {
+        match told {
+            Told::Sent(reports) => self.sent += reports,
+            Told::Unwanted => self.unwanted += 1,
+            Told::Later { sent, why } => {
+                self.sent += sent;
+                self.waiting.push(why);
+            }
+        }
+    }
 }
 
 impl fmt::Display for Tally {
@@ -62,7 +76,12 @@ pub(super) enum Told {
     /// Nobody wants to know.
     Unwanted,
     /// Not now.
-    Later(String),
+    Later {
+        /// Reports that are on their way all the same.
+        sent: u64,
+        /// Why.
+        why: String,
+    },
 }
 
 /// Sends what a domain is to be told. `is_late`: what could not be found out yet is not waited for any more.
@@ -73,7 +92,10 @@ pub(super) async fn tell<S: Spool>(
     due: &Due,
     (now, is_late): (WallTime, bool),
 ) -> Told {
-    let later = |what: &str, why: &dyn fmt::Display| Told::Later(format!("{}: {what}: {why}", due.domain));
+    let later = |what: &str, why: &dyn fmt::Display| Told::Later {
+        sent: 0,
+        why: format!("{}: {what}: {why}", due.domain),
+    };
     let Some(who) = Who::of(&site.config) else { return later("not sent", &"`reports.address` is not set") };
     let dns = match site.services.dns() {
         Ok(dns) => dns,
@@ -93,41 +115,70 @@ pub(super) async fn tell<S: Spool>(
         };
     }
     let mut sent = 0;
+    match tell_all(site, spool, store, (&who, due, &destinations), now, &mut sent).await {
+        Ok(()) => Told::Sent(sent),
+        Err(why) => Told::Later { sent, why: format!("{}: {why}", due.domain) },
+    }
+}
+
+/// Hands all reports over that there are, and counts them in `sent`.
+///
+/// # Errors
+/// In words, what could not be read or handed over.
+async fn tell_all<S: Spool>(
+    site: &Site,
+    spool: &S,
+    store: &mut Store,
+    (who, due, destinations): (&Who<'_>, &Due, &Destinations),
+    now: WallTime,
+    sent: &mut u64,
+) -> Result<(), String> {
     loop {
-        let (reports, is_last) = match next(store, &who, due, destinations.octets_max()) {
-            Ok(Some(next)) => next,
-            Ok(None) => return Told::Sent(sent),
-            Err(error) => return later("can't be read", &error),
+        let next = next(store, who, due, destinations.octets_max());
+        let Some((reports, is_last)) = next.map_err(|error| format!("can't be read: {error}"))? else {
+            return Ok(());
         };
         for report in reports {
-            match hand_over(site, spool, store, (&who, due, &destinations), &report, now).await {
-                Ok(()) => sent += 1,
-                Err(why) => return Told::Later(format!("{}: {why}", due.domain)),
-            }
+            hand_over(site, spool, store, (who, due, destinations), &report, now).await?;
+            *sent += 1;
         }
         if is_last {
-            return Told::Sent(sent);
+            return Ok(());
         }
     }
 }
 
-/// What a domain would be told, and whom.
-///
-/// # Errors
-/// In words, what can't be found out or read.
-pub(crate) async fn show(site: &Site, store: &Store, due: &Due) -> Result<Vec<Shown>, String> {
-    let who = Who::of(&site.config).ok_or("`reports.address` is not set")?;
-    let found = find(site.services.dns()?, due).await.map_err(|failure| failure.to_string())?;
-    let mailboxes = found.mailboxes.iter().map(|one| format!("mailto:{}", one.mailbox));
-    let recipients: Vec<String> = mailboxes.chain(found.urls.iter().map(Url::to_string)).collect();
-    let rows = store.rows(due, ROWS_AT_ONCE).map_err(|error| error.to_string())?;
-    let reports = compose(&who, due, rows, found.octets_max()).reports;
-    let shown = |report: dmarc::Composed| Shown {
-        due: due.clone(),
-        recipients: recipients.clone(),
-        text: report.text,
-    };
-    Ok(reports.into_iter().map(shown).collect())
+impl<'s> Preview<'s> {
+    /// Finds out whom a domain would have told.
+    ///
+    /// # Errors
+    /// In words, what can't be found out.
+    pub(crate) async fn of(site: &'s Site, store: &'s Store, due: &'s Due) -> Result<Self, String> {
+        let who = Who::of(&site.config).ok_or("`reports.address` is not set")?;
+        let destinations = find(site.services.dns()?, due).await.map_err(|failure| failure.to_string())?;
+        Ok(Self { who, store, due, destinations, after: None })
+    }
+
+    /// Who gets the reports.
+    pub(crate) fn recipients(&self) -> Vec<String> {
+        let mailboxes = self.destinations.mailboxes.iter().map(|one| format!("mailto:{}", one.mailbox));
+        mailboxes.chain(self.destinations.urls.iter().map(Url::to_string)).collect()
+    }
+
+    /// The texts of the next reports, XML or JSON; `None` when all were shown.
+    ///
+    /// # Errors
+    /// In words, what can't be read.
+    pub(crate) fn next(&mut self) -> Result<Option<Vec<String>>, String> {
+        let rows = self
+            .store
+            .rows(self.due, self.after.as_ref(), ROWS_AT_ONCE)
+            .map_err(|error| error.to_string())?;
+        let Some(last) = rows.last() else { return Ok(None) };
+        self.after = Some(last.clone());
+        let reports = compose(&self.who, self.due, rows, self.destinations.octets_max()).reports;
+        Ok(Some(reports.into_iter().map(|report| report.text).collect()))
+    }
 }
 
 async fn find(dns: &Dns, due: &Due) -> Result<Destinations, crate::net::dns::DnsFailure> {
@@ -144,7 +195,7 @@ fn next(
     due: &Due,
     octets_max: Option<u64>,
 ) -> rusqlite::Result<Option<(Vec<dmarc::Composed>, bool)>> {
-    let rows = blocking(|| store.rows(due, ROWS_AT_ONCE))?;
+    let rows = blocking(|| store.rows(due, None, ROWS_AT_ONCE))?;
     if rows.is_empty() {
         return Ok(None);
     }

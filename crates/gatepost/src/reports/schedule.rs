@@ -170,17 +170,14 @@ pub(crate) async fn send<S: Spool>(
                 continue;
             }
             let is_late = now > time_of(&site.config, due) + LATE_AFTER;
-            match run::tell(site, spool, store, due, (now, is_late)).await {
-                Told::Sent(reports) => tally.sent += reports,
-                Told::Unwanted => tally.unwanted += 1,
-                Told::Later(why) => {
-                    tracing::info!(kind = due.kind.name(), day = %due.day, why, "a report waits");
-                    if waiting.len() < WAITING_MAX {
-                        waiting.insert(due.clone(), now + AGAIN_AFTER);
-                    }
-                    tally.waiting.push(why);
+            let told = run::tell(site, spool, store, due, (now, is_late)).await;
+            if let Told::Later { why, .. } = &told {
+                tracing::info!(kind = due.kind.name(), day = %due.day, why, "a report waits");
+                if waiting.len() < WAITING_MAX {
+                    waiting.insert(due.clone(), now + AGAIN_AFTER);
                 }
             }
+            tally.count(told);
         }
     }
 }

@@ -41,6 +41,9 @@ const TABLES: &str = "
     PRAGMA user_version = 1;
 ";
 
+/// Files of the first version may be without it.
+const INDEX: &str = "CREATE UNIQUE INDEX IF NOT EXISTS handed_over_rows ON handed_over (report, row)";
+
 /// What a report is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Kind {
@@ -143,6 +146,7 @@ impl Store {
                 return Err(rusqlite::Error::ToSqlConversionFailure(why.into()));
             }
         }
+        transaction.execute_batch(INDEX)?;
         transaction.commit()?;
         Ok(Self { connection, rows_max: ROWS_MAX })
     }
@@ -211,13 +215,21 @@ impl Store {
         found.collect()
     }
 
-    /// Rows of a report, those of one head behind each other, at most `limit`.
-    pub(crate) fn rows(&self, due: &Due, limit: usize) -> rusqlite::Result<Vec<StoredRow>> {
+    /// Rows of a report, those of one head behind each other, those behind `after`, at most `limit`.
+    pub(crate) fn rows(
+        &self,
+        due: &Due,
+        after: Option<&StoredRow>,
+        limit: usize,
+    ) -> rusqlite::Result<Vec<StoredRow>> {
         let mut select = self.connection.prepare_cached(
             "SELECT id, head, body, count FROM rows WHERE kind = ?1 AND day = ?2 AND domain = ?3
-             AND id NOT IN (SELECT row FROM handed_over) ORDER BY head, id LIMIT ?4",
+             AND id NOT IN (SELECT row FROM handed_over) AND (head, id) > (?4, ?5) ORDER BY head, id LIMIT ?6",
         )?;
-        let key = params![due.kind.number(), signed(due.day.number()), due.domain, signed(limit as u64)];
+        let (kind, day, limit) = (due.kind.number(), signed(due.day.number()), signed(limit as u64));
+        // No head is empty.
+        let (head, id) = after.map_or(("", 0), |after| (after.head.as_str(), after.id));
+        let key = params![kind, day, due.domain, head, id, limit];
         let found = select.query_map(key, |row| {
             Ok(StoredRow {
                 id: row.get(0)?,
@@ -252,7 +264,10 @@ impl Store {
              WHERE id IN (SELECT row FROM handed_over WHERE report = ?1)",
             [report],
         )?;
-        transaction.execute("DELETE FROM rows WHERE count <= 0", [])?;
+        transaction.execute(
+            "DELETE FROM rows WHERE count <= 0 AND id IN (SELECT row FROM handed_over WHERE report = ?1)",
+            [report],
+        )?;
         transaction.execute("DELETE FROM handed_over WHERE report = ?1", [report])?;
         transaction.commit()
     }
@@ -295,12 +310,11 @@ impl Store {
     /// Forgets what is too old, and orders that were carried out long ago; gives how many messages and sessions.
     pub(crate) fn tidy(&self, today: Day) -> rusqlite::Result<u64> {
         let oldest = today.before(DAYS_KEPT);
-        let lost = self.connection.query_row(
-            "SELECT coalesce(sum(count), 0) FROM rows WHERE day < ?1",
-            [signed(oldest.number())],
-            |row| row.get(0).map(unsigned),
-        )?;
-        self.connection.execute("DELETE FROM rows WHERE day < ?1", [signed(oldest.number())])?;
+        // Of each kind: the index begins with it.
+        let old = "DELETE FROM rows WHERE kind IN (0, 1) AND day < ?1 RETURNING count";
+        let mut delete = self.connection.prepare_cached(old)?;
+        let counts = delete.query_map([signed(oldest.number())], |row| row.get(0).map(unsigned))?;
+        let lost = counts.sum::<rusqlite::Result<u64>>()?;
         let long_ago = signed(oldest.start().as_unix_millis());
         self.connection.execute("DELETE FROM orders WHERE asked_ms < ?1", [long_ago])?;
         Ok(lost)
@@ -389,7 +403,7 @@ mod tests {
     }
 
     fn bodies(store: &Store, due: &Due) -> Vec<(String, u64)> {
-        store.rows(due, 100).unwrap().into_iter().map(|row| (row.body, row.count)).collect()
+        store.rows(due, None, 100).unwrap().into_iter().map(|row| (row.body, row.count)).collect()
     }
 
     #[test]
@@ -403,13 +417,13 @@ mod tests {
         let due = store.due(Day::numbered(8), None, 10).unwrap();
         assert_eq!(due, [Due { kind: Kind::Dmarc, day: Day::numbered(7), domain: "a.example".into() }]);
         assert_eq!(store.due(Day::numbered(9), Some(&due[0]), 10).unwrap()[0].domain, "b.example");
-        let rows = store.rows(&due[0], 100).unwrap();
+        let rows = store.rows(&due[0], None, 100).unwrap();
         store.begin("r1", &rows).unwrap();
         assert_eq!(bodies(&store, &due[0]), [], "what is being handed over isn't told by another report");
         store.add([(&one, 1)].into_iter()).unwrap();
         store.done("r1").unwrap();
         assert_eq!(bodies(&store, &due[0]), [("1".to_owned(), 1)], "what came in between is kept");
-        let rows = store.rows(&due[0], 100).unwrap();
+        let rows = store.rows(&due[0], None, 100).unwrap();
         store.begin("r2", &rows).unwrap();
         store.cancel("r2").unwrap();
         assert_eq!(bodies(&store, &due[0]).len(), 1);
@@ -418,12 +432,29 @@ mod tests {
     }
 
     #[test]
+    fn rows_come_in_pages() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = Store::open(folder.path()).unwrap();
+        let entries = ["1", "2", "3", "4", "5"].map(|body| {
+            let head = if body < "3" { "b" } else { "a" };
+            Entry { head: head.into(), ..entry(Kind::Dmarc, 7, "a.example", body) }
+        });
+        store.add(entries.iter().map(|entry| (entry, 1))).unwrap();
+        let due = store.due(Day::numbered(8), None, 10).unwrap().remove(0);
+        let mut found: Vec<StoredRow> = Vec::new();
+        while let page @ [_, ..] = &*store.rows(&due, found.last(), 2).unwrap() {
+            found.extend_from_slice(page);
+        }
+        assert!(found.iter().map(|row| row.body.as_str()).eq(["3", "4", "5", "1", "2"]), "{found:?}");
+    }
+
+    #[test]
     fn a_report_that_was_being_handed_over_counts_as_sent_after_a_crash() {
         let folder = tempfile::tempdir().unwrap();
         let mut store = Store::open(folder.path()).unwrap();
         store.add([(&entry(Kind::Tls, 7, "a.example", "1"), 2)].into_iter()).unwrap();
         let due = store.due(Day::numbered(8), None, 10).unwrap().remove(0);
-        let rows = store.rows(&due, 100).unwrap();
+        let rows = store.rows(&due, None, 100).unwrap();
         store.begin("r1", &rows).unwrap();
         drop(store);
         let mut store = Store::open_existing(folder.path()).unwrap().unwrap();

@@ -77,11 +77,7 @@ impl Listing {
         if self.messages > 1 {
             return writeln!(out);
         }
-        writeln!(
-            out,
-            "{:<10} {:>8} {:<20} {}",
-            "-Queue ID-", "--Size--", "----Arrival Time----", "-Sender/Recipient-------"
-        )
+        writeln!(out, "-Queue ID- --Size-- ----Arrival Time---- -Sender/Recipient-------")
     }
 
     /// Prints the last line.

@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::net::mail_auth::body_hash::BodyHash;
+use crate::net::mail_auth::message::end_of_header_section;
 
 /// Longest header section that is signed, in octets (ours; nobody verifies a longer one, we neither).
 const HEADER_OCTETS_MAX: usize = 1_024 * 1_024;
@@ -34,7 +35,7 @@ impl Content {
         }
         let searched = self.header_section.len().saturating_sub(3);
         self.header_section.extend_from_slice(octets);
-        if let Some(end) = header_section_end(&self.header_section, searched) {
+        if let Some(end) = end_of_header_section(&self.header_section, searched) {
             let rest = self.header_section.split_off(end);
             self.body.insert(BodyHash::new(true)).update(&rest);
         } else if self.header_section.len() > HEADER_OCTETS_MAX {
@@ -51,14 +52,6 @@ impl Content {
         let hash = body.unwrap_or_else(|| BodyHash::new(true)).finish();
         Some(Hashed { header_section, body_hash: STANDARD.encode(hash) })
     }
-}
-
-/// Where the body starts: behind the first empty line, which is not looked for before `searched`.
-fn header_section_end(octets: &[u8], searched: usize) -> Option<usize> {
-    if octets.starts_with(b"\r\n") {
-        return Some(2);
-    }
-    memchr::memmem::find(octets.get(searched..)?, b"\r\n\r\n").map(|at| searched + at + 4)
 }
 
 #[cfg(test)]

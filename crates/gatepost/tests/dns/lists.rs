@@ -117,8 +117,7 @@ async fn a_list_has_its_own_time() {
     assert_eq!(shown(&late), "unsure: time-out | unsure: time-out | unsure: time-out");
     server.mend();
     server.spoil_type("1.2.0.192.list.example", hickory_resolver::proto::rr::RecordType::TXT, Fault::Silence);
-    let unexplained = DnsList { timeout: Duration::from_secs(2), ..list() };
-    let listing = unexplained.look_up(&dns, &address("192.0.2.1")).await;
+    let listing = list().look_up(&dns, &address("192.0.2.1")).await;
     assert_eq!(shown(&listing), "yes | 127.0.0.4 | unsure: time-out");
 }
 

@@ -98,11 +98,11 @@ impl DnsServer {
         self.address
     }
 
-    /// Settings that ask it and wait a short time.
+    /// Settings that ask it.
     pub(crate) fn settings(&self) -> DnsSettings {
         DnsSettings {
             servers: vec![self.address],
-            timeout: Duration::from_secs(5),
+            timeout: self.patience(),
             attempts: 1,
             cache_entries: 1_000,
             dnssec: false,
@@ -112,7 +112,14 @@ impl DnsServer {
 
     /// The table of a configuration that asks it.
     pub(crate) fn config(&self) -> String {
-        format!("[dns]\nservers = [\"{}\"]\ntimeout = \"5s\"\nattempts = 1\n", self.address)
+        let seconds = self.patience().as_secs();
+        format!("[dns]\nservers = [\"{}\"]\ntimeout = \"{seconds}s\"\nattempts = 1\n", self.address)
+    }
+
+    /// How long its answers are waited for: not so long where it is told to give none.
+    fn patience(&self) -> Duration {
+        let is_silent = self.script().faults.iter().any(|(_, _, fault)| *fault == Fault::Silence);
+        Duration::from_secs(if is_silent { 5 } else { 30 })
     }
 
     /// Adds records, one a line: `example.org MX 10 mx.example.org`. A TXT record is the rest of its line; a line that

@@ -22,6 +22,8 @@ pub(crate) struct HttpsServer {
 #[derive(Debug)]
 struct Script {
     answer: Option<String>,
+    /// Given once, before it.
+    first: Option<String>,
     asked: Vec<String>,
     bodies: Vec<Vec<u8>>,
 }
@@ -40,7 +42,8 @@ impl HttpsServer {
             .unwrap();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
-        let script = Arc::new(Mutex::new(Script { answer: None, asked: Vec::new(), bodies: Vec::new() }));
+        let script =
+            Arc::new(Mutex::new(Script { answer: None, first: None, asked: Vec::new(), bodies: Vec::new() }));
         let (shared, config) = (Arc::clone(&script), Arc::new(config));
         thread::spawn(move || {
             for stream in listener.incoming() {
@@ -70,6 +73,11 @@ impl HttpsServer {
     /// Answers with these octets from now on.
     pub(crate) fn answer_raw(&self, answer: &str) {
         self.script.lock().unwrap().answer = Some(answer.to_owned());
+    }
+
+    /// Answers once with these octets before all others.
+    pub(crate) fn answer_first(&self, answer: &str) {
+        self.script.lock().unwrap().first = Some(answer.to_owned());
     }
 
     /// Closes every connection from now on.
@@ -120,7 +128,7 @@ fn serve(
         let mut script = script.lock().unwrap();
         script.bodies.push(body);
         script.asked.push(first.trim_end().to_owned());
-        script.answer.clone()
+        script.first.take().or_else(|| script.answer.clone())
     };
     let Some(answer) = answer else { return Ok(()) };
     let stream = reader.get_mut();

@@ -11,6 +11,7 @@ mod https;
 mod maildir;
 mod peer;
 mod programs;
+mod reserved;
 mod server;
 mod tls_peer;
 
@@ -22,12 +23,13 @@ pub(crate) use dns::{DnsServer, Fault};
 pub(crate) use https::HttpsServer;
 pub(crate) use maildir::{Letter, Maildir};
 pub(crate) use peer::{Manner, Peer};
-pub(crate) use programs::{finish, program, script};
+pub(crate) use programs::{Running, finish, program, script};
+pub(crate) use reserved::{Reserved, nowhere};
 pub(crate) use server::{Server, Setup, every_code_config};
 pub(crate) use tls_peer::{Authority, Certificate, Taken, TlsPeer};
 
 /// Longest wait for anything that ought to happen at once; generous, as a build machine may be busy.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How often something that is waited for is looked at.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);

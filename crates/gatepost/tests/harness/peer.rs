@@ -1,7 +1,7 @@
 //! Scripted servers that Gatepost hands mail to, over SMTP or LMTP, on loopback addresses and Unix sockets.
 //!
-//! A peer takes what it is not told to refuse. `RCPT` to an address that begins with `refused` gets 550, to one that
-//! begins with `later` 450. Over LMTP each recipient has a reply at the end of data: 552 when it begins with `full`.
+//! A peer takes what it is not told to refuse. `RCPT` to an address that begins with `refused` gets 550. Over LMTP each
+//! recipient has a reply at the end of data: 552 when it begins with `full`.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use super::PATIENCE;
+use super::{PATIENCE, Reserved, wait_for};
 
 /// How a peer talks.
 #[derive(Debug, Clone, Copy)]
@@ -41,6 +41,8 @@ pub(crate) struct Seen {
     pub(crate) commands: Vec<String>,
     /// The data of each message, dots unstuffed.
     pub(crate) messages: Vec<Vec<u8>>,
+    /// The addresses of each message: its reverse-path, then its recipients that were taken.
+    pub(crate) envelopes: Vec<Vec<String>>,
     /// The addresses that connections came from.
     pub(crate) clients: Vec<SocketAddr>,
 }
@@ -48,12 +50,14 @@ pub(crate) struct Seen {
 impl Seen {
     /// The recipients that were asked for, in order.
     pub(crate) fn recipients(&self) -> Vec<&str> {
-        let recipient = |command: &'_ String| {
-            let (start, end) = (command.find('<')? + 1, command.find('>')?);
-            command.starts_with("RCPT TO:").then_some(start..end)
-        };
-        self.commands.iter().filter_map(|command| command.get(recipient(command)?)).collect()
+        let recipients = self.commands.iter().filter(|command| command.starts_with("RCPT TO:"));
+        recipients.filter_map(|command| path(command)).collect()
     }
+}
+
+/// What stands between the angle brackets.
+fn path(command: &str) -> Option<&str> {
+    command.get(command.find('<')? + 1..command.find('>')?)
 }
 
 impl Peer {
@@ -74,23 +78,13 @@ impl Peer {
 
     /// Starts a peer at `127.0.0.{last}` for each, with one port for all.
     pub(crate) fn all_at<const N: usize>(peers: [(u8, Manner); N]) -> (u16, [Self; N]) {
-        let bind = |last, port| TcpListener::bind((Ipv4Addr::new(127, 0, 0, last), port)).ok();
-        for _ in 0..100 {
-            let first = bind(peers[0].0, 0).unwrap();
-            let port = first.local_addr().unwrap().port();
-            let others = peers[1..].iter().map(|(last, _)| bind(*last, port));
-            let Some(listeners) = std::iter::once(Some(first)).chain(others).collect::<Option<Vec<_>>>()
-            else {
-                continue;
-            };
-            let mut listeners = listeners.into_iter();
-            let peers = peers.map(|(_, manner)| Self::on(listeners.next().unwrap(), manner));
-            return (port, peers);
-        }
-        panic!("no port is free at all of the addresses");
+        let (port, places) = Reserved::together(peers.map(|(last, _)| last));
+        let mut manners = peers.into_iter().map(|(_, manner)| manner);
+        (port, places.map(|place| Self::on(place.listen(), manners.next().unwrap())))
     }
 
-    fn on(listener: TcpListener, manner: Manner) -> Self {
+    /// Starts a peer of this manner on a socket that listens.
+    pub(crate) fn on(listener: TcpListener, manner: Manner) -> Self {
         let address = listener.local_addr().unwrap();
         let seen = Arc::new(Mutex::new(Seen::default()));
         let shared = Arc::clone(&seen);
@@ -131,6 +125,23 @@ impl Peer {
     pub(crate) fn seen(&self) -> Seen {
         self.seen.lock().unwrap().clone()
     }
+
+    /// Waits until it has heard so many messages and no more, and gives what it heard.
+    #[track_caller]
+    pub(crate) fn wait_for(&self, count: usize) -> Seen {
+        let seen = self.wait_for_at_least(count);
+        assert_eq!(seen.messages.len(), count, "{:?}", seen.commands);
+        seen
+    }
+
+    /// Waits until it has heard so many messages, and gives what it heard.
+    #[track_caller]
+    pub(crate) fn wait_for_at_least(&self, count: usize) -> Seen {
+        wait_for(&format!("{count} messages at the peer"), || {
+            let seen = self.seen.lock().unwrap();
+            (seen.messages.len() >= count).then(|| seen.clone())
+        })
+    }
 }
 
 fn serve(
@@ -143,8 +154,7 @@ fn serve(
     if !manner.greeting.starts_with("220") {
         return Ok(());
     }
-    // The recipients of the transaction, when each has a reply of its own.
-    let (mut is_lmtp, mut taken) = (false, Vec::new());
+    let (mut is_lmtp, mut envelope) = (false, Vec::new());
     let mut command = String::new();
     while reader.read_line(&mut command)? > 0 {
         let said = command.trim_end().to_owned();
@@ -158,20 +168,24 @@ fn serve(
                 replies = vec!["250-peer.example\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 ENHANCEDSTATUSCODES"];
             }
             "RCPT" if said.contains("<refused") => replies = vec!["550 5.1.1 no such mailbox at the peer"],
-            "RCPT" if said.contains("<later") => replies = vec!["450 4.2.1 mailbox busy at the peer"],
-            "MAIL" => taken.clear(),
-            "RCPT" => taken.push(said),
+            "MAIL" => envelope = vec![path(&said).unwrap_or_default().to_owned()],
+            "RCPT" => envelope.push(path(&said).unwrap_or_default().to_owned()),
             "DATA" => {
                 stream.write_all(b"354 go ahead\r\n")?;
                 let message = read_data(&mut reader)?;
                 let mut seen = seen.lock().unwrap();
                 seen.messages.push(message);
+                seen.envelopes.push(envelope.clone());
                 let usual = manner.replies[(seen.messages.len() - 1).min(manner.replies.len() - 1)];
                 replies = if is_lmtp {
                     let reply = |recipient: &String| {
-                        if recipient.contains("<full") { "552 5.2.2 mailbox full at the peer" } else { usual }
+                        if recipient.starts_with("full") {
+                            "552 5.2.2 mailbox full at the peer"
+                        } else {
+                            usual
+                        }
                     };
-                    taken.iter().map(reply).collect()
+                    envelope.iter().skip(1).map(reply).collect()
                 } else {
                     vec![usual]
                 };

@@ -11,7 +11,10 @@ use std::thread;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use super::{Dialogue, Maildir, PATIENCE, wait_for};
+use super::{Dialogue, Maildir, PATIENCE, Reserved, wait_for};
+
+/// How often a session asks for the status: fewer commands than make one that sends no mail an error.
+const LOOKS_A_SESSION: u32 = 50;
 
 /// How a server is to be started.
 #[derive(Debug, Default, Clone)]
@@ -32,7 +35,8 @@ pub(crate) struct Setup {
 #[derive(Debug)]
 pub(crate) struct Server {
     child: Child,
-    address: SocketAddr,
+    /// Where it listens; nobody else does while it is away.
+    place: Reserved,
     submission: Option<SocketAddr>,
     submissions: Option<SocketAddr>,
     folder: TempDir,
@@ -70,22 +74,20 @@ impl Server {
         for (name, content) in &setup.files {
             fs::write(folder.path().join(name), content).unwrap();
         }
-        let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let (child, [address, submission, submissions]) = spawn(folder.path(), &setup, any_port);
-        Self { child, address: address.unwrap(), submission, submissions, folder, setup }
+        let place = Reserved::new();
+        let (child, [submission, submissions]) = spawn(folder.path(), &setup, place.address());
+        Self { child, place, submission, submissions, folder, setup }
     }
 
     /// Starts it again at the same address, with the state that it left.
     pub(crate) fn start_again(&mut self) {
-        let (child, [address, submission, submissions]) =
-            spawn(self.folder.path(), &self.setup, self.address);
-        (self.child, self.address) = (child, address.unwrap());
-        (self.submission, self.submissions) = (submission, submissions);
+        let (child, [submission, submissions]) = spawn(self.folder.path(), &self.setup, self.address());
+        (self.child, self.submission, self.submissions) = (child, submission, submissions);
     }
 
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+        self.place.address()
     }
 
     /// Where users submit mail to it.
@@ -105,7 +107,7 @@ impl Server {
 
     /// A connection from `127.0.0.{last}`, whose greeting is still to be read.
     pub(crate) fn connect(&self, last: u8) -> Dialogue {
-        Dialogue::connect(self.address, Ipv4Addr::new(127, 0, 0, last))
+        Dialogue::connect(self.address(), Ipv4Addr::new(127, 0, 0, last))
     }
 
     /// A session from 127.0.0.1, behind EHLO.
@@ -123,21 +125,65 @@ impl Server {
         Maildir::at(self.folder.path().join("state/maildir").join(domain).join(local_part))
     }
 
-    /// What it has logged.
+    /// The lines that it has logged. Most are written a moment after what they tell of.
     pub(crate) fn log(&self) -> String {
-        String::from_utf8_lossy(&fs::read(log_file(self.folder.path())).unwrap()).into_owned()
+        let log = fs::read(log_file(self.folder.path())).unwrap();
+        let end = log.iter().rposition(|octet| *octet == b'\n').map_or(0, |last| last + 1);
+        String::from_utf8_lossy(&log[..end]).into_owned()
     }
 
     /// Waits until the log holds `words`.
     pub(crate) fn wait_for_log(&self, words: &str) {
-        wait_for(&format!("{words:?} in the log"), || self.log().contains(words).then_some(()));
+        self.wait_for_line(&[words]);
+    }
+
+    /// Waits until a line of the log holds each of `words`.
+    pub(crate) fn wait_for_line(&self, words: &[&str]) {
+        self.wait_for_lines(1, words);
+    }
+
+    /// Waits until so many lines of the log hold each of `words`.
+    pub(crate) fn wait_for_lines(&self, count: usize, words: &[&str]) {
+        wait_for(&format!("{count} lines with {words:?} in the log"), || {
+            (self.lines(words) >= count).then_some(())
+        });
+    }
+
+    /// How many lines of the log hold each of `words`.
+    fn lines(&self, words: &[&str]) -> usize {
+        self.log().lines().filter(|line| words.iter().all(|words| line.contains(words))).count()
     }
 
     /// Waits until nothing is in its queue, as it tells its trusted client 127.0.0.1.
     pub(crate) fn wait_for_empty_queue(&self) {
+        let (mut session, mut looks) = (self.session(), 0);
         wait_for("an empty queue", || {
-            self.session().ask("HELP STATUS").says("queue: 0 messages").then_some(())
+            if looks == LOOKS_A_SESSION {
+                (session, looks) = (self.session(), 0);
+            }
+            looks += 1;
+            session.ask("HELP STATUS").says("queue: 0 messages").then_some(())
         });
+    }
+
+    /// Writes a file beside the configuration: the whole of it is there at once.
+    pub(crate) fn write(&self, name: &str, content: &str) {
+        let (part, file) = (self.folder().join(format!("{name}.part")), self.folder().join(name));
+        fs::write(&part, content).unwrap();
+        fs::rename(part, file).unwrap();
+    }
+
+    /// Writes its configuration, which is in force after [`Server::reload`].
+    pub(crate) fn configure(&self, text: &str) {
+        self.write("gatepost.toml", text);
+    }
+
+    /// Reads its configuration again by SIGHUP, and waits until it is in force.
+    pub(crate) fn reload(&self) {
+        const RELOADED: &[&str] = &["configuration reloaded"];
+        let before = self.lines(RELOADED);
+        self.signal(Signal::HUP);
+        self.wait_for_lines(before + 1, RELOADED);
     }
 
     /// Sends its process a signal.
@@ -196,7 +242,7 @@ fn state(folder: &Path) -> PathBuf {
 }
 
 /// Starts the program in `folder` and waits for the line that says where it listens.
-fn spawn(folder: &Path, setup: &Setup, listen: SocketAddr) -> (Child, [Option<SocketAddr>; 3]) {
+fn spawn(folder: &Path, setup: &Setup, listen: SocketAddr) -> (Child, [Option<SocketAddr>; 2]) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
     command.arg("run").arg("--state").arg(state(folder)).args(["--listen", &listen.to_string()]);
     if setup.submission {
@@ -233,5 +279,5 @@ fn spawn(folder: &Path, setup: &Setup, listen: SocketAddr) -> (Child, [Option<So
         let named = addresses.split(')').find(|named| named.ends_with(kind))?;
         named.trim_start_matches([',', ' ']).split([' ', ',']).next()?.parse().ok()
     };
-    (child, ["(MX", "(submission", "(submission under TLS"].map(of))
+    (child, ["(submission", "(submission under TLS"].map(of))
 }

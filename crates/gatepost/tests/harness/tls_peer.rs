@@ -65,7 +65,13 @@ impl Authority {
         let mut params =
             CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
         (params.not_before, params.not_after) = (date_time_ymd(years.0, 1, 1), date_time_ymd(years.1, 1, 1));
-        self.sign(params)
+        self.sign(params, KeyPair::generate().unwrap())
+    }
+
+    /// The same, with an RSA key.
+    pub(crate) fn certify_rsa(&self, name: &str) -> Certificate {
+        let params = CertificateParams::new([name.to_owned()]).unwrap();
+        self.sign(params, KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap())
     }
 
     /// A client's certificate.
@@ -75,11 +81,10 @@ impl Authority {
         params.distinguished_name.push(DnType::CommonName, common_name);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(until, 1, 1));
-        self.sign(params)
+        self.sign(params, KeyPair::generate().unwrap())
     }
 
-    fn sign(&self, params: CertificateParams) -> Certificate {
-        let key = KeyPair::generate().unwrap();
+    fn sign(&self, params: CertificateParams, key: KeyPair) -> Certificate {
         let own = params.signed_by(&key, &self.issuer).unwrap().der().clone();
         Certificate { own, authority: self.certificate.clone(), key: key.serialize_der() }
     }

@@ -1,10 +1,10 @@
 //! LMTP with Dovecot: each recipient has a reply of its own after the data (RFC 2033).
 
-use super::harness::{Server, finish, program, script};
+use super::harness::{Server, finish, nowhere, program, script};
 use super::jail::Jail;
 
 fn delivers_by(route: impl Fn(&Jail) -> String) {
-    let peer = Jail::start("dovecot", "127.0.0.1:9".parse().unwrap());
+    let peer = Jail::start("dovecot", nowhere());
     let server = Server::with_config(&format!(
         "hostname = \"mx.peer.example\"\n[route.dovecot]\nto = \"{}\"\n[queue]\nretry_first = \"1s\"\n\
          [domain.\"peer.example\"]\nroute = \"dovecot\"\n[domain.\"peer.example\".mailbox]\n\

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::harness::{Server, finish, program, script};
+use super::harness::{Server, finish, nowhere, program, script};
 use super::jail::Jail;
 
 /// Mail data on the wire: dots stuffed, 8-bit text, the longest line that RFC 5321 §4.5.3.1.6 allows.
@@ -22,10 +22,6 @@ fn site(peer: SocketAddr) -> Server {
         "hostname = \"out.client.example\"\n[relay]\nsmart_host = \"{peer}\"\n[queue]\nretry_first = \"1s\"\n\
          [domain.\"client.example\".mailbox]\npostmaster = {{}}\nsender = {{}}\n"
     ))
-}
-
-fn nowhere() -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], 9))
 }
 
 fn mail_goes_to(peer: &str) {

@@ -1,7 +1,7 @@
 //! What a policy does with mail besides refusing it, and that a policy that changes under load never decides by halves.
 
 use std::fs;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use rustix::process::Signal;
@@ -81,11 +81,9 @@ fn effects_are_carried_out() {
     assert!(small.contains(&field), "{small}");
     let bob = server.maildir("example.org", "bob").wait_for(2);
     assert!(bob.iter().all(|letter| letter.delivered_to == "bob@example.org"));
-    let log = server.log();
-    assert!(
-        log.contains("tags=\"marked\"") && log.matches("thrown away, as the policy wants").count() == 2,
-        "{log}"
-    );
+    server.wait_for_log("tags=\"marked\"");
+    server.wait_for_lines(2, &["thrown away, as the policy wants"]);
+    assert_eq!(server.log().matches("thrown away, as the policy wants").count(), 2);
     server.stop();
     let queue = server.queue(&["list"]);
     assert_eq!(queue.matches("attempts, held: not tried yet").count(), 2, "{queue}");
@@ -117,39 +115,33 @@ fn a_policy_that_changes_under_load_decides_whole_transactions() {
     const SESSIONS: u8 = 4;
     const RELOADS: usize = 30;
     let server = Server::start(site(&named("first")));
-    let policy = server.folder().join("site.policy");
-    let done = AtomicBool::new(false);
-    let sent: usize = thread::scope(|scope| {
-        let clients: Vec<_> = (1..=SESSIONS)
-            .map(|client| {
-                let (server, done) = (&server, &done);
-                scope.spawn(move || {
-                    let mut session = server.session_from(client);
-                    let mut sent = 0;
-                    while !done.load(Ordering::Relaxed) {
-                        session.deliver("alice@example.org", message("hello").as_bytes());
-                        sent += 1;
-                    }
-                    session.ask_for("QUIT", "221");
-                    sent
-                })
-            })
-            .collect();
-        for (turn, name) in ["second", "first"].into_iter().cycle().take(RELOADS).enumerate() {
-            fs::write(&policy, named(name)).unwrap();
-            server.signal(Signal::HUP);
-            wait_for("the reload", || {
-                let reloads = server.log().matches("configuration reloaded").count();
-                (reloads > turn).then_some(())
+    let (sent, done) = (AtomicUsize::new(0), AtomicBool::new(false));
+    thread::scope(|scope| {
+        for client in 1..=SESSIONS {
+            let (server, sent, done) = (&server, &sent, &done);
+            scope.spawn(move || {
+                let mut session = server.session_from(client);
+                while !done.load(Ordering::Relaxed) {
+                    session.deliver("alice@example.org", message("hello").as_bytes());
+                    sent.fetch_add(1, Ordering::Relaxed);
+                }
+                session.ask_for("QUIT", "221");
             });
         }
+        for name in ["second", "first"].into_iter().cycle().take(RELOADS) {
+            server.write("site.policy", &named(name));
+            server.reload();
+            // One of them at least was begun under the new policy.
+            let enough = sent.load(Ordering::Relaxed) + usize::from(SESSIONS) + 1;
+            wait_for("messages", || (sent.load(Ordering::Relaxed) >= enough).then_some(()));
+        }
         // A broken policy never replaces a good one.
-        fs::write(&policy, "at mail { rule begin reject 250 \"no\" }").unwrap();
+        server.write("site.policy", "at mail { rule begin reject 250 \"no\" }");
         server.signal(Signal::HUP);
         server.wait_for_log("configuration not reloaded, the old one stays in force");
         done.store(true, Ordering::Relaxed);
-        clients.into_iter().map(|client| client.join().unwrap()).sum()
     });
+    let sent = sent.into_inner();
     let maildir = server.maildir("example.org", "alice");
     maildir.wait_for(sent);
     let (mut first, mut second) = (0, 0);

@@ -52,8 +52,7 @@ at recipient {
     assert!(reply.says("3 recipients ["), "{reply}");
     site.session(3).transaction(&["bob@example.org"]);
     // A reload forgets no counts.
-    site.server.signal(rustix::process::Signal::HUP);
-    site.server.wait_for_log("configuration reloaded");
+    site.server.reload();
     let mut client = site.session(2);
     client.transaction(&[]);
     client.ask_for("RCPT TO:<bob@example.org>", "451 4.7.1");

@@ -1,6 +1,5 @@
 //! A site with a policy: the server, the DNS that it asks, and the commands that look at what it has recorded.
 
-use std::fs;
 use std::process::{Command, Output};
 
 use crate::harness::{Dialogue, DnsServer, Reply, Server, Setup, wait_for};
@@ -21,6 +20,7 @@ limits.errors = 10000
 limits.connections_per_network = 1000
 [policy]
 file = "site.policy"
+deadline = "60s"
 [domain."example.org".mailbox]
 alice = {}
 bob = {}
@@ -46,7 +46,7 @@ impl Site {
         let dns = DnsServer::with(records);
         let tables =
             if tables.contains("[clients]") { tables.to_owned() } else { format!("{NOBODY}{tables}") };
-        let config = format!("{CONFIG}\n{tables}\n{}", dns.config().replace("\"5s\"", "\"1s\""));
+        let config = format!("{CONFIG}\n{tables}\n{}", dns.config());
         files.push(("site.policy", policy.to_owned()));
         let server = Server::start(Setup { config: Some(config), files, ..Setup::default() });
         Self { server, dns }
@@ -59,7 +59,7 @@ impl Site {
 
     /// Writes a file beside the configuration.
     pub(crate) fn write(&self, name: &str, content: &str) {
-        fs::write(self.server.folder().join(name), content).unwrap();
+        self.server.write(name, content);
     }
 
     /// What the program does with these arguments, this site's state and configuration.

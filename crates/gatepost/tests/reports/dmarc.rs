@@ -4,11 +4,8 @@ use std::collections::BTreeMap;
 
 use mail_auth::report::{ActionDisposition, Disposition, DmarcResult, PolicyOverride, Report};
 
-use crate::harness::{DnsServer, Fault, Peer, Server, Setup, finish, program, script, wait_for};
-use crate::{prints, reports, wait_for_collected};
-
-/// Largest report that is read, in octets.
-const REPORT_OCTETS_MAX: usize = 1_000_000;
+use crate::harness::{DnsServer, Fault, Peer, Server, Setup, finish, program, script};
+use crate::{REPORT_OCTETS_MAX, prints, reports, wait_for_collected};
 
 const RECORDS: &str = "\
 strict.example TXT v=spf1 ip4:192.0.2.1 -all
@@ -69,9 +66,7 @@ impl Site {
 
     /// The mails that the peer was sent, by their To field.
     fn arrived(&self, count: usize) -> BTreeMap<String, Vec<u8>> {
-        wait_for("the reports", || (self.peer.seen().messages.len() >= count).then_some(()));
-        let messages = self.peer.seen().messages;
-        assert_eq!(messages.len(), count);
+        let messages = self.peer.wait_for(count).messages;
         let to = |message: &Vec<u8>| {
             let text = String::from_utf8_lossy(message).into_owned();
             text.split("\r\nTo: ").nth(1).unwrap().split("\r\nSubject:").next().unwrap().replace("\r\n", "")
@@ -157,6 +152,7 @@ fn domains_hear_what_came_in_their_name_and_nobody_else_does() {
         commands.iter().any(|command| command.starts_with("MAIL FROM:<reports@here.example>")),
         "{commands:?}"
     );
+    wait_for_collected(&site.server, 0);
     assert_eq!(prints(&site.server, &["list"]).trim(), "nothing is collected");
 }
 

@@ -11,6 +11,9 @@ use std::process::{Command, Output};
 
 use crate::harness::Server;
 
+/// Largest report that is read, in octets.
+const REPORT_OCTETS_MAX: usize = 1_000_000;
+
 /// What `gatepost reports` with these arguments does with the server's state and configuration.
 fn reports(server: &Server, arguments: &[&str]) -> Output {
     let folder = server.folder();

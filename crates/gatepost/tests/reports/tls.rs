@@ -5,11 +5,8 @@ use std::io::Read as _;
 use flate2::read::GzDecoder;
 use mail_auth::report::tlsrpt::{PolicyType, ResultType, TlsReport};
 
-use crate::harness::{DnsServer, HttpsServer, Peer, Server, Setup, wait_for};
-use crate::{prints, reports, wait_for_some};
-
-/// Largest report that is read, in octets.
-const REPORT_OCTETS_MAX: usize = 1_000_000;
+use crate::harness::{DnsServer, HttpsServer, PATIENCE, Peer, Server, Setup};
+use crate::{REPORT_OCTETS_MAX, prints, reports, wait_for_some};
 
 const ENFORCED: &str = "version: STSv1\nmode: enforce\nmx: mx.far.example\nmax_age: 86400\n";
 
@@ -93,8 +90,7 @@ fn failures_are_told_by_mail_over_the_very_host_that_fails_and_by_https() {
     assert!(far.peer.seen().messages.is_empty(), "the policy is enforced");
     assert_eq!(prints(&server, &["send", "--now"]).trim(), "1 reports sent; 0 domains want none; 0 wait");
 
-    wait_for("the report at the peer", || (far.peer.seen().messages.len() == 1).then_some(()));
-    let mail = far.peer.seen().messages.remove(0);
+    let mail = far.peer.wait_for(1).messages.remove(0);
     let text = String::from_utf8_lossy(&mail).into_owned();
     assert!(
         text.contains("\r\nTLS-Required: No\r\n") && text.contains("\r\nTLS-Report-Domain: far.example\r\n"),
@@ -129,13 +125,37 @@ fn a_report_that_a_server_does_not_take_waits() {
 }
 
 #[test]
+fn a_report_that_is_sent_is_counted_though_the_next_one_waits() {
+    /// More than one report tells of, and fewer than two.
+    const ROWS: u32 = 6_000;
+    let far = Far::new();
+    far.wants(&format!("https://collector.example:{}/", far.collector.port()));
+    let server = far.site();
+    server.session().deliver("bob@far.example", b"Subject: x\r\n\r\nhello\r\n");
+    wait_for_some(&server);
+    let file = rusqlite::Connection::open(server.folder().join("state/reports.sqlite")).unwrap();
+    file.busy_timeout(PATIENCE).unwrap();
+    let copy =
+        "WITH RECURSIVE counted (number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM counted LIMIT ?1)
+        INSERT INTO rows (kind, day, domain, digest, head, body, count)
+        SELECT kind, day, domain, randomblob(16), head, body, 1 FROM (SELECT * FROM rows LIMIT 1), counted";
+    file.execute(copy, [ROWS]).unwrap();
+    let dry = prints(&server, &["send", "--now", "--dry-run"]);
+    assert_eq!(dry.lines().filter(|line| line.starts_with('{')).count(), 2, "all are shown");
+    far.collector.answer_raw("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n");
+    far.collector.answer_first("HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n");
+    let said = String::from_utf8(reports(&server, &["send", "--now"]).stdout).unwrap();
+    assert!(said.starts_with("1 reports sent; 0 domains want none; 1 wait\n"), "{said}");
+}
+
+#[test]
 fn a_policy_that_can_not_be_had_is_told() {
     let far = Far::new();
     far.wants("mailto:tls@far.example");
     far.policies.answer("nonsense");
     let server = far.site();
     server.session().deliver("bob@far.example", b"Subject: x\r\n\r\nhello\r\n");
-    wait_for("the message at the peer", || (far.peer.seen().messages.len() == 1).then_some(()));
+    far.peer.wait_for(1);
     wait_for_some(&server);
     let dry = prints(&server, &["send", "--now", "--dry-run"]);
     let json = dry.lines().find(|line| line.starts_with('{')).unwrap();

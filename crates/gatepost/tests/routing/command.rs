@@ -15,7 +15,7 @@ fn with_command(script: &str, more: &str) -> Server {
     let config = format!(
         "{NAME}[route.agent]\ncommand = [\"/bin/sh\", \"-c\", '''{script}''', \"agent\", {placeholders}]\n\
          {more}\n{REST}[domain.\"example.org\"]\nroute = \"agent\"\n\
-         [domain.\"example.org\".mailbox]\npostmaster = {{}}\nanna = {{}}\nbert = {{}}\n\"-rf\" = {{}}\n",
+         [domain.\"example.org\".mailbox]\npostmaster = {{}}\nanna = {{}}\nbert = {{}}\n\"zoë\" = {{}}\n\"-rf\" = {{}}\n",
     );
     Server::with_config(&config)
 }
@@ -49,6 +49,20 @@ fn a_command_gets_each_recipients_message_and_says_what_became_of_it() {
     assert!(written.contains(message) && written.ends_with("\n\nhello\n"), "{written}");
     let said = "the delivery command ended with 67 (no such user): no such bert here";
     assert_says(&report, &["bert@example.org", "Status: 5.1.1", said]);
+}
+
+#[test]
+fn a_sub_address_is_known_in_every_script_and_case() {
+    let folder = open_folder();
+    let script = "printf \"%s|\" \"$@\" >FOLDER/part; mv FOLDER/part FOLDER/whole";
+    let server = with_command(&script.replace("FOLDER", &folder.path().display().to_string()), "");
+    let mut client = server.session();
+    client.ask_for("MAIL FROM:<sender@client.example> SMTPUTF8", "250 2.1.0");
+    client.ask_for("RCPT TO:<ZOË+Lists@example.org>", "250 2.1.5");
+    client.data(b"Subject: x\r\n\r\nhello\r\n", "250 2.6.0");
+    server.wait_for_empty_queue();
+    let written = fs::read_to_string(folder.path().join("whole")).unwrap();
+    assert_eq!(written, "zoë@example.org|zoë|Lists|example.org|sender@client.example|");
 }
 
 #[test]

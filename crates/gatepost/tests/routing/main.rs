@@ -12,10 +12,7 @@ mod command;
 mod harness;
 mod limits;
 
-use std::fs;
-use std::net::{SocketAddr, TcpListener};
-
-use harness::{DnsServer, Fault, Manner, Peer, Server, wait_for};
+use harness::{DnsServer, Fault, Manner, Peer, Reserved, Server, nowhere};
 use rustix::process::Signal;
 
 const MESSAGE: &[u8] = b"Subject: onwards\r\n\r\nhello\r\n";
@@ -43,15 +40,6 @@ fn send(server: &Server, recipients: &[&str]) {
     client.data(MESSAGE, "250 2.6.0");
 }
 
-fn wait_for_messages(peer: &Peer, count: usize) {
-    wait_for(&format!("{count} messages"), || (peer.seen().messages.len() == count).then_some(()));
-}
-
-/// An address where nobody listens, nor will another test.
-fn nowhere() -> SocketAddr {
-    TcpListener::bind("127.0.0.250:0").unwrap().local_addr().unwrap()
-}
-
 /// The DSN that came to the local sender, its lines unfolded.
 fn report(server: &Server) -> String {
     let letter = server.maildir("client.example", "sender").wait_for_one();
@@ -76,9 +64,9 @@ fn mail_goes_to_the_mx_host_that_is_preferred_and_to_the_next_when_that_is_away(
     );
     let server = by_mx(&dns, port);
     send(&server, &["anna@up.example"]);
-    wait_for_messages(&first, 1);
+    first.wait_for(1);
     send(&server, &["bert@down.example"]);
-    wait_for_messages(&second, 1);
+    second.wait_for(1);
     server.wait_for_empty_queue();
     assert_eq!(first.seen().recipients(), ["anna@up.example"]);
     assert_eq!(second.seen().recipients(), ["bert@down.example"]);
@@ -96,7 +84,7 @@ fn a_host_that_is_closed_for_now_or_for_good_is_passed_over() {
     );
     let server = by_mx(&dns, port);
     send(&server, &["anna@example.net"]);
-    wait_for_messages(&open, 1);
+    open.wait_for(1);
     server.wait_for_empty_queue();
     assert_eq!((closing.seen().clients.len(), refusing.seen().clients.len()), (1, 1));
     assert!(server.maildir("client.example", "sender").files().is_empty());
@@ -112,7 +100,7 @@ fn all_addresses_of_a_host_are_tried() {
     );
     let server = by_mx(&dns, port);
     send(&server, &["anna@example.net"]);
-    wait_for_messages(&peer, 1);
+    peer.wait_for(1);
     server.wait_for_empty_queue();
 }
 
@@ -122,12 +110,11 @@ fn a_domain_without_mx_records_is_its_own_host() {
     let dns = DnsServer::with("bare.example A 127.0.0.2\nwww.alias.example CNAME bare.example\n");
     let server = by_mx(&dns, port);
     send(&server, &["anna@bare.example", "bert@www.alias.example", "carl@[127.0.0.2]"]);
-    wait_for("three messages", || {
-        let mut recipients = peer.seen().recipients().iter().map(ToString::to_string).collect::<Vec<_>>();
-        recipients.sort();
-        (recipients == ["anna@bare.example", "bert@www.alias.example", "carl@[127.0.0.2]"]).then_some(())
-    });
     server.wait_for_empty_queue();
+    let seen = peer.seen();
+    let mut recipients = seen.recipients();
+    recipients.sort();
+    assert_eq!(recipients, ["anna@bare.example", "bert@www.alias.example", "carl@[127.0.0.2]"]);
 }
 
 #[test]
@@ -181,7 +168,7 @@ fn what_cannot_be_looked_up_waits() {
     server.wait_for_log("cannot look up host.example: REFUSED");
     assert!(peer.seen().clients.is_empty());
     dns.mend();
-    wait_for_messages(&peer, 2);
+    peer.wait_for(2);
     server.wait_for_empty_queue();
     assert!(server.maildir("client.example", "sender").files().is_empty());
 }
@@ -197,7 +184,7 @@ fn hosts_behind_this_server_are_left_out() {
     );
     let server = by_mx(&dns, port);
     send(&server, &["anna@example.net"]);
-    wait_for_messages(&better, 1);
+    better.wait_for(1);
     send(&server, &["anna@away.example"]);
     server.wait_for_log("away-host.example");
     server.wait_for_log("outcome=\"deferred\"");
@@ -228,7 +215,7 @@ fn the_next_smart_host_is_tried_when_one_is_away_or_closed() {
         open.address()
     ));
     send(&server, &["anna@example.net"]);
-    wait_for_messages(&open, 1);
+    open.wait_for(1);
     server.wait_for_empty_queue();
     assert_eq!(closed.seen().clients.len(), 1);
     assert_eq!(open.seen().clients[0].ip().to_string(), "127.0.0.77", "the source address");
@@ -265,9 +252,9 @@ fn mail_in_the_queue_follows_the_configuration() {
     send(&server, &["anna@example.net"]);
     server.wait_for_log("destination=route:old");
     let relay = format!("[relay]\nsmart_host = \"{}\"\n", peer.address());
-    fs::write(server.folder().join("gatepost.toml"), [NAME, &relay, REST].concat()).unwrap();
+    server.configure(&[NAME, &relay, REST].concat());
     server.signal(Signal::HUP);
-    wait_for_messages(&peer, 1);
+    peer.wait_for(1);
     server.wait_for_empty_queue();
 }
 
@@ -300,7 +287,8 @@ fn mailboxes_behind_lmtp_answer_one_by_one() {
 
 #[test]
 fn a_server_under_another_name_is_not_its_own_next_hop() {
-    let (port, [worse]) = Peer::all_at([(3, Manner::default())]);
+    let (port, [_own, worse]) = Reserved::together([2, 3]);
+    let worse = Peer::on(worse.listen(), Manner::default());
     let dns = DnsServer::with(
         "example.net MX 10 other-name.example\nother-name.example A 127.0.0.2\n\
          example.net MX 20 worse.example\nworse.example A 127.0.0.3\n",
@@ -321,13 +309,8 @@ fn mail_that_goes_in_a_circle_comes_back() {
     let elsewhere = "[domain.\"elsewhere.example\".mailbox]\npostmaster = {}\n";
     let second = Server::with_config(&[other_name, &relay, elsewhere].concat());
     let back = format!("[relay]\nsmart_host = \"{}\"\n", second.address());
-    fs::write(first.folder().join("gatepost.toml"), [NAME, &back, REST].concat()).unwrap();
-    first.signal(Signal::HUP);
-    wait_for("the reload", || {
-        let mut client = first.session();
-        client.ask_for("MAIL FROM:<sender@client.example>", "250 2.1.0");
-        client.ask("RCPT TO:<anna@example.net>").is("250 2.1.5").then_some(())
-    });
+    first.configure(&[NAME, &back, REST].concat());
+    first.reload();
     send(&first, &["anna@example.net"]);
     let report = report(&first);
     assert_says(&report, &["Status: 5.4.6", "Received fields, a mail loop"]);

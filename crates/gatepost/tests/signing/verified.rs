@@ -53,10 +53,13 @@ fn signing(expires_seconds: Option<u64>) -> Signing {
     Signing::new((HOSTNAME, own_names), vec![domain], Some(sealer))
 }
 
-/// The message with what is put in front of it.
+/// The message with what is put in front of it now.
 fn made(wanted: Wanted, message: &[u8]) -> Vec<u8> {
+    made_at(gatepost::clock::wall(), wanted, message)
+}
+
+fn made_at(now: WallTime, wanted: Wanted, message: &[u8]) -> Vec<u8> {
     let id = QueueId::from_number(1).unwrap();
-    let now = gatepost::clock::wall();
     let feed = |read: &mut dyn FnMut(&[u8])| {
         message.chunks(1_000).for_each(read);
         Ok::<(), Infallible>(())
@@ -235,13 +238,7 @@ async fn a_signature_ends_when_it_was_to() {
     for (hours_ago, word) in [(1, "pass"), (25, "fail")] {
         let now = gatepost::clock::wall();
         let then = WallTime::from_unix_millis(now.as_unix_millis() - hours_ago * 3_600_000);
-        let feed = |read: &mut dyn FnMut(&[u8])| {
-            read(message);
-            Ok::<(), Infallible>(())
-        };
-        let id = QueueId::from_number(1).unwrap();
-        let fields = signing(Some(86_400)).fields((id, 0), Wanted::Signature, then, feed).unwrap();
-        let signed = [fields.as_bytes(), message].concat();
+        let signed = made_at(then, Wanted::Signature, message);
         let found = Dkim::verify(&dns, &SignedMessage::of(&signed)).await;
         assert_eq!(found.signatures[0].verification.word(), word, "{found:?}");
     }

@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use super::private::{self, Running};
-use super::{Source, exercise, get, rcpt, site, table};
+use super::harness::{Reserved, Running};
+use super::{Source, exercise, get, private, rcpt, site, table};
 
 struct Slapd {
-    folder: TempDir,
-    port: u16,
     running: Option<Running>,
+    folder: TempDir,
+    place: Reserved,
 }
 
 const ENTRIES: &str = "\
@@ -53,8 +53,7 @@ impl Slapd {
         let people: String = ["bob", "zoe", "late", "o'brien"].into_iter().map(person).collect();
         let sales = "\ndn: cn=sales,dc=example,dc=org\nobjectClass: inetOrgPerson\ncn: sales\nsn: sales\n\
                      mail: sales@example.org\ngivenName: bob@example.org\ngivenName: zoe@example.org\n";
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut this = Self { folder, port, running: None };
+        let mut this = Self { folder, place: Reserved::new(), running: None };
         this.add(&format!("{ENTRIES}{people}{sales}"));
         this.start();
         this
@@ -82,7 +81,7 @@ impl Source for Slapd {
 
     fn start(&mut self) {
         let mut command = private::command(Path::new("/usr/sbin/slapd"));
-        let urls = format!("{} ldap://127.0.0.1:{}", self.url(), self.port);
+        let urls = format!("{} ldap://{}", self.url(), self.place.address());
         command.arg("-f").arg(self.folder.path().join("slapd.conf")).args(["-d", "0", "-h", &urls]);
         let is_ready = || std::os::unix::net::UnixStream::connect(self.socket()).is_ok();
         self.running = Some(Running::start(command, self.folder.path().join("log"), is_ready));
@@ -100,7 +99,7 @@ fn mailboxes_and_aliases_stand_in_an_ldap_directory() {
     let mut slapd = Slapd::new();
     let url = slapd.url();
     let bind = "bind_dn = \"cn=admin,dc=example,dc=org\"\nbind_password_file = \"password\"";
-    let keep = "timeout = \"2s\"\ncache = \"1h\"\nnegative_cache = \"1h\"";
+    let keep = "timeout = \"20s\"\ncache = \"1h\"\nnegative_cache = \"1h\"";
     let search = "base = \"dc=example,dc=org\"\nfilter = \"(mail={address})\"\nattributes = [\"uid\"]";
     let tables = format!(
         "[table.users]\ntype = \"ldap\"\nurl = \"{url}\"\n{bind}\n{keep}\nbase = \"ou=people,dc=example,dc=org\"\n\
@@ -114,7 +113,7 @@ fn mailboxes_and_aliases_stand_in_an_ldap_directory() {
          bind_password_file = \"empty\"\n{search}\n\
          [table.clear]\ntype = \"ldap\"\nurl = \"ldap://127.0.0.1:{port}\"\n{bind}\n{search}\n\
          [table.secured]\ntype = \"ldap\"\nurl = \"ldap://127.0.0.1:{port}\"\nstarttls = true\n{bind}\n{search}",
-        port = slapd.port,
+        port = slapd.place.address().port(),
     );
     let secrets = vec![("password", "secret\n".into()), ("wrong", "guess\n".into()), ("empty", "\n".into())];
     let server = site(&tables, secrets);

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use super::private::{self, Running};
-use super::{Source, exercise, get, site};
+use super::harness::Running;
+use super::{Source, exercise, get, private, site};
 
 struct MariaDb {
-    folder: TempDir,
     running: Option<Running>,
+    folder: TempDir,
 }
 
 impl MariaDb {
@@ -70,7 +70,7 @@ fn mailboxes_and_aliases_stand_in_mariadb() {
          INSERT INTO aliases (address, goto) VALUES ('sales@example.org', 'bob@example.org, zoe@example.org');",
     );
     let url = format!("mysql://root@localhost/mail?socket={}", mariadb.socket().display());
-    let keep = "timeout = \"2s\"\ncache = \"1h\"\nnegative_cache = \"1h\"";
+    let keep = "timeout = \"20s\"\ncache = \"1h\"\nnegative_cache = \"1h\"";
     let tables = format!(
         "[table.users]\ntype = \"sql\"\nurl = \"{url}\"\n{keep}\n\
          query = \"SELECT number, active FROM users WHERE address = {{address}}\"\n\

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use super::private::{self, Running};
-use super::{Source, exercise, get, site};
+use super::harness::Running;
+use super::{Source, exercise, get, private, site};
 
 struct Postgres {
-    folder: TempDir,
     running: Option<Running>,
+    folder: TempDir,
 }
 
 /// A program of the newest version that is installed.
@@ -77,7 +77,7 @@ fn mailboxes_and_aliases_stand_in_postgresql() {
          CREATE VIEW old AS SELECT * FROM aliases;",
     );
     let url = format!("postgres://gatepost@localhost/postgres?host={}", postgres.socket().display());
-    let keep = "timeout = \"2s\"\ncache = \"1h\"\nnegative_cache = \"1h\"";
+    let keep = "timeout = \"20s\"\ncache = \"1h\"\nnegative_cache = \"1h\"";
     let tables = format!(
         "[table.users]\ntype = \"sql\"\nurl_file = \"url\"\n{keep}\n\
          query = \"SELECT quota FROM users WHERE address = {{address}} AND active\"\n\

@@ -103,7 +103,7 @@ const ANSWERS: &[(&str, &str)] = &[
 fn tables(map: &Map, keep: &str) -> String {
     let one = |name: &str| {
         format!(
-            "[table.{name}]\ntype = \"socketmap\"\naddress = \"unix:{}\"\nmap = \"{name}\"\ntimeout = \"2s\"\n{keep}\n",
+            "[table.{name}]\ntype = \"socketmap\"\naddress = \"unix:{}\"\nmap = \"{name}\"\ntimeout = \"20s\"\n{keep}\n",
             map.socket().display()
         )
     };

@@ -44,7 +44,7 @@ fn mailboxes_and_aliases_stand_in_an_sqlite_file() {
          INSERT INTO aliases SELECT address, address FROM users;",
     );
     let url = format!("sqlite:{}", file.path.display());
-    let keep = "timeout = \"2s\"\ncache = \"1h\"\nnegative_cache = \"1h\"";
+    let keep = "timeout = \"20s\"\ncache = \"1h\"\nnegative_cache = \"1h\"";
     let tables = format!(
         "[table.users]\ntype = \"sql\"\nurl = \"{url}\"\n{keep}\n\
          query = \"SELECT 1 FROM users WHERE address = {{address}}\"\n\

@@ -59,15 +59,22 @@ impl Far {
     /// The same, which trusts another certificate and the authority of the MX host.
     pub(crate) fn site_of(&self, certificate: &str, more: &str) -> Server {
         let relay = format!("mx = true\nmx_port = {}\nmx_loopback = true", self.peer.port());
-        self.start(&relay, &format!("ca_file = \"ca.pem\"\n{more}"), certificate)
+        let trusted = format!("{}{certificate}", self.authority.pem());
+        self.start(&relay, &format!("ca_file = \"ca.pem\"\n{more}"), trusted)
+    }
+
+    /// The same, whose file of authorities holds these.
+    pub(crate) fn site_trusting(&self, authorities: &str, more: &str) -> Server {
+        let relay = format!("mx = true\nmx_port = {}\nmx_loopback = true", self.peer.port());
+        self.start(&relay, more, authorities.to_owned())
     }
 
     /// A site with these lines in `[relay]`.
     pub(crate) fn site_with(&self, relay: &str, more: &str) -> Server {
-        self.start(relay, more, "")
+        self.start(relay, more, self.authority.pem().to_owned())
     }
 
-    fn start(&self, relay: &str, more: &str, certificate: &str) -> Server {
+    fn start(&self, relay: &str, more: &str, trusted: String) -> Server {
         let validating =
             if self.anchors.is_some() { "dnssec = true\ntrust_anchors = \"root.key\"\n" } else { "" };
         let config = format!(
@@ -76,7 +83,7 @@ impl Far {
              [domain.\"client.example\".mailbox]\npostmaster = {{}}\nsender = {{}}\n[tls]\n{more}\n",
             self.dns.config(),
         );
-        let mut files = vec![("ca.pem", format!("{}{certificate}", self.authority.pem()))];
+        let mut files = vec![("ca.pem", trusted)];
         files.extend(self.anchors.clone().map(|anchors| ("root.key", anchors)));
         Server::start(Setup { config: Some(config), files, ..Setup::default() })
     }
@@ -89,8 +96,7 @@ impl Far {
     /// Waits until mail is deferred for a reason with these words; the host has none then.
     #[track_caller]
     pub(crate) fn assert_deferred(&self, server: &Server, words: &str) {
-        server.wait_for_log("outcome=\"deferred\"");
-        assert!(server.log().contains(words), "{words:?} is not in the log:\n{}", server.log());
+        server.wait_for_line(&["outcome=\"deferred\"", words]);
         assert!(self.peer.taken().is_empty(), "mail went although it must not");
     }
 }

@@ -1,5 +1,7 @@
 //! What a site asks of TLS: `tls.default`, `[tls.domain]`, and "dane" for a smart host.
 
+use std::fs;
+
 use super::far::{Far, HOST, send};
 use super::harness::{Authority, Peer};
 
@@ -35,6 +37,22 @@ fn verified_hosts_have_a_certificate_of_a_trusted_authority_for_their_name() {
             Some(words) => far.assert_deferred(&server, words),
         }
     }
+}
+
+#[test]
+fn authorities_that_are_renewed_hold_without_a_reload() {
+    let far = Far::new();
+    let config = "ca_file = \"ca.pem\"\n[tls.domain]\n\"far.example\" = \"verified\"";
+    let ca = far.authority.pem();
+    let server = far.site_trusting(Authority::new().pem(), config);
+    send(&server);
+    far.assert_deferred(&server, "TLS handshake failed");
+    let file = server.folder().join("ca.pem");
+    fs::remove_file(&file).unwrap();
+    server.wait_for_log("are not reloaded");
+    fs::write(&file, ca).unwrap();
+    server.wait_for_log("ca.pem` reloaded");
+    assert_eq!(far.wait_for_mail().asked_for.as_deref(), Some(HOST));
 }
 
 #[test]

@@ -8,3 +8,4 @@ mod far;
 mod harness;
 mod levels;
 mod policies;
+mod reported;

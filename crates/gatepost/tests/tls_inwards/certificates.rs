@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rustix::process::Signal;
 
-use super::client::{Client, NAME, config, setup, site, trusting};
+use super::client::{Client, NAME, config, config_with, setup, site, trusting};
 use super::harness::{Authority, Certificate, Server, wait_for};
 
 #[test]
@@ -50,6 +50,19 @@ fn the_certificate_goes_by_the_name_that_is_asked_for() {
             "{name}: {failure:?}"
         );
     }
+}
+
+#[test]
+fn of_two_for_a_name_the_client_is_shown_one_that_it_can_use() {
+    let authority = Authority::new();
+    let (first, second) = (authority.certify(NAME, 2100), authority.certify_rsa(NAME));
+    let server = Server::start(setup(&[("first", &first), ("second", &second)], "", ""));
+    assert_eq!(Client::start(&server, &Arc::new(trusting(&authority))).shown(), *first.der());
+    // One of the time before TLS 1.3, which knows RSA alone in its cipher suites.
+    let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+    provider.cipher_suites.retain(|suite| suite.suite().as_str().is_some_and(|name| name.contains("_RSA_")));
+    let old = config_with(provider, &authority, None, &[&rustls::version::TLS12]);
+    assert_eq!(Client::start(&server, &Arc::new(old)).shown(), *second.der());
 }
 
 fn renew(server: &Server, certificate: &Certificate) {

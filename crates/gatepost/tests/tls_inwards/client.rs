@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned};
 
@@ -51,7 +52,18 @@ pub(super) fn config(
     certificate: Option<&Certificate>,
     versions: &[&'static rustls::SupportedProtocolVersion],
 ) -> ClientConfig {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    config_with(provider, authority, certificate, versions)
+}
+
+/// The same, with this cryptography.
+pub(super) fn config_with(
+    provider: CryptoProvider,
+    authority: &Authority,
+    certificate: Option<&Certificate>,
+    versions: &[&'static rustls::SupportedProtocolVersion],
+) -> ClientConfig {
+    let provider = Arc::new(provider);
     let mut roots = RootCertStore::empty();
     roots.add(authority.certificate()).unwrap();
     let verifier =

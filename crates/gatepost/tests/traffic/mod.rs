@@ -203,6 +203,9 @@ impl Traffic<'_> {
             "client.may_relay" | "mailbox.busy" | "mailbox.over_quota" => {
                 return State::yes_or_no(self.chance.percent(2));
             }
+            // Nobody logs in.
+            "auth.over_messages" | "auth.over_recipients" => return State::yes_or_no(false),
+            "auth.owns_sender" | "auth.owns_author" => return State::yes_or_no(true),
             "client.refused" | "auth.user" | "mailbox.moved" => return State::Missing,
             "recipient.local_domain" | "mailbox.exists" => return State::yes_or_no(self.chance.percent(93)),
             "message.received_count" => return State::number(self.chance.below(8)),

@@ -57,7 +57,7 @@ impl Checker<'_> {
         let text = self.reply_text(answer, stages);
         let ((code, enhanced), (text, uses)) = (code?, text?);
         let close = answer.verb.node == Verb::Disconnect;
-        Some((Answer::Refuse { reply: Words { code, enhanced, text }, close }, uses))
+        Some((Answer::Refuse { reply: Words { code, enhanced, text, own: None }, close }, uses))
     }
 
     /// The codes of a refusal that may stand at all of `stages`.

@@ -258,8 +258,22 @@ fn missing(info: &SlotInfo) -> State {
 /// What a test takes a source's fact to be when it says another of the source.
 pub(crate) fn beside(field: Field) -> Option<State> {
     match field {
-        Field::Reason | Field::Key => Some(State::Missing),
+        Field::Reason
+        | Field::Key
+        | Field::Code
+        | Field::Enhanced
+        | Field::Quarantine
+        | Field::Prepend
+        | Field::Signature => Some(State::Missing),
         Field::Codes => Some(State::Known(Value::Addresses(Vec::new().into()))),
-        Field::Listed | Field::Value | Field::Count => None,
+        Field::Symbols => Some(State::Known(Value::Texts(Vec::new().into()))),
+        Field::Reply => Some(State::text("")),
+        Field::Listed
+        | Field::Value
+        | Field::Count
+        | Field::Verdict
+        | Field::Action
+        | Field::Infected
+        | Field::Score => None,
     }
 }

@@ -14,8 +14,9 @@ use crate::syntax::ast;
 use smtp::reply::Severity;
 
 impl Checker<'_> {
-    /// Whether the fact is there whenever the condition holds. A list that lists has a reason, if only its zone, and a table
-    /// that has a value found it under a key.
+    /// Whether the fact is there whenever the condition holds. A list that lists has a reason, if only its zone, a table that
+    /// has a value found it under a key, what is infected a signature,
+    /// and a quarantine a reason.
     pub(super) fn proves(&self, condition: &Condition, slot: Slot) -> bool {
         let slots = &self.facts.slots;
         if proves_present(condition, slot, slots) {
@@ -25,6 +26,10 @@ impl Checker<'_> {
         let (index, field, form) = match self.facts.info(slot).map(|info| info.origin.clone()) {
             Some(Origin::Source(index, Field::Reason)) => (index, Field::Listed, Form::Boolean(true)),
             Some(Origin::Source(index, Field::Key)) => (index, Field::Value, Form::Present),
+            Some(Origin::Source(index, Field::Quarantine)) => {
+                (index, Field::Verdict, Form::Choices(vec!["quarantine"].into()))
+            }
+            Some(Origin::Source(index, Field::Signature)) => (index, Field::Infected, Form::Boolean(true)),
             _ => return false,
         };
         let proof = slots.iter().position(|info| info.origin == Origin::Source(index, field));

@@ -6,6 +6,7 @@
 mod answers;
 mod condition;
 mod expectations;
+mod filters;
 mod given;
 mod lints;
 mod lists;
@@ -143,8 +144,9 @@ impl<'a> Checker<'a> {
         let fixed = self.fixed_rules(builtin);
         self.in_builtin = false;
         let own = self.site_rules(site, &fixed);
+        let applied = self.applied_rules(site);
         self.replace_replies(site, &fixed);
-        self.assemble(&fixed, &own);
+        self.assemble(&fixed, &own, &applied);
         self.number_unnamed();
         self.check_reach();
         if !self.incomplete {

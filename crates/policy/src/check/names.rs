@@ -124,7 +124,7 @@ pub(super) fn source_slot(index: u16, source: &Source, field: Field) -> SlotInfo
         group: Group::Source(index),
         optional: field.optional(),
         fallible: true,
-        remembers: field == Field::Count,
+        remembers: field.remembers(),
     }
 }
 

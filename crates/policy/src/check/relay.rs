@@ -236,9 +236,7 @@ fn of_stranger(name: &str, address: IpAddr) -> State {
     match name {
         "client.ip" => State::Known(Value::address(address)),
         "client.name" => State::text(STRANGER_NAME),
-        "client.trusted" | "client.may_relay" | "auth.may_relay" | "recipient.local_domain" => {
-            State::yes_or_no(false)
-        }
+        "client.trusted" | "client.may_relay" | "recipient.local_domain" => State::yes_or_no(false),
         "client.refused"
         | "auth.user"
         | "auth.mechanism"

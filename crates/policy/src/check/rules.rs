@@ -420,8 +420,9 @@ impl Checker<'_> {
         sound
     }
 
-    /// The order of each stage: the site's rules and those it placed, then the other fixed ones.
-    pub(super) fn assemble(&mut self, fixed: &Placed, own: &Placed) {
+    /// The order of each stage: the site's rules and those it placed, the other fixed ones, then those that `apply` made: a
+    /// filter hears of what nobody else refuses.
+    pub(super) fn assemble(&mut self, fixed: &Placed, own: &Placed, applied: &Placed) {
         let stages = Stage::ALL.map(|stage| -> Box<[RuleId]> {
             let at = |placed: &Placed| -> Vec<RuleId> {
                 placed.iter().filter(|(_, here)| *here == stage).map(|(id, _)| *id).collect()
@@ -429,6 +430,7 @@ impl Checker<'_> {
             let mut order = at(own);
             let rest: Vec<RuleId> = at(fixed).into_iter().filter(|id| !order.contains(id)).collect();
             order.extend(rest);
+            order.extend(at(applied));
             order.into()
         });
         self.plan.stages = stages;

@@ -62,6 +62,10 @@ impl Checker<'_> {
                 (SourceKind::Table { contents: contents?, key }, vec![key], Stage::Connect, Scope::Session)
             }
             Written::Rate { counted, keys, over, form } => self.rate(counted, keys, over, form.as_ref())?,
+            Written::Filter { .. } => {
+                let (kind, since, scope) = self.filter(item)?;
+                (kind, Vec::new(), since, scope)
+            }
         };
         let (mut latest, mut shortest) = (since, scope);
         for key in keys {
@@ -302,13 +306,16 @@ impl Checker<'_> {
         }
     }
 
-    /// Numbers the facts that no rule names and that are asked for all the same: those of shadows, and the lists that
-    /// the score is made of.
+    /// Numbers the facts that no rule names and that are asked for all the same: those of shadows, all that a filter
+    /// says, and the lists that the score is made of.
     pub(super) fn number_unnamed(&mut self) {
         let scored = self.facts.named("dnsbl.score").is_some();
         for (index, source) in self.sources.iter().enumerate() {
             let Ok(number) = u16::try_from(index) else { continue };
-            if source.shadow {
+            // What a filter says is one answer: a replay is to know all of it.
+            let is_asked = matches!(source.kind, SourceKind::Filter(_))
+                && self.names.sources.get(&*source.name).is_some_and(|declared| declared.used);
+            if source.shadow || is_asked {
                 for field in source.kind.fields() {
                     self.facts.of_source(number, source, *field);
                 }
@@ -331,8 +338,12 @@ impl Checker<'_> {
         let Some(info) = self.facts.info(slot) else { return false };
         match info.origin {
             crate::slot::Origin::Source(index, _) => {
-                let keys = self.sources.get(usize::from(index)).map(|source| keys(&source.kind));
-                keys.unwrap_or_default().iter().any(|key| self.is_of_one_recipient(*key))
+                let source = self.sources.get(usize::from(index));
+                let keys = source.map(|source| keys(&source.kind));
+                let of_filter = source.is_some_and(|source| {
+                    matches!(source.kind, SourceKind::Filter(_)) && source.scope == Scope::Recipient
+                });
+                of_filter || keys.unwrap_or_default().iter().any(|key| self.is_of_one_recipient(*key))
             }
             _ => info.scope == Scope::Recipient,
         }
@@ -344,5 +355,6 @@ pub(crate) fn keys(kind: &SourceKind) -> Vec<Slot> {
     match kind {
         SourceKind::DnsList { key, .. } | SourceKind::Table { key, .. } => vec![*key],
         SourceKind::Rate { keys, .. } => keys.clone(),
+        SourceKind::Filter(filter) => filter.client_name.into_iter().collect(),
     }
 }

@@ -20,8 +20,10 @@ pub(super) struct Read {
 }
 
 /// The words behind which a name stands.
-const DECLARING: [&str; 10] =
-    ["networks", "names", "patterns", "dnsbl", "dnswl", "rhsbl", "table", "rate", "define", "given"];
+const DECLARING: [&str; 14] = [
+    "networks", "names", "patterns", "dnsbl", "dnswl", "rhsbl", "table", "rate", "milter", "service",
+    "clamav", "rspamd", "define", "given",
+];
 
 /// Reads the built-in policy and the site's.
 pub(super) fn read(site: Option<(&str, &str)>, reader: &mut dyn Files) -> Read {

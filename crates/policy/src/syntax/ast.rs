@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+pub use crate::source::FilterKind;
 use crate::span::{Span, Spanned};
 
 /// A name or word as it stands.
@@ -130,6 +131,21 @@ pub enum SourceKind {
         over: Spanned<Duration>,
         /// `as window` or `as bucket`.
         form: Option<Word>,
+    },
+    /// `milter|service|clamav|rspamd NAME = "address" ...`: another program that is asked.
+    Filter {
+        /// Which protocol it speaks.
+        kind: FilterKind,
+        /// Where it listens.
+        address: Spanned<String>,
+        /// `at recipient`: when it is asked.
+        stage: Option<Word>,
+        /// `timeout 30s`.
+        timeout: Option<Spanned<Duration>>,
+        /// `apply`: what it answers is done without a rule that says so.
+        apply: Option<Span>,
+        /// `failing accept` or `failing defer`: what is done with `apply` when it can't be asked.
+        failing: Option<Word>,
     },
 }
 

@@ -151,7 +151,8 @@ impl Parser<'_> {
                 Item::Include(file)
             }
             "networks" | "names" | "patterns" => Item::List(self.list(word)?),
-            "shadow" | "dnsbl" | "dnswl" | "rhsbl" | "table" | "rate" => Item::Source(self.source(word)?),
+            "shadow" | "dnsbl" | "dnswl" | "rhsbl" | "table" | "rate" | "milter" | "service" | "clamav"
+            | "rspamd" => Item::Source(self.source(word)?),
             "greylist" => Item::Greylist(self.greylist()?),
             "define" => Item::Define(self.define()?),
             "reply" => Item::Reply(self.reply()?),
@@ -188,6 +189,9 @@ impl Parser<'_> {
             "macro" | "let" | "def" | "var" => Some("define"),
             "limit" | "ratelimit" => Some("rate"),
             "map" | "lookup" => Some("table"),
+            "smtpd_milters" | "input_mail_filter" => Some("milter"),
+            "check_policy_service" | "policy_service" => Some("service"),
+            "clamd" | "av" | "antivirus" => Some("clamav"),
             _ if written.len() > 2 => nearest(written, known()),
             _ => None,
         };

@@ -7,9 +7,9 @@
 use crate::stage::Stage;
 
 /// What can stand at the top of a file.
-pub const ITEMS: [&str; 14] = [
+pub const ITEMS: [&str; 18] = [
     "include", "networks", "names", "patterns", "shadow", "dnsbl", "dnswl", "rhsbl", "table", "rate",
-    "greylist", "define", "reply", "at",
+    "milter", "service", "clamav", "rspamd", "greylist", "define", "reply", "at",
 ];
 
 /// What opens a test, or facts that tests share.
@@ -40,9 +40,10 @@ pub const CONDITIONS: [&str; 16] = [
 ];
 
 /// What goes into declarations, actions and tests besides.
-pub const PARTICLES: [&str; 22] = [
+pub const PARTICLES: [&str; 24] = [
     "unsure", "relay", "header", "to", "of", "codes", "weight", "timeout", "file", "cidr", "regex",
-    "external", "keyed", "by", "over", "as", "window", "bucket", "from", "expect", "yes", "no",
+    "external", "apply", "failing", "keyed", "by", "over", "as", "window", "bucket", "from", "expect", "yes",
+    "no",
 ];
 
 /// What a rate can count.

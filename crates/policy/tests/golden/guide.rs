@@ -59,3 +59,16 @@ fn the_guides_examples_load_and_its_findings_are_real() {
     let loaded = Policy::load("site.policy", &sum, &mut NoFiles).unwrap();
     assert!(loaded.policy.tests().iter().filter(|result| result.passed).count() >= 4);
 }
+
+#[test]
+fn the_examples_of_filters_load_and_are_laid_out_well() {
+    let page =
+        fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/guide/filters.md")).unwrap();
+    let mut sum = String::new();
+    for block in page.split("```policy\n").skip(1).map(|part| part.split("```").next().unwrap()) {
+        assert_eq!(syntax::format(block).as_deref(), Ok(block), "not laid out well");
+        sum.push_str(block);
+        assert_eq!(said(&sum), "", "{sum}");
+    }
+    assert!(sum.contains("scan.score"));
+}

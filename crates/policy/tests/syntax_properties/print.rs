@@ -195,6 +195,17 @@ fn source(source: &SourceItem) -> String {
             let form = form.as_ref().map(|form| format!(" as {}", form.node)).unwrap_or_default();
             format!("rate {name} = {} by {keys} over {}{form}", counted.node, duration(over.node))
         }
+        SourceKind::Filter { kind, address, stage, timeout, apply, failing } => {
+            let mut text = format!("{} {name} = {}", kind.word(), quoted(&address.node));
+            text.push_str(&stage.as_ref().map(|stage| format!(" at {}", stage.node)).unwrap_or_default());
+            let wait = timeout.as_ref().map(|timeout| format!(" timeout {}", duration(timeout.node)));
+            text.push_str(&wait.unwrap_or_default());
+            text.push_str(if apply.is_some() { " apply" } else { "" });
+            text.push_str(
+                &failing.as_ref().map(|word| format!(" failing {}", word.node)).unwrap_or_default(),
+            );
+            text
+        }
     };
     format!("{shadow}{rest}")
 }

@@ -227,8 +227,19 @@ fn source() -> impl Strategy<Value = Item> {
     let table = (contents, fact()).prop_map(|(contents, key)| SourceKind::Table { contents, key });
     let rate = (name(), vec(fact(), 1..3), duration(), option::of(name()))
         .prop_map(|(counted, keys, over, form)| SourceKind::Rate { counted, keys, over, form });
+    let kind = select(vec![FilterKind::Milter, FilterKind::Service, FilterKind::Clamav, FilterKind::Rspamd]);
+    let apply = option::of(Just(Span::default()));
+    let filter = (kind, text(), option::of(name()), option::of(duration()), apply, option::of(name()))
+        .prop_map(|(kind, address, stage, timeout, apply, failing)| SourceKind::Filter {
+            kind,
+            address,
+            stage,
+            timeout,
+            apply,
+            failing,
+        });
     let shadow = option::of(Just(Span::default()));
-    (shadow, name(), placed(prop_oneof![dns_list, table, rate]))
+    (shadow, name(), placed(prop_oneof![dns_list, table, rate, filter]))
         .prop_map(|(shadow, name, kind)| Item::Source(SourceItem { shadow, name, kind }))
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::names::Name;
 use super::shared::Shared;
-use crate::body::{BodySink, ChunkSource, SealedBody, SealedContent, Unkept};
+use crate::body::{BodySink, ChunkSource, Content, SealedBody, SealedContent, StoredBody, Unkept};
 use crate::disk::{Disk, DiskFile};
 use crate::queue_id::QueueId;
 use crate::spool::SpoolError;
@@ -80,6 +80,14 @@ impl<D: Disk> BodySink for Sink<D> {
             }
         }
         Ok(())
+    }
+
+    fn complete(&mut self) -> Result<StoredBody, SpoolError> {
+        self.write_chunk()?;
+        let file = self.shared.disk.open(&Name::Large(self.id).to_string())?;
+        let source = Arc::new(Source { file, id: self.id, size_octets: self.size_octets });
+        let content = Content::File { head: Arc::default(), start: 0, source };
+        Ok(StoredBody { size_octets: self.size_octets, content })
     }
 
     fn seal(mut self: Box<Self>) -> Result<SealedBody, SpoolError> {

@@ -3,7 +3,7 @@
 use alloc::borrow::ToOwned as _;
 use alloc::string::String;
 use core::fmt;
-use core::net::{Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::str::FromStr;
 
 use super::AddressError;
@@ -42,6 +42,16 @@ impl GeneralLiteral {
 }
 
 impl AddressLiteral {
+    /// The address, an IPv4-mapped one as IPv4; a general literal has none.
+    #[must_use]
+    pub const fn ip(&self) -> Option<IpAddr> {
+        match self {
+            Self::V4(address) => Some(IpAddr::V4(*address)),
+            Self::V6(address) => Some(address.to_canonical()),
+            Self::General(_) => None,
+        }
+    }
+
     /// Reads a literal with its brackets, which start at `position` of the text that errors speak of.
     pub(super) fn parse_at(text: &str, position: usize) -> Result<Self, AddressError> {
         if text.len() > DOMAIN_OCTETS_MAX {

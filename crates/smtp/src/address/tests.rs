@@ -201,6 +201,11 @@ fn literals_of_the_rfc_are_read() {
         assert_eq!(parsed, literal, "{text}");
         assert_eq!(parsed.to_string().parse(), Ok(parsed));
     }
+    let address =
+        |text: &str| text.parse::<AddressLiteral>().unwrap().ip().map(|address| address.to_string());
+    assert_eq!(address("[192.0.2.1]").as_deref(), Some("192.0.2.1"));
+    assert_eq!(address("[IPv6:::ffff:192.0.2.1]").as_deref(), Some("192.0.2.1"));
+    assert_eq!(address("[x-y9:a]"), None);
     let AddressLiteral::General(general) = "[x-y9:a:b!^]".parse().unwrap() else { panic!("not general") };
     assert_eq!((general.tag(), general.content()), ("x-y9", "a:b!^"));
 }

@@ -7,7 +7,9 @@ use crate::clock;
 use crate::net::dns::{Dns, Mx};
 use crate::net::mail_auth::key_record::{self, Publication, zone_line};
 use crate::net::mail_auth::report_addresses::{is_version, of_dmarc, of_tls};
+use crate::net::mta_sts::id_of;
 use crate::net::tls_result::TlsFailure;
+use crate::reports::{confirmation, confirmation_name, host_of};
 
 /// The preference of the MX record that is proposed.
 const PREFERENCE: u16 = 10;
@@ -115,24 +117,55 @@ async fn dmarc(dns: &Dns, wanted: Wanted) -> Finding {
     let organisation = psl::domain_str(&domain).unwrap_or(&domain).to_owned();
     let mut name = domain.as_str();
     loop {
-        let answer = match dns.txt(&format!("_dmarc.{name}")).await {
-            Ok(answer) => answer,
-            Err(failure) => return wanted.found(Verdict::failed(failure), Vec::new()),
+        let records = match records_of(dns, &format!("_dmarc.{name}"), "DMARC1").await {
+            Ok(records) => records,
+            Err(verdict) => return wanted.found(verdict, Vec::new()),
         };
-        let records: Vec<Vec<u8>> =
-            answer.into_records().into_iter().filter(|text| is_version(text, "DMARC1")).collect();
         if !records.is_empty() {
             let found: Vec<String> = texts(&records)
                 .into_iter()
                 .map(|text| if name == domain { text } else { format!("{text} (of {name})") })
                 .collect();
-            return wanted.found(dmarc_verdict(&records), found);
+            let verdict = match dmarc_verdict(&records) {
+                Verdict::Ok => confirmed(dns, name, &records).await,
+                wrong => wrong,
+            };
+            return wanted.found(verdict, found);
         }
         match name.split_once('.') {
             Some((_, above)) if name != organisation && !above.is_empty() => name = above,
             _ => return wanted.found(Verdict::Missing, Vec::new()),
         }
     }
+}
+
+/// The records of one version at a name.
+///
+/// # Errors
+/// They can't be found out.
+async fn records_of(dns: &Dns, name: &str, version: &str) -> Result<Vec<Vec<u8>>, Verdict> {
+    let answer = dns.txt(name).await.map_err(Verdict::failed)?;
+    Ok(answer.into_records().into_iter().filter(|text| is_version(text, version)).collect())
+}
+
+/// Whether all who are to get the reports of `domain` take them (RFC 9990 §4).
+async fn confirmed(dns: &Dns, domain: &str, records: &[Vec<u8>]) -> Verdict {
+    let mut verdict = Verdict::Ok;
+    for wish in of_dmarc(records).unwrap_or_default() {
+        let host = host_of(&wish.mailbox);
+        match confirmation(dns, domain, &host).await {
+            Ok(Some(_)) => {}
+            Ok(None) => {
+                let at = confirmation_name(domain, &host);
+                let mailbox = wish.mailbox;
+                return Verdict::Wrong(format!(
+                    "{mailbox} gets no reports: {at} has no TXT record \"v=DMARC1\""
+                ));
+            }
+            Err(failure) => verdict = Verdict::failed(failure),
+        }
+    }
+    verdict
 }
 
 fn dmarc_verdict(records: &[Vec<u8>]) -> Verdict {
@@ -160,15 +193,16 @@ fn dmarc_verdict(records: &[Vec<u8>]) -> Verdict {
 }
 
 async fn mta_sts(asked: &Asked, served: &Served<'_>, wanted: Wanted) -> Finding {
-    let answer = match asked.dns.txt(&wanted.name).await {
-        Ok(answer) => answer,
-        Err(failure) => return wanted.found(Verdict::failed(failure), Vec::new()),
+    let records = match records_of(&asked.dns, &wanted.name, "STSv1").await {
+        Ok(records) => records,
+        Err(verdict) => return wanted.found(verdict, Vec::new()),
     };
-    let records: Vec<Vec<u8>> =
-        answer.into_records().into_iter().filter(|text| is_version(text, "STSv1")).collect();
     let found = texts(&records);
     let verdict = match (records.len(), &asked.fetcher) {
         (0, _) => Verdict::Missing,
+        (1, _) if id_of(&records).is_none() => Verdict::Wrong(
+            "it has no id of 1 to 32 letters and digits: it counts for nobody (RFC 8461 §3.1)".to_owned(),
+        ),
         (1, Ok(fetcher)) => match fetcher.fetch(&asked.dns, &wanted.subject).await {
             Ok(policy) if policy.has(&served.hostname) || policy.mx.is_empty() => Verdict::Ok,
             Ok(_) => {
@@ -186,12 +220,10 @@ async fn mta_sts(asked: &Asked, served: &Served<'_>, wanted: Wanted) -> Finding 
 }
 
 async fn tls_reports(dns: &Dns, wanted: Wanted) -> Finding {
-    let answer = match dns.txt(&wanted.name).await {
-        Ok(answer) => answer,
-        Err(failure) => return wanted.found(Verdict::failed(failure), Vec::new()),
+    let records = match records_of(dns, &wanted.name, "TLSRPTv1").await {
+        Ok(records) => records,
+        Err(verdict) => return wanted.found(verdict, Vec::new()),
     };
-    let records: Vec<Vec<u8>> =
-        answer.into_records().into_iter().filter(|text| is_version(text, "TLSRPTv1")).collect();
     let verdict = match (records.len(), of_tls(&records)) {
         (0, _) => Verdict::Missing,
         (1, Some(destinations)) if !destinations.is_empty() => Verdict::Ok,

@@ -8,9 +8,9 @@ use rustls::pki_types::CertificateDer;
 use super::finding::{Check, Finding, HostCheck, Verdict, Wanted, texts};
 use super::{Asked, Served};
 use crate::net::dns::Dns;
-use crate::net::dns_name::reversed;
+use crate::net::dns_name::reverse_name;
 use crate::net::mail_auth::key_record::zone_line;
-use crate::net::mail_auth::spf::{SpfQuestion, SpfResult, check};
+use crate::net::mail_auth::spf::{SpfQuestion, SpfResult, check, is_spf};
 use crate::net::tls::dane;
 
 /// What is said when nobody knows where the server is.
@@ -164,11 +164,8 @@ async fn sends(dns: &Dns, served: &Served<'_>, wanted: Wanted) -> Finding {
 /// They can't be found out.
 pub(super) async fn spf_records(dns: &Dns, name: &str) -> Result<Vec<String>, Verdict> {
     let answer = dns.txt(name).await.map_err(Verdict::failed)?;
-    let is_spf = |text: &String| {
-        let start = text.get(..6).unwrap_or_default();
-        start.eq_ignore_ascii_case("v=spf1") && text.as_bytes().get(6).is_none_or(|octet| *octet == b' ')
-    };
-    Ok(texts(answer.records()).into_iter().filter(is_spf).collect())
+    let records: Vec<Vec<u8>> = answer.into_records().into_iter().filter(|text| is_spf(text)).collect();
+    Ok(texts(&records))
 }
 
 /// Whether the domain lets this server send, by all its addresses.
@@ -213,8 +210,4 @@ pub(super) async fn permits(dns: &Dns, served: &Served<'_>, domain: &str, found:
         }
     }
     verdict
-}
-
-fn reverse_name(address: IpAddr) -> String {
-    format!("{}.{}", reversed(address), if address.is_ipv4() { "in-addr.arpa" } else { "ip6.arpa" })
 }

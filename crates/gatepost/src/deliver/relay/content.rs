@@ -8,9 +8,10 @@
 use std::sync::Arc;
 
 use queue::body::{BodyReader, StoredBody};
-use queue::spool::{LARGE_BODY_OCTETS, SpoolError};
+use queue::spool::SpoolError;
 
 use super::convert::{Converter, Plan};
+use crate::deliver::reading::reading;
 
 /// Mail data, without the fields in front of them.
 #[derive(Debug, Clone)]
@@ -42,7 +43,7 @@ impl<'m> Content<'m> {
             body: self.body.reader(),
             converter: self.plan.as_ref().map(Plan::converter),
             chunk: Vec::new(),
-            is_large: is_large(self.body),
+            size_octets: self.body.size_octets(),
             is_over: false,
         }
     }
@@ -67,7 +68,7 @@ pub(super) struct Reader {
     body: BodyReader,
     converter: Option<Converter>,
     chunk: Vec<u8>,
-    is_large: bool,
+    size_octets: u64,
     is_over: bool,
 }
 
@@ -77,7 +78,7 @@ impl Reader {
     /// # Errors
     /// The mail data can't be read.
     pub(super) fn next_chunk(&mut self) -> Result<Option<&[u8]>, SpoolError> {
-        if self.is_large { tokio::task::block_in_place(|| self.read()) } else { self.read() }
+        reading(self.size_octets, || self.read())
     }
 
     fn read(&mut self) -> Result<Option<&[u8]>, SpoolError> {
@@ -100,9 +101,4 @@ impl Reader {
         }
         Ok(Some(chunk.as_slice()).filter(|chunk| !chunk.is_empty()))
     }
-}
-
-/// Whether reading a body may take a while.
-pub(super) fn is_large(body: &StoredBody) -> bool {
-    body.size_octets() > LARGE_BODY_OCTETS
 }

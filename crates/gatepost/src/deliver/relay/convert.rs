@@ -23,7 +23,7 @@ use queue::spool::SpoolError;
 use smtp::envelope::BodyType;
 use smtp::extension::Extensions;
 
-use super::content::is_large;
+use crate::deliver::reading::reading;
 use rewrite::Rewrite;
 use survey::Survey;
 use walk::Walk;
@@ -165,11 +165,10 @@ impl Converter {
 
 fn feed(body: &StoredBody, mut read: impl FnMut(&[u8])) -> Result<(), SpoolError> {
     let mut reader = body.reader();
-    let mut feed = || {
+    reading(body.size_octets(), || {
         while let Some(chunk) = reader.next_chunk()? {
             read(chunk);
         }
         Ok(())
-    };
-    if is_large(body) { tokio::task::block_in_place(feed) } else { feed() }
+    })
 }

@@ -15,14 +15,14 @@ use smtp::envelope::{Envelope, MailParameters, OriginalRecipient, RcptParameters
 use smtp::extension::Extensions;
 use smtp::limits::RECIPIENTS_MIN;
 
-use super::content::{Content, is_large};
+use super::content::Content;
 use super::convert::Obstacle;
 use super::departure::{Departure, Outgoing};
 use super::form::{Form, Forms};
 use super::peer::Peer;
 use super::verdict::Verdict;
 use crate::deliver::attempt::{Attempt, Failure};
-use crate::deliver::local::header_section;
+use crate::deliver::reading::{has_field, header_section};
 
 /// A message that is handed over.
 pub(super) struct Handover<'message> {
@@ -116,10 +116,8 @@ impl<'message> Handover<'message> {
     /// Whether the message's author would rather have it arrive than protected: what the recipients' domain says of TLS
     /// is not asked for then (RFC 8689 §4.3). Blocks on the disk for a large body.
     pub(super) fn waives_tls(&self) -> bool {
-        !self.requires_tls() && {
-            let read = || says_tls_is_not_required(&header_section(self.stored));
-            if is_large(&self.stored.body) { tokio::task::block_in_place(read) } else { read() }
-        }
+        // RFC 8689 §5.
+        !self.requires_tls() && has_field(&header_section(self.stored), b"tls-required:", b"no")
     }
 
     /// The next transaction with this peer: for recipients for whom the message leaves with the same reverse-path.
@@ -226,16 +224,6 @@ impl Slot<'_> {
     const fn is_open(&self) -> bool {
         matches!(self.state, State::Open(_))
     }
-}
-
-/// Whether a `TLS-Required: No` stands in a header section (RFC 8689 §5).
-fn says_tls_is_not_required(header: &[u8]) -> bool {
-    const NAME: &[u8] = b"tls-required:";
-    header.split(|octet| *octet == b'\n').any(|line| {
-        line.split_at_checked(NAME.len()).is_some_and(|(name, value)| {
-            name.eq_ignore_ascii_case(NAME) && value.trim_ascii().eq_ignore_ascii_case(b"no")
-        })
-    })
 }
 
 /// What nobody decided.

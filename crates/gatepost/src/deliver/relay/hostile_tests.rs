@@ -47,11 +47,12 @@ async fn stored() -> StoredMessage {
     store(queued(&["bob@example.net"], BodyType::SevenBit), BODY).await
 }
 
+/// The wait for what does not come.
+const SHORT: Duration = Duration::from_millis(300);
+
 /// Sends to a server of one script; further connections are not answered.
-async fn attempt(script: &str) -> (Attempt, String) {
+async fn attempt(script: &str, timeouts: Timeouts) -> (Attempt, String) {
     let server = Scripted::start(&[script]).await;
-    let short = Duration::from_millis(300);
-    let timeouts = Timeouts { command: short, mail: short, rcpt: short, quit: short, ..patient() };
     let relay = Relay { timeouts, ..Relay::new(Security::off()) };
     let mut attempts = relay.send(&server.next_hop(), "gatepost.example", &stored().await, &[0]).await;
     drop(relay);
@@ -93,7 +94,7 @@ async fn each_reply_at_each_stage_leads_to_what_the_table_says() {
             if goes_on || meaning.attempt == Dialogue::FallsBack {
                 continue;
             }
-            let (attempt, read) = attempt(&script(stage, &format!("S {code} x\n"))).await;
+            let (attempt, read) = attempt(&script(stage, &format!("S {code} x\n")), patient()).await;
             assert!(agrees(&attempt, meaning), "{stage} {code}: {attempt:?}");
             let has_data = read.contains("Subject: hello");
             assert_eq!(has_data, stage == Stage::EndOfData, "{stage} {code}: {read}");
@@ -118,7 +119,8 @@ async fn what_is_no_reply_defers_wherever_it_comes() {
             &format!("S 250 {long}\n"),
             &endless,
         ] {
-            let (attempt, _) = attempt(&script(stage, said)).await;
+            let timeouts = Timeouts { command: SHORT, mail: SHORT, rcpt: SHORT, quit: SHORT, ..patient() };
+            let (attempt, _) = attempt(&script(stage, said), timeouts).await;
             let meaning = classify_fault(stage, Fault::Lost);
             assert!(agrees(&attempt, meaning), "{stage} {:?}: {attempt:?}", &said[..said.len().min(20)]);
             let (what, status) = local_status(&attempt);

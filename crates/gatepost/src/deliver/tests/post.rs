@@ -44,7 +44,7 @@ team = { members = ["bob", "small"], owner = "alice" }
 "#;
 
 /// Longest wait for what must come.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How often a state is looked at that nothing tells of.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);

@@ -7,10 +7,11 @@ use policy::Policy;
 use policy::slot::{Facts, Slot};
 use policy::value::{State, Value};
 
+use super::super::again::Translation;
 use super::super::record::{Entry, Head};
 
 /// The numbers of these facts in a policy.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Basics {
     ip: Option<Slot>,
     port: Option<Slot>,
@@ -18,6 +19,8 @@ pub(super) struct Basics {
     sender: Parts,
     null: Option<Slot>,
     recipient: Parts,
+    /// What is true of every session of a version that did not know of users.
+    without_users: Vec<(Slot, State)>,
 }
 
 /// An address and its parts.
@@ -29,7 +32,18 @@ struct Parts {
 }
 
 impl Basics {
-    pub(super) fn of(policy: &Policy) -> Self {
+    pub(super) fn of(policy: &Policy, translation: &Translation) -> Self {
+        let no = || State::yes_or_no(false);
+        let yes = || State::yes_or_no(true);
+        let of_users = [
+            ("auth.over_messages", no()),
+            ("auth.over_recipients", no()),
+            ("auth.owns_sender", yes()),
+            ("auth.owns_author", yes()),
+        ];
+        // The fixed rules ask for these since there is AUTH.
+        let unknown =
+            |(name, state)| Some((policy.slot(name).filter(|slot| !translation.knows(*slot))?, state));
         let parts = |name: &str| Parts {
             address: policy.slot(&format!("{name}.address")),
             local: policy.slot(&format!("{name}.local")),
@@ -42,6 +56,7 @@ impl Basics {
             sender: parts("sender"),
             null: policy.slot("sender.null"),
             recipient: parts("recipient"),
+            without_users: of_users.into_iter().filter_map(unknown).collect(),
         }
     }
 
@@ -56,6 +71,9 @@ impl Basics {
             }
         };
         fill(self.ip, &|| State::Known(Value::address(head.client.ip())));
+        for (slot, state) in &self.without_users {
+            fill(Some(*slot), &|| state.clone());
+        }
         fill(self.port, &|| State::number(u64::from(head.client.port())));
         if let Some(helo) = entry.helo {
             fill(self.helo, &|| State::text(helo));

@@ -66,7 +66,7 @@ impl Walk {
         rules: &'w [Arc<str>],
     ) -> Pass<'w> {
         let facts = Facts::new(policy.slots().len());
-        let basics = Basics::of(policy);
+        let basics = Basics::of(policy, translation);
         Pass {
             walk: self,
             policy,

@@ -159,7 +159,7 @@ impl Body {
 }
 
 /// Where the body starts: behind the first empty line, which is not looked for before `searched`.
-fn end_of_header_section(octets: &[u8], searched: usize) -> Option<usize> {
+pub(crate) fn end_of_header_section(octets: &[u8], searched: usize) -> Option<usize> {
     if octets.starts_with(b"\r\n") {
         return Some(2);
     }

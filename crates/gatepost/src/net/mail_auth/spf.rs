@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use mail_auth::spf::{Macro, Variables};
 
+pub(crate) use super::spf_record::is_spf;
 use super::spf_record::{
-    Directive, Mechanism, Prefixes, Qualifier, RecordError, SpfRecord, is_spf, parse, parse_explanation,
+    Directive, Mechanism, Prefixes, Qualifier, RecordError, SpfRecord, parse, parse_explanation,
 };
 use crate::net::dns::{Answer, Dns, DnsFailure};
 use crate::net::dns_name::absolute;

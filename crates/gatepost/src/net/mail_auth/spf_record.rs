@@ -103,7 +103,7 @@ fn grammar() -> Result<Grammar, regex::Error> {
 }
 
 /// Whether a TXT record calls itself an SPF record of this version (RFC 7208 §4.5).
-pub(super) fn is_spf(text: &[u8]) -> bool {
+pub(crate) fn is_spf(text: &[u8]) -> bool {
     let version = b"v=spf1";
     match text.split_at_checked(version.len()) {
         Some((start, rest)) => {

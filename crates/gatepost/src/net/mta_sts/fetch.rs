@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use super::policy::Policy;
 use crate::net::dns::Dns;
 use crate::net::https::{self, reasons};
-use crate::net::tls::Authorities;
+use crate::net::tls::{self, Authorities};
 use crate::net::tls_result::TlsFailure;
 
 /// Longest wait for a policy, the wait for a place included (RFC 8461 §3.3 suggests a minute).
@@ -60,9 +60,10 @@ impl Fetcher {
         let client = https::client(dns, &self.authorities, &host, self.loopback).map_err(failed)?;
         let url = format!("https://{host}:{}/.well-known/mta-sts.txt", self.port);
         let mut response = client.get(url).send().await.map_err(|error| {
-            let text = reasons(&error);
-            let is_tls = text.contains("certificate");
-            (if is_tls { TlsFailure::StsWebpkiInvalid } else { TlsFailure::StsPolicyFetchError }, text)
+            let is_certificates = tls::is_certificates(&error);
+            let failure =
+                if is_certificates { TlsFailure::StsWebpkiInvalid } else { TlsFailure::StsPolicyFetchError };
+            (failure, reasons(&error))
         })?;
         if response.status() != reqwest::StatusCode::OK {
             return Err(failed(format!("the server answered {}", response.status())));

@@ -18,7 +18,7 @@ use smtp::time::WallTime;
 use tokio::sync::{Mutex as Turn, OwnedMutexGuard};
 
 pub(crate) use fetch::Fetcher;
-pub(crate) use policy::{Mode, Policy};
+pub(crate) use policy::{Mode, Policy, id_of};
 
 use super::dns::Dns;
 use super::tls_result::TlsFailure;
@@ -109,7 +109,7 @@ impl MtaSts {
         }
         // A look-up that fails is none that changes anything (RFC 8461 §3.1).
         let records = source.dns.txt(&format!("_mta-sts.{domain}")).await;
-        let announced = records.ok().and_then(|answer| policy::id_of(answer.records()));
+        let announced = records.ok().and_then(|answer| id_of(answer.records()));
         let mut known = self.recall(domain, now);
         if let Some(id) = announced.as_ref().filter(|id| !known.is_settled(id, now)) {
             let turn = self.turn(domain).lock_owned().await;
@@ -138,7 +138,9 @@ impl MtaSts {
             let known = self.recall(&domain, now);
             if known.kept.is_none() {
                 tokio::task::block_in_place(|| self.directory.remove(&domain));
-            } else if let (Some(kept), Ok(turn)) = (known.aging(now), self.turn(&domain).try_lock_owned()) {
+            } else if let Some(kept) = known.aging(now)
+                && let Ok(turn) = self.turn(&domain).try_lock_owned()
+            {
                 let id = kept.id.clone();
                 self.fetch(source, (&domain, &id), known, now).await;
                 self.end_turn(&domain, turn);
@@ -228,4 +230,37 @@ impl MtaSts {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A source that has nothing.
+    fn nowhere() -> Source {
+        let config = crate::config::zero_configuration("user").unwrap().config;
+        Source { dns: Arc::new(Dns::silent(&config.dns)), fetcher: Err("nobody is asked".to_owned()) }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn policies_that_age_are_asked_for_and_those_whose_time_is_over_are_taken_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let policies = Arc::new(MtaSts::new(folder.path().to_owned()));
+        let now = clock::wall();
+        for (domain, age_seconds) in
+            [("fresh.example", 60), ("aging.example", 100_000), ("over.example", 700_000)]
+        {
+            let policy = Policy::parse("version: STSv1\nmode: enforce\nmx: mx.a.example\nmax_age: 604800\n");
+            let fetched = WallTime::from_unix_millis(now.as_unix_millis() - age_seconds * 1_000);
+            let kept = Kept { policy: Arc::new(policy.unwrap()), id: "1".to_owned(), fetched };
+            policies.directory.write(domain, &kept).unwrap();
+        }
+        policies.tend(&nowhere()).await;
+        let failed = |domain: &str| lock(&policies.known).get(domain).unwrap().failed.is_some();
+        assert!(failed("aging.example") && !failed("fresh.example"));
+        let mut left = policies.directory.domains(FILES_MAX);
+        left.sort();
+        assert_eq!(left, ["aging.example", "fresh.example"], "one that can't be had anew stays");
+        assert!(lock(&policies.turns).is_empty(), "nobody's turn is remembered");
+    }
 }

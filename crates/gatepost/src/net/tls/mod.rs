@@ -11,6 +11,7 @@ pub(crate) mod own;
 mod server;
 mod verifier;
 
+use std::error::Error as StdError;
 use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
@@ -49,6 +50,11 @@ impl Authorities {
             add(&mut store, path)?;
         }
         Ok(Self(Arc::new(store)))
+    }
+
+    /// Whether these are the ones that were loaded together with `others`.
+    pub(crate) fn are(&self, others: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &others.0)
     }
 
     /// Those of the file `path` alone. Blocks on the disk.
@@ -125,6 +131,21 @@ pub(crate) fn remark(
 pub(crate) fn failure(error: &io::Error) -> TlsFailure {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
     inner.map_or(TlsFailure::ValidationFailure, failure_of)
+}
+
+/// Whether an error, or one that led to it, is that a certificate is not what it must be.
+pub(crate) fn is_certificates(error: &(dyn StdError + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if matches!(error.downcast_ref(), Some(Error::InvalidCertificate(_) | Error::NoCertificatesPresented))
+        {
+            return true;
+        }
+        // An error of input or output names as its source only what led to the one in it.
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        next = inner.map_or_else(|| error.source(), |inner| Some(inner));
+    }
+    false
 }
 
 fn failure_of(error: &Error) -> TlsFailure {

@@ -119,6 +119,16 @@ fn an_authority_vouches_for_a_name_and_a_time() {
 }
 
 #[test]
+fn an_error_is_of_a_certificate_when_one_led_to_it_not_when_a_name_has_the_word() {
+    let own = || Error::InvalidCertificate(CertificateError::UnknownIssuer);
+    assert!(is_certificates(&own()) && is_certificates(&io::Error::other(own())));
+    assert!(is_certificates(&io::Error::other(io::Error::other(own()))), "however deep it lies");
+    let refused = io::Error::new(io::ErrorKind::ConnectionRefused, "mta-sts.certificate.example");
+    assert!(!is_certificates(&refused) && !is_certificates(&io::Error::from_raw_os_error(111)));
+    assert!(!is_certificates(&Error::HandshakeNotComplete));
+}
+
+#[test]
 fn a_record_names_the_servers_own_certificate_whatever_stands_in_it() {
     let chain = chain("elsewhere.example", 2021);
     for selector in 0..2 {

@@ -4,8 +4,8 @@ use super::{Kind, LineKind, Outcome, Parser, Reported};
 use crate::diagnostic::Diagnostic;
 use crate::span::Spanned;
 use crate::syntax::ast::{
-    CodeRange, Define, DnsListKind, GreylistItem, List, ListElement, ListKind, Literal, Network, ReplyItem,
-    SourceItem, SourceKind, TableContents, Word,
+    CodeRange, Define, DnsListKind, FilterKind, GreylistItem, List, ListElement, ListKind, Literal, Network,
+    ReplyItem, SourceItem, SourceKind, TableContents, Word,
 };
 
 impl Parser<'_> {
@@ -61,16 +61,19 @@ impl Parser<'_> {
             "dnsbl" => Some(DnsListKind::Dnsbl),
             "dnswl" => Some(DnsListKind::Dnswl),
             "rhsbl" => Some(DnsListKind::Rhsbl),
-            "table" | "rate" => None,
-            _ => return Err(self.expected("`dnsbl`, `dnswl`, `rhsbl`, `table` or `rate` behind `shadow`")),
+            "table" | "rate" | "milter" | "service" | "clamav" | "rspamd" => None,
+            _ => return Err(self.expected("a source such as `dnsbl`, `table` or `rate` behind `shadow`")),
         };
         self.bump();
         let name = self.name_for_conditions("a name for what is looked up")?;
         self.equals("the name")?;
         let kind = match dns {
             Some(kind) => self.dns_list(kind)?,
-            None if word == "table" => self.table()?,
-            None => self.rate()?,
+            None => match FilterKind::named(word) {
+                Some(kind) => self.filter(kind)?,
+                None if word == "table" => self.table()?,
+                None => self.rate()?,
+            },
         };
         Ok(SourceItem { shadow, name, kind: Spanned::new(kind, start.to(self.last_span())) })
     }
@@ -106,6 +109,38 @@ impl Parser<'_> {
         }
         self.statement_ends("`codes`, `weight`, `timeout` or the end of the line")?;
         Ok(SourceKind::DnsList { kind, zone, key, codes, weight, timeout })
+    }
+
+    /// `"inet:127.0.0.1:11332" timeout 30s apply`
+    fn filter(&mut self, kind: FilterKind) -> Outcome<SourceKind> {
+        let address = self.text("where it listens, in quotes")?;
+        let (mut stage, mut timeout, mut apply, mut failing) = (None, None, None, None);
+        loop {
+            let clause = self.token().span;
+            let twice = match self.word() {
+                // On a line of its own it begins the block of a stage.
+                Some("at") if !self.token().first => {
+                    self.bump();
+                    stage.replace(self.any_word("the stage at which it is asked")?).is_some()
+                }
+                Some("timeout") => {
+                    self.bump();
+                    timeout.replace(self.duration("a time such as 30s")?).is_some()
+                }
+                Some("apply") => apply.replace(self.bump().span).is_some(),
+                Some("failing") => {
+                    self.bump();
+                    failing.replace(self.any_word("`accept` or `defer`")?).is_some()
+                }
+                _ => break,
+            };
+            if twice {
+                let label = "expected each of `at`, `timeout`, `apply` and `failing` once";
+                self.find(Diagnostic::error("this is said twice", clause, label));
+            }
+        }
+        self.statement_ends("`at`, `timeout`, `apply`, `failing` or the end of the line")?;
+        Ok(SourceKind::Filter { kind, address, stage, timeout, apply, failing })
     }
 
     /// `127.0.0.2` or `127.0.0.4..127.0.0.7`.
