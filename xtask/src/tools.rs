@@ -12,10 +12,11 @@ use crate::process;
 use crate::workspace::Workspace;
 
 /// Programs that the end-to-end tests run, with the Debian package that has each.
-const PROGRAMS: [(&str, &str); 14] = [
+const PROGRAMS: [(&str, &str); 15] = [
     ("swaks", "swaks"),
     ("openssl", "openssl"),
     ("s-nail", "s-nail"),
+    ("/usr/lib/git-core/git-send-email", "git-email"),
     ("/usr/share/perl5/IO/Socket/SSL.pm", "libio-socket-ssl-perl"),
     ("sslscan", "sslscan"),
     ("curl", "curl"),

@@ -19,6 +19,7 @@ pub mod policy_files;
 pub mod receive;
 pub mod reload;
 pub mod reports;
+pub mod sendmail;
 pub mod server;
 pub mod sign;
 pub mod site;

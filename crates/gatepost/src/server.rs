@@ -22,11 +22,11 @@ use crate::deliver;
 use crate::facts::list_watch::ListWatch;
 use crate::journal::Journal;
 use crate::mailboxes::QuotaUsage;
-use crate::receive::{self, Listener, Reception};
+use crate::receive::{self, Listener, LocalListener, Maildrop, Reception};
 use crate::reload::{Reloads, free_octets_min, report};
 use crate::reports::{self, Reports};
 use crate::site::{Site, Sites};
-use crate::{PRODUCT, clock, descriptors};
+use crate::{PRODUCT, clock, descriptors, sendmail};
 
 /// How long a session has to take its 421 once the time to drain is over, before it is cut off (ours).
 const CUT_OFF: Duration = Duration::from_secs(3);
@@ -70,6 +70,7 @@ pub async fn run(start: Start, sites: Arc<Sites>) -> anyhow::Result<()> {
     let control = bind_control(&start);
     let places = places_for(&site);
     let listeners = bind_all(&start, &site)?;
+    let local_mail = prepare_local_mail(&start, &site);
     let (drain, draining) = watch::channel(false);
     let (stop_delivery, delivery_stopping) = watch::channel(false);
     let quota = Arc::new(QuotaUsage::default());
@@ -105,10 +106,7 @@ pub async fn run(start: Start, sites: Arc<Sites>) -> anyhow::Result<()> {
         reports::spawn(Arc::clone(&reports), Arc::clone(&sites), Arc::clone(&spool), delivery_stopping);
     let tending = tokio::spawn(tend_policies(Arc::clone(&sites)));
     greet(&start, &site, &listeners);
-    let mut tasks = JoinSet::new();
-    for listener in listeners {
-        tasks.spawn(receive::serve(listener, Arc::clone(&reception)));
-    }
+    let mut tasks = take_mail(listeners, local_mail, &reception);
     let drain_timeout = signals.until_end(&end, &reloads, &sites, &spool).await;
     drain.send_replace(true);
     signals.drained(drain_timeout, &reception, &mut tasks).await;
@@ -144,6 +142,43 @@ async fn await_reports(stop_timeout: Duration, reporting: JoinHandle<()>) {
 fn bind_control(start: &Start) -> Option<control::Listener> {
     let bound = control::Listener::bind(&control::socket_path(&start.state));
     bound.map_err(|error| tracing::error!("{error:#}; commands cannot ask this server")).ok()
+}
+
+/// Starts whatever takes mail.
+fn take_mail<S: Spool>(
+    listeners: Vec<Listener>,
+    (local, maildrop): LocalMail,
+    reception: &Arc<Reception<S>>,
+) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    for listener in listeners {
+        tasks.spawn(receive::serve(listener, Arc::clone(reception)));
+    }
+    if let Some(listener) = local {
+        tasks.spawn(receive::serve_local(listener, Arc::clone(reception)));
+    }
+    if let Some(maildrop) = maildrop {
+        tasks.spawn(receive::serve_maildrop(maildrop, Arc::clone(reception)));
+    }
+    tasks
+}
+
+/// What takes mail of this machine's users.
+type LocalMail = (Option<LocalListener>, Option<Maildrop>);
+
+/// Other mail goes without it.
+fn prepare_local_mail(start: &Start, site: &Site) -> LocalMail {
+    if !site.config.sendmail.enabled {
+        return (None, None);
+    }
+    let bound = LocalListener::bind(&sendmail::socket_path(&start.state));
+    let local = bound.map_err(|error| tracing::error!("{error:#}; sendmail has to use the maildrop")).ok();
+    let maildrop = Maildrop::prepare(&start.state);
+    let state = start.state.display();
+    let maildrop = maildrop.map_err(|error| {
+        tracing::error!("cannot make the maildrop in {state}: {error}; it is not looked at")
+    });
+    (local, maildrop.ok())
 }
 
 /// Has mail encrypted, too, where nobody has named a certificate. It goes without, else.
@@ -183,6 +218,7 @@ fn bind(kind: ListenerKind, address: SocketAddr, beside: &[SocketAddr]) -> anyho
         ListenerKind::Mx => "--listen",
         ListenerKind::Submission => "--listen-submission",
         ListenerKind::Submissions => "--listen-submissions",
+        ListenerKind::Local => "--state",
     };
     Listener::bind(kind, address, beside).with_context(|| {
         format!(

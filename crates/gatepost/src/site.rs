@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use policy::policy::Policy;
-use smtp::address::{ForwardPath, ReversePath};
+use smtp::address::{DomainName, ForwardPath, ReversePath};
 use smtp::server::{AuthOffer, Settings, StartTlsOffer};
 
 use crate::clock;
@@ -17,7 +17,7 @@ use crate::config::{
     self, Config, EarlyTalkers, ListenerKind, Loaded, Offer, Parsed, Problem, STILL, Tables,
 };
 use crate::facts::{Services, forged_results};
-use crate::mailboxes::{Directory, Known, LookedUp, Resolved};
+use crate::mailboxes::{Directory, Known, LocalDomain, LookedUp, Resolved};
 use crate::net::tls::{Files, ServerTls, own};
 use crate::policies::{self, Checked, InForce};
 use crate::sign::{self, Signing};
@@ -40,6 +40,8 @@ pub struct Site {
     pub settings: Arc<Settings>,
     /// What the sessions of each listener are given.
     sessions: [ListenerSettings; 2],
+    /// What those of local users are given; their greeting names the domain of addresses without one.
+    local: Arc<Settings>,
     /// What decides.
     pub policy: Arc<InForce>,
     /// What the policy's facts are asked of.
@@ -168,7 +170,14 @@ impl Site {
         let [ListenerSettings { remote, .. }, _] = &sessions;
         let settings = Arc::clone(remote);
         let own_names = forged_results::own_names(&[&settings.hostname]);
-        Self { config, directory, own_names, settings, sessions, policy, services, leaving, tls }
+        let local = Settings {
+            hostname: local_domain(&config, &directory),
+            // Each recipient that is refused is one, and sendmail has its own limits.
+            errors_max: u32::MAX,
+            ..self::settings(&config, &policy, (ListenerKind::Local, true), false)
+        };
+        let local = Arc::new(local);
+        Self { config, directory, own_names, settings, sessions, local, policy, services, leaving, tls }
     }
 }
 
@@ -200,8 +209,15 @@ impl Site {
         let settings = match kind {
             ListenerKind::Mx => mx,
             ListenerKind::Submission | ListenerKind::Submissions => submission,
+            ListenerKind::Local => return &self.local,
         };
         if client.is_loopback() { &settings.loopback } else { &settings.remote }
+    }
+
+    /// The domain of addresses without one in mail of this machine's own users.
+    #[must_use]
+    pub fn local_domain(&self) -> &str {
+        &self.local.hostname
     }
 
     /// What a rewritten address stands for; `None` when `path` is none, see [`Srs::bounce`].
@@ -209,6 +225,24 @@ impl Site {
     pub fn bounce(&self, path: &ForwardPath, grace_days: u64) -> Option<Bounce> {
         self.leaving.srs.as_ref()?.bounce(path, clock::wall(), grace_days)
     }
+}
+
+/// The domain of addresses without one in mail of the machine's own users.
+fn local_domain(config: &Config, directory: &Directory) -> String {
+    let hostname = config.hostname.as_str();
+    let written = config.sendmail.domain.as_ref().map(DomainName::as_str);
+    let domains = directory.domains();
+    // A domain of that name with nothing but a postmaster is there in any case.
+    let takes_more = |domain: &LocalDomain| {
+        domain.has_tables()
+            || domain.catch_all.is_some()
+            || domain.entries.iter().any(|entry| !entry.local_part.is_postmaster())
+    };
+    let is_served = domains
+        .iter()
+        .any(|domain| domain.names().any(|name| *name == config.hostname) && takes_more(domain));
+    let usual = if is_served { None } else { domains.first().map(|domain| domain.name.as_str()) };
+    written.or(usual).unwrap_or(hostname).to_owned()
 }
 
 /// What the sessions of a listener are told of the configuration.
@@ -219,8 +253,11 @@ fn settings(
     has_tls: bool,
 ) -> Settings {
     let (limits, auth) = (&config.limits, &config.auth);
-    let offers_auth = kind.is_submission() || auth.on_mx;
-    let offer = if kind.is_submission() {
+    let is_local = kind == ListenerKind::Local;
+    let offers_auth = kind.is_submission() || (auth.on_mx && !is_local);
+    let offer = if is_local {
+        Offer::Off
+    } else if kind.is_submission() {
         let usual = if is_loopback { Offer::Offered } else { Offer::Required };
         config.inward_tls.submission.unwrap_or(usual)
     } else {

@@ -89,7 +89,7 @@ pub struct FactInfo {
     pub sentence: &'static str,
 }
 
-const LISTENERS: &[&str] = &["mx", "submission"];
+const LISTENERS: &[&str] = &["mx", "submission", "local"];
 const KINDS: &[&str] = &["domain", "literal", "malformed"];
 const SPF: &[&str] = &["none", "neutral", "pass", "fail", "softfail", "temperror", "permerror"];
 const DKIM: &[&str] = &["none", "pass", "fail", "policy", "neutral", "temperror", "permerror"];
@@ -147,7 +147,8 @@ facts! {
     "server.has_way_out" Boolean Connect Session Session,
         "Whether there is a way for mail to other domains: `relay.smart_host`, `relay.mx` or a route.";
     "listener.kind" Choice(LISTENERS) Connect Session Session,
-        "Whom the listener is for that the client came to: other servers, or users that submit mail.";
+        "Whom the listener is for that the client came to: other servers, users that submit mail, or this machine's own \
+         users and programs (`sendmail`).";
     "client.ip" Address Connect Session Session,
         "The client's address.";
     "client.port" Number Connect Session Session,

@@ -17,6 +17,7 @@ pub mod reference;
 pub mod replay;
 pub mod reports;
 pub mod run;
+pub mod sendmail;
 pub mod status;
 pub mod table;
 mod tried;
@@ -96,6 +97,9 @@ enum Command {
     Table(table::Args),
     /// Add, change, list and remove the users that may log in and submit mail.
     User(user::Args),
+    /// Send a message, as sendmail(8) does; also by the names `sendmail`, `mailq` and `newaliases`.
+    #[command(disable_help_flag = true)]
+    Sendmail(sendmail::Args),
     /// Print a generated reference page.
     #[command(hide = true)]
     Reference(reference::Args),
@@ -104,6 +108,9 @@ enum Command {
 /// Runs the command line.
 #[must_use]
 pub fn main() -> ExitCode {
+    if let Some(code) = sendmail::by_name() {
+        return code;
+    }
     let Cli { site, command } = Cli::parse();
     let outcome = match command {
         Command::Run(args) => run::run(&args, &site),
@@ -122,6 +129,7 @@ pub fn main() -> ExitCode {
         Command::Reports(args) => reports::run(&args, &site),
         Command::Table(args) => table::run(&args, &site),
         Command::User(args) => user::run(&args, &site),
+        Command::Sendmail(args) => Ok(sendmail::run(args, &site)),
         Command::Reference(args) => reference::run(&args),
     };
     match outcome {

@@ -11,6 +11,7 @@ use super::address_form::{
 use super::form::{Choice, Count, Flag, ListOf, Maybe, Placed, Size, Time, WordForm};
 use super::key::{Documented, Key, Section};
 pub(crate) use super::keys_auth::*;
+pub(crate) use super::keys_in::*;
 pub(crate) use super::keys_out::*;
 pub(crate) use super::keys_tls::TLS;
 use super::reports::{LineForm, TimeOfDayForm};
@@ -51,7 +52,7 @@ macro_rules! keys {
 pub(super) use keys;
 
 keys! {
-    TOP = "", &["listen", "auth", "limits", "clients", "verify", "spool", "policy", "journal", "queue", "relay", "route", "dkim", "arc", "srs", "tls", "dns", "geo", "log", "reports", "domain", "table"],
+    TOP = "", &["listen", "auth", "limits", "clients", "verify", "spool", "policy", "journal", "queue", "relay", "route", "dkim", "arc", "srs", "tls", "dns", "geo", "log", "reports", "sendmail", "domain", "table"],
     "Keys at the top of the file, before the first table.";
 
     HOSTNAME: Key<Placed<HostnameForm>> = "hostname", Placed(HostnameForm), "\"localhost\"", "\"mx.example.org\"",
@@ -445,6 +446,7 @@ pub(crate) static SECTIONS: &[&Section] = &[
     &LISTEN,
     &AUTH,
     &AUTH_SENDERS,
+    &SENDMAIL,
     &LIMITS,
     &CLIENTS,
     &VERIFY,

@@ -14,6 +14,7 @@ mod form;
 mod key;
 mod keys;
 mod keys_auth;
+mod keys_in;
 mod keys_out;
 mod keys_tls;
 mod load;
@@ -102,6 +103,17 @@ pub struct Config {
     pub reports: ReportSettings,
     /// How users log in.
     pub auth: AuthSettings,
+    /// What is taken from users of this machine.
+    pub sendmail: Sendmail,
+}
+
+/// What is taken from users of this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sendmail {
+    /// Whether anything is.
+    pub enabled: bool,
+    /// The domain of addresses without one, where it is not the usual one.
+    pub domain: Option<DomainName>,
 }
 
 /// Where clients connect.
@@ -124,6 +136,8 @@ pub enum ListenerKind {
     Submission,
     /// The same, under TLS from the first octet on (RFC 8314 §3.3).
     Submissions,
+    /// The machine's own users and programs, over a socket of its file system.
+    Local,
 }
 
 impl ListenerKind {
@@ -134,16 +148,21 @@ impl ListenerKind {
             Self::Mx => "mx",
             Self::Submission => "submission",
             Self::Submissions => "submissions",
+            Self::Local => "local",
         }
     }
 
     /// The word for it in policies.
     #[must_use]
     pub const fn role(self) -> &'static str {
-        if self.is_submission() { "submission" } else { "mx" }
+        match self {
+            Self::Mx => "mx",
+            Self::Submission | Self::Submissions => "submission",
+            Self::Local => "local",
+        }
     }
 
-    /// Whether users submit mail there.
+    /// Whether users submit mail there, from anywhere.
     #[must_use]
     pub const fn is_submission(self) -> bool {
         matches!(self, Self::Submission | Self::Submissions)

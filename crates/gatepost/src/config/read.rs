@@ -21,7 +21,7 @@ use super::reports::read_reports;
 use super::signing::read_signing;
 use super::{
     Clients, Config, DnsSettings, Geo, Limits, Listen, Network, PolicyChoice, RefusedClient, RetrySchedule,
-    Verify, Watermarks, check, keys, route, tls,
+    Sendmail, Verify, Watermarks, check, keys, route, tls,
 };
 use crate::journal;
 use crate::mailboxes::PathTemplate;
@@ -152,6 +152,7 @@ fn read_site<'t>(
         journal: read_journal(top, problems),
         reports,
         auth: read_auth(top, files, problems),
+        sendmail: read_sendmail(top, problems),
     };
     Some(Site { top, config, domains, relay: relay_places })
 }
@@ -261,6 +262,14 @@ fn read_dns(top: &Table<'_>, base: Option<&Path>, problems: &mut Vec<Problem>) -
         cache_entries: table.read(&keys::CACHE_ENTRIES, problems),
         dnssec: table.read(&keys::DNSSEC, problems),
         trust_anchors: table.read(&keys::TRUST_ANCHORS, problems).map(|file| resolved(base, &file)),
+    }
+}
+
+fn read_sendmail(top: &Table<'_>, problems: &mut Vec<Problem>) -> Sendmail {
+    let table = top.section("sendmail", &keys::SENDMAIL, problems);
+    Sendmail {
+        enabled: table.read(&keys::SENDMAIL_ENABLED, problems),
+        domain: table.read(&keys::SENDMAIL_DOMAIN, problems),
     }
 }
 

@@ -33,6 +33,7 @@ pub use form::{NotATime, Time};
 pub use request::{Filter, Order, Phase, Redirection, Request};
 pub use running::Running;
 pub use service::{Asker, Gone, Program, Service};
+pub(crate) use socket::bind_socket;
 pub use socket::{Listener, serve};
 
 /// The version of requests and answers, as the greeting has it.

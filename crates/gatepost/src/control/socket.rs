@@ -62,17 +62,10 @@ impl Listener {
     /// # Errors
     /// A sentence that says what to do.
     pub fn bind(path: &Path) -> anyhow::Result<Self> {
-        check_length(path)?;
-        clear(path)?;
-        let failed = || {
-            format!(
-                "cannot make the control socket {}; --state names a directory where that can be done",
-                path.display()
-            )
-        };
-        let socket = UnixListener::bind(path).with_context(failed)?;
+        let socket = bind_socket(path)?;
         // Until then it has the permissions that the umask leaves, and who asks is looked at anyway.
-        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).with_context(failed)?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600))
+            .with_context(|| format!("cannot keep {} from other users", path.display()))?;
         Ok(Self { socket, path: path.to_owned() })
     }
 }
@@ -85,12 +78,24 @@ impl Drop for Listener {
     }
 }
 
+/// A socket at `path`, in place of what a dead server has left there.
+///
+/// # Errors
+/// A sentence that says what to do.
+pub(crate) fn bind_socket(path: &Path) -> anyhow::Result<UnixListener> {
+    check_length(path)?;
+    clear(path)?;
+    UnixListener::bind(path).with_context(|| {
+        format!("cannot make the socket {}; --state names a directory where that can be done", path.display())
+    })
+}
+
 /// Refuses a path that no Unix socket can have.
 pub(super) fn check_length(path: &Path) -> anyhow::Result<()> {
     let octets = path.as_os_str().len();
     if octets > PATH_OCTETS_MAX {
         bail!(
-            "the path of the control socket {} has {octets} octets, and {PATH_OCTETS_MAX} are possible: let --state name \
+            "the path of the socket {} has {octets} octets, and {PATH_OCTETS_MAX} are possible: let --state name \
              a directory with a shorter path",
             path.display()
         );
@@ -106,7 +111,7 @@ fn clear(path: &Path) -> anyhow::Result<()> {
         Err(error) => return Err(error).with_context(|| format!("cannot look at {}", path.display())),
     };
     if !kind.is_socket() {
-        bail!("{} is in the way of the control socket and is none: move it away", path.display());
+        bail!("{} is in the way of a socket and is none: move it away", path.display());
     }
     match UnixStream::connect(path) {
         Ok(_) => bail!("another server listens on {}: stop that one first", path.display()),

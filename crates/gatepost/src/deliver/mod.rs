@@ -16,6 +16,7 @@ mod rate;
 mod reading;
 mod relay;
 mod reroute;
+mod returned;
 mod route;
 mod routing;
 #[cfg(test)]
@@ -29,4 +30,5 @@ pub(crate) use notices::given_up;
 pub(crate) use reading::header_section;
 pub(crate) use relay::TlsResults;
 pub use relay::remote_replies;
+pub(crate) use returned::{Returned, send_back};
 pub(crate) use route::{Way, destination};

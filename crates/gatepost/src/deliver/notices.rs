@@ -84,6 +84,15 @@ pub(crate) async fn given_up(
     drafts(site, &results, now, random).await
 }
 
+/// Composed DSNs, each with its recipient resolved as that of any message.
+pub(super) async fn addressed_all(site: &Site, composed: Vec<dsn::Dsn>, now: WallTime) -> Vec<Draft> {
+    let paths: Vec<ForwardPath> =
+        composed.iter().map(|dsn| ForwardPath::Mailbox(dsn.recipient.clone())).collect();
+    let looked_up = site.look_up(|known| paths.iter().for_each(|path| drop(known.resolve(path)))).await;
+    let known = site.directory.with(&looked_up);
+    composed.into_iter().filter_map(|dsn| addressed(&site.config, known, dsn, now)).collect()
+}
+
 /// What tables say of the one who is told, and of the addresses that the mail was sent to.
 async fn look_up(site: &Site, message: &QueuedMessage, reports: &[Report<'_>]) -> LookedUp {
     let reverse_path = message.reverse_path.mailbox().cloned().map(ForwardPath::Mailbox);

@@ -4,7 +4,7 @@
 
 use std::io;
 use std::mem;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,7 +16,7 @@ use smtp::envelope::Envelope;
 use smtp::reply::{Reply, Severity};
 use smtp::server::{Action, AuthStep, CommitOutcome, Event, Question, Session};
 use smtp::time::Timestamp;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::watch;
 use tokio::time::Sleep;
 
@@ -64,6 +64,28 @@ pub(super) async fn serve<S: Spool>(
     refused: Option<&'static catalogue::Entry>,
     place: Place,
 ) {
+    serve_over(reception, Wire::Clear(stream), (peer, kind, None), refused).await;
+    drop(place);
+}
+
+/// Serves a user or program of this machine.
+pub(super) async fn serve_local<S: Spool>(
+    reception: Arc<Reception<S>>,
+    stream: UnixStream,
+    uid: u32,
+    refused: Option<&'static catalogue::Entry>,
+) {
+    let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let peer = Peer { client: nowhere, listener: nowhere };
+    serve_over(reception, Wire::Local(stream), (peer, ListenerKind::Local, Some(uid)), refused).await;
+}
+
+async fn serve_over<S: Spool>(
+    reception: Arc<Reception<S>>,
+    wire: Wire,
+    (peer, kind, local_uid): (Peer, ListenerKind, Option<u32>),
+    refused: Option<&'static catalogue::Entry>,
+) {
     let site = reception.sites.current();
     let address = peer.client.ip().to_canonical();
     let ruling = Ruling::new(&reception, &site, peer);
@@ -72,6 +94,7 @@ pub(super) async fn serve<S: Spool>(
         port: peer.client.port(),
         name: address.to_string(),
         listener: kind,
+        local_uid,
         refused,
         early: false,
         tls: None,
@@ -83,12 +106,13 @@ pub(super) async fn serve<S: Spool>(
         clock::monotonic(),
     );
     let session = if kind == ListenerKind::Submissions { session.over_tls() } else { session };
-    let greeting_delay = site.config.clients.greeting_delay;
+    let greeting_delay =
+        if local_uid.is_some() { Duration::ZERO } else { site.config.clients.greeting_delay };
     drop(site);
     let draining = reception.draining.clone();
     let mut connection = Connection {
         reception,
-        wire: Wire::Clear(stream),
+        wire,
         listener: peer.listener.ip(),
         client,
         session,
@@ -102,7 +126,6 @@ pub(super) async fn serve<S: Spool>(
     if let Err(error) = connection.run(greeting_delay, draining).await {
         tracing::debug!(client = connection.client.name, %error, "connection lost");
     }
-    drop(place);
 }
 
 impl<S: Spool> Connection<S> {
@@ -360,6 +383,7 @@ impl<S: Spool> Connection<S> {
                     target: "gatepost::accept",
                     %queue_id,
                     client = self.client.name,
+                    local_uid = self.client.local_uid,
                     reverse_path = %envelope.reverse_path,
                     recipients = envelope.recipients.len(),
                     size_octets,
@@ -387,6 +411,7 @@ impl<S: Spool> Connection<S> {
         tracing::info!(
             target: "gatepost::refuse",
             client = self.client.name,
+            local_uid = self.client.local_uid,
             helo = self.session.hello_name(),
             reverse_path,
             rule = reply.name(),
@@ -398,7 +423,7 @@ impl<S: Spool> Connection<S> {
     async fn hang_up(&mut self) -> io::Result<()> {
         match self.wire {
             Wire::Secured(_) => tokio::time::timeout(LINGER, self.wire.end()).await.unwrap_or(Ok(())),
-            Wire::Clear(_) | Wire::Lost => Ok(()),
+            Wire::Clear(_) | Wire::Local(_) | Wire::Lost => Ok(()),
         }
     }
 

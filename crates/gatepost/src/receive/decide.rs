@@ -14,7 +14,7 @@ use smtp::server::{Decision, Question, Rights, Verification};
 
 use super::case::Case;
 use super::judge::Judge;
-use crate::config::{ListenerKind, OtherClients, any_contains};
+use crate::config::{Config, ListenerKind, OtherClients, any_contains};
 use crate::mailboxes::{ExpandAnswer, Meaning, VerifyAnswer};
 use crate::net::tls::Secured;
 use crate::site::Site;
@@ -30,10 +30,22 @@ pub(super) struct Client {
     pub(super) listener: ListenerKind,
     /// The refusal that admission gave, if it did.
     pub(super) refused: Option<&'static Entry>,
+    /// Who it is on this machine, when it came by the socket for local users.
+    pub(super) local_uid: Option<u32>,
     /// Whether it sent something before the greeting.
     pub(super) early: bool,
     /// What is known of its TLS, when it uses it.
     pub(super) tls: Option<Box<Secured>>,
+}
+
+impl Client {
+    /// Whether mail for other domains is taken from it: the machine's own users need be in no network.
+    pub(super) fn may_relay(&self, config: &Config) -> bool {
+        match self.local_uid {
+            Some(_) => config.has_way_out(),
+            None => config.may_relay(self.address),
+        }
+    }
 }
 
 /// What the client may ask for.
@@ -172,7 +184,7 @@ async fn expand(site: &Site, text: &str) -> Decision {
 
 /// A foreign domain: 252 where its mail is relayed, 550 where it is not (RFC 5321 §3.5.3).
 fn not_local(site: &Site, client: &Client, text: &str) -> Decision {
-    if site.config.may_relay(client.address) {
+    if client.may_relay(&site.config) {
         answer(catalogue::CANNOT_VERIFY.reply())
     } else {
         refuse(&catalogue::RELAYING_DENIED, &[("address", unbracketed(text))])

@@ -106,12 +106,14 @@ impl Incoming {
             head: Vec::new(),
             fields: FieldCounter::default(),
             inspection,
-            header: session.user().map(|_| {
+            header: (session.user().is_some() || client.local_uid.is_some()).then(|| {
                 let date = received.to_date_time();
                 let unique = format!("{id}.{}", received.as_unix_millis());
                 Box::new(Submitted::new(&date, &unique, &site.settings.hostname))
             }),
-            submitted: session.user().is_some() || site.config.may_relay(client.address),
+            submitted: session.user().is_some()
+                || client.local_uid.is_some()
+                || client.may_relay(&site.config),
             fault,
         };
         incoming.write_received(site, client, session, envelope);
@@ -302,18 +304,20 @@ impl Incoming {
             Some(secured) => (format!(" ({})", secured.version), format!("\r\n\ttls {}", secured.cipher)),
             None => (String::new(), String::new()),
         };
+        let received_from = match client.local_uid {
+            None => format!(
+                "from {} ([{literal}{}])\r\n\tby {} (Gatepost) with {}{version}",
+                session.hello_name().unwrap_or("unknown"),
+                client.name,
+                site.settings.hostname,
+                session.protocol(),
+            ),
+            Some(uid) => format!("by {} (Gatepost, from userid {uid})\r\n\t", site.settings.hostname),
+        };
         for piece in [
-            "Received: from ",
-            session.hello_name().unwrap_or("unknown"),
-            " ([",
-            literal,
-            &client.name,
-            "])\r\n\tby ",
-            &site.settings.hostname,
-            " (Gatepost) with ",
-            session.protocol(),
-            &version,
-            " id ",
+            "Received: ",
+            &received_from,
+            if client.local_uid.is_some() { "id " } else { " id " },
             &id,
             &only,
             &cipher,

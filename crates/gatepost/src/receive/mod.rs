@@ -15,8 +15,10 @@ mod inspection;
 mod judge;
 mod judge_filters;
 mod listener;
+mod local;
 mod login;
 mod mailbox_facts;
+mod maildrop;
 mod output;
 mod over_limit;
 mod proxy_header;
@@ -38,6 +40,8 @@ use tokio::sync::watch;
 
 pub use admission::Admission;
 pub use listener::{Listener, serve};
+pub use local::{LocalListener, serve as serve_local};
+pub use maildrop::{Maildrop, serve as serve_maildrop};
 
 use crate::auth::Authenticator;
 use crate::journal::Journal;

@@ -187,6 +187,7 @@ impl Rehearsal {
                 port: client.port(),
                 name,
                 listener: ListenerKind::Mx,
+                local_uid: None,
                 refused: None,
                 early: false,
                 tls: None,

@@ -236,7 +236,7 @@ fn client(name: &str, view: &View<'_>) -> Option<State> {
         "client.tls" => State::yes_or_no(view.session.is_tls()),
         "client.connections" => State::number(u64::from(view.connections.connections_of(address))),
         "client.trusted" => State::yes_or_no(config.is_trusted(address)),
-        "client.may_relay" => State::yes_or_no(config.may_relay(address)),
+        "client.may_relay" => State::yes_or_no(view.client.may_relay(config)),
         "client.refused" => match config.refused(address) {
             None => State::Missing,
             Some(refused) => State::text(&refused_text(refused.text.as_deref(), view)),

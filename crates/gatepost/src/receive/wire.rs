@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
 
 /// Octets read at once.
@@ -24,6 +24,8 @@ thread_local! {
 pub(super) enum Wire {
     /// As they are.
     Clear(TcpStream),
+    /// The same within this machine.
+    Local(UnixStream),
     /// Under TLS.
     Secured(Box<TlsStream<TcpStream>>),
     /// Nothing any more: the handshake has failed.
@@ -60,6 +62,7 @@ impl Wire {
             let mut input = ReadBuf::new(input);
             let read = match self {
                 Self::Clear(stream) => Pin::new(stream).poll_read(context, &mut input),
+                Self::Local(stream) => Pin::new(stream).poll_read(context, &mut input),
                 Self::Secured(stream) => Pin::new(&mut **stream).poll_read(context, &mut input),
                 Self::Lost => Poll::Ready(Ok(())),
             };
@@ -84,6 +87,7 @@ impl Wire {
     pub(super) fn poll_write(&mut self, context: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
         match self {
             Self::Clear(stream) => Pin::new(stream).poll_write(context, octets),
+            Self::Local(stream) => Pin::new(stream).poll_write(context, octets),
             Self::Secured(stream) => Pin::new(&mut **stream).poll_write(context, octets),
             Self::Lost => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
@@ -95,7 +99,7 @@ impl Wire {
     /// When the connection is gone.
     pub(super) fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            Self::Clear(_) | Self::Lost => Poll::Ready(Ok(())),
+            Self::Clear(_) | Self::Local(_) | Self::Lost => Poll::Ready(Ok(())),
             Self::Secured(stream) => Pin::new(&mut **stream).poll_flush(context),
         }
     }
@@ -107,6 +111,7 @@ impl Wire {
     pub(super) async fn end(&mut self) -> io::Result<()> {
         poll_fn(|context| match self {
             Self::Clear(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Local(stream) => Pin::new(stream).poll_shutdown(context),
             Self::Secured(stream) => Pin::new(&mut **stream).poll_shutdown(context),
             Self::Lost => Poll::Ready(Ok(())),
         })

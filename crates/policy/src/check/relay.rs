@@ -244,6 +244,8 @@ fn of_stranger(name: &str, address: IpAddr) -> State {
         | "tls.client_fingerprint" => State::Missing,
         "recipient.domain" => State::text(FOREIGN_DOMAIN),
         "recipient.address" => State::text(FOREIGN_ADDRESS),
+        // Elsewhere MAIL wants AUTH, or a user of the machine.
+        "listener.kind" => State::Known(Value::Choice("mx")),
         "mailbox.kind" => State::Known(Value::Choice("relayed")),
         _ => State::NotAsked,
     }
