@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use super::address_form::{
-    DelimiterForm, DnsServerForm, DomainForm, FileForm, HostnameForm, ListenForm, NetworkForm, RefusedForm,
-    TargetForm, TemplateForm,
+    DelimiterForm, DnsServerForm, DomainForm, FileForm, HostnameForm, NetworkForm, RefusedForm, TargetForm,
+    TemplateForm,
 };
 use super::form::{Choice, Count, Flag, ListOf, Maybe, Placed, Size, Time, WordForm};
 use super::key::{Documented, Key, Section};
@@ -65,25 +65,6 @@ keys! {
     MAILDIR: Key<Maybe<TemplateForm>> = "maildir", Maybe(TemplateForm),
         "\"{state}/maildir/{domain}/{local_part}\"", "\"/home/{local_part}/Maildir\"",
         "Where Maildirs are. A relative path starts in the state directory.";
-}
-
-keys! {
-    LISTEN = "[listen]", &[], "Where clients connect.";
-
-    LISTEN_MX: Key<ListOf<ListenForm>> = "mx",
-        ListOf { element: ListenForm(25), named: "a list of IP addresses with ports", or_one: false },
-        "[\"127.0.0.1:2525\"]", "[\"0.0.0.0:25\", \"[::]:25\"]",
-        "Addresses on which mail from other servers is received. What is listed by its own address also counts as the \
-         first domain when it is written as a literal, as in `postmaster@[192.0.2.1]`.";
-    LISTEN_SUBMISSION: Key<ListOf<ListenForm>> = "submission",
-        ListOf { element: ListenForm(587), named: "a list of IP addresses with ports", or_one: false },
-        "[\"127.0.0.1:2587\"]", "[\"0.0.0.0:587\", \"[::]:587\"]",
-        "Addresses on which users submit mail (RFC 6409): MAIL is answered 530 before AUTH, also to clients of \
-         `clients.relay`. Where `mx` is written and this is not, there are none.";
-    LISTEN_SUBMISSIONS: Key<ListOf<ListenForm>> = "submissions",
-        ListOf { element: ListenForm(465), named: "a list of IP addresses with ports", or_one: false },
-        "[]", "[\"0.0.0.0:465\", \"[::]:465\"]",
-        "The same under TLS from the first octet on (RFC 8314 §3.3), which users' programs should prefer.";
 }
 
 keys! {

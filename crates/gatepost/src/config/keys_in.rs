@@ -1,9 +1,28 @@
-//! The keys of mail from this machine's own users; see [`keys`](super::keys).
+//! The keys of the ways in: where clients connect, and what this machine's own users hand in; see [`keys`](super::keys).
 
-use super::address_form::DomainForm;
-use super::form::{Flag, Maybe};
+use super::address_form::{DomainForm, ListenForm};
+use super::form::{Flag, ListOf, Maybe};
 use super::key::{Documented, Key, Section};
 use super::keys::keys;
+
+keys! {
+    LISTEN = "[listen]", &[], "Where clients connect.";
+
+    LISTEN_MX: Key<ListOf<ListenForm>> = "mx",
+        ListOf { element: ListenForm(25), named: "a list of IP addresses with ports", or_one: false },
+        "[\"127.0.0.1:2525\"]", "[\"0.0.0.0:25\", \"[::]:25\"]",
+        "Addresses on which mail from other servers is received. What is listed by its own address also counts as the \
+         first domain when it is written as a literal, as in `postmaster@[192.0.2.1]`.";
+    LISTEN_SUBMISSION: Key<ListOf<ListenForm>> = "submission",
+        ListOf { element: ListenForm(587), named: "a list of IP addresses with ports", or_one: false },
+        "[\"127.0.0.1:2587\"]", "[\"0.0.0.0:587\", \"[::]:587\"]",
+        "Addresses on which users submit mail (RFC 6409): MAIL is answered 530 before AUTH, also to clients of \
+         `clients.relay`. Where `mx` is written and this is not, there are none.";
+    LISTEN_SUBMISSIONS: Key<ListOf<ListenForm>> = "submissions",
+        ListOf { element: ListenForm(465), named: "a list of IP addresses with ports", or_one: false },
+        "[]", "[\"0.0.0.0:465\", \"[::]:465\"]",
+        "The same under TLS from the first octet on (RFC 8314 §3.3), which users' programs should prefer.";
+}
 
 keys! {
     SENDMAIL = "[sendmail]", &[],
