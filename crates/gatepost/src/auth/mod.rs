@@ -12,7 +12,7 @@ mod secret;
 pub(crate) mod senders;
 mod settings;
 mod store;
-mod usage;
+pub(crate) mod usage;
 mod user_file;
 
 pub use exchange::Mechanism;

@@ -1,7 +1,7 @@
-//! The keys of where mail comes in: listeners, and this machine's own users; see [`keys`](super::keys).
+//! The keys of the ways in: where clients connect, and what this machine's own users hand in; see [`keys`](super::keys).
 
 use super::address_form::{DomainForm, ListenForm};
-use super::form::{Flag, ListOf, Maybe};
+use super::form::{Count, Flag, ListOf, Maybe};
 use super::key::{Documented, Key, Section};
 use super::keys::keys;
 
@@ -31,6 +31,11 @@ keys! {
     SENDMAIL_ENABLED: Key<Flag> = "enabled", Flag, "true", "false",
         "Whether every user of this machine may hand in mail, to any domain that there is a way to: over `submit.sock` \
          in the state directory, or, while no server runs, through its folder `maildrop`. A change needs a restart.";
+    SENDMAIL_MESSAGES: Key<Maybe<Count>> = "messages_per_day", Maybe(Count { min: 1, max: 100_000_000 }), "", "500",
+        "Messages that a user of this machine may hand in in 24 hours; 451 4.7.1 at MAIL beyond it, exit code 75, and the \
+         postmaster hears of it. Root may always. The counts are kept in memory, and a restart forgets them.";
+    SENDMAIL_RECIPIENTS: Key<Maybe<Count>> = "recipients_per_day", Maybe(Count { min: 1, max: 100_000_000 }), "", "2000",
+        "Recipients to whom such a user may hand in mail in 24 hours; 451 4.7.1 at RCPT beyond it.";
     SENDMAIL_DOMAIN: Key<Maybe<DomainForm>> = "domain", Maybe(DomainForm), "", "\"example.org\"",
         "The domain of addresses that are written without one, as in mail that cron sends to `root`. By default it is \
          `hostname` where that is a domain with more addresses than `postmaster`, else the first domain.";

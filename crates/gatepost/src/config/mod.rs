@@ -114,6 +114,10 @@ pub struct Sendmail {
     pub enabled: bool,
     /// The domain of addresses without one, where it is not the usual one.
     pub domain: Option<DomainName>,
+    /// Messages that a user may hand in in 24 hours.
+    pub messages_per_day: Option<u32>,
+    /// Recipients of these.
+    pub recipients_per_day: Option<u32>,
 }
 
 /// Where clients connect.

@@ -270,6 +270,8 @@ fn read_sendmail(top: &Table<'_>, problems: &mut Vec<Problem>) -> Sendmail {
     Sendmail {
         enabled: table.read(&keys::SENDMAIL_ENABLED, problems),
         domain: table.read(&keys::SENDMAIL_DOMAIN, problems),
+        messages_per_day: table.read(&keys::SENDMAIL_MESSAGES, problems),
+        recipients_per_day: table.read(&keys::SENDMAIL_RECIPIENTS, problems),
     }
 }
 

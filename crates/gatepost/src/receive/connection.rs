@@ -391,7 +391,7 @@ impl<S: Spool> Connection<S> {
                     tags = self.ruling.effects().tags(),
                     "accepted"
                 );
-                self.ruling.stored(&self.reception, &self.session, queue_id);
+                self.ruling.stored(&self.reception, (&self.client, &self.session), queue_id);
                 CommitOutcome::Stored(queue_id.to_string())
             }
             Err(error) => {

@@ -2,6 +2,7 @@
 //!
 //! A fault of ours is 4yz: nothing here can turn one into a 5yz or a 250.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use policy::decision::{Decision as Judgement, Verdict};
@@ -10,11 +11,12 @@ use queue::spool::Spool;
 use smtp::address::ForwardPath;
 use smtp::catalogue::{self, Entry};
 use smtp::reply::Reply;
-use smtp::server::{Decision, Question, Rights, Verification};
+use smtp::server::{Decision, Question, Rights, Session, Verification};
 
 use super::case::Case;
 use super::judge::Judge;
-use crate::config::{Config, ListenerKind, OtherClients, any_contains};
+use crate::auth::usage::DailyLimits;
+use crate::config::{Config, ListenerKind, OtherClients, Sendmail, any_contains};
 use crate::mailboxes::{ExpandAnswer, Meaning, VerifyAnswer};
 use crate::net::tls::Secured;
 use crate::site::Site;
@@ -44,6 +46,21 @@ impl Client {
         match self.local_uid {
             Some(_) => config.has_way_out(),
             None => config.may_relay(self.address),
+        }
+    }
+
+    /// Whose mail is counted: a user's who has authenticated, or this machine's, but for root's.
+    pub(super) fn submitter<'s>(&self, session: &'s Session) -> Option<Cow<'s, str>> {
+        let local = || self.local_uid.filter(|uid| *uid != 0).map(|uid| Cow::Owned(format!("userid {uid}")));
+        session.user().map(Cow::Borrowed).or_else(local)
+    }
+
+    /// How much it may be.
+    pub(super) const fn daily_limits(&self, config: &Config) -> DailyLimits {
+        let Sendmail { messages_per_day: messages, recipients_per_day: recipients, .. } = config.sendmail;
+        match self.local_uid {
+            Some(_) => DailyLimits { messages, recipients },
+            None => config.auth.daily_limits(),
         }
     }
 }

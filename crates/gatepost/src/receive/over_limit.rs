@@ -9,14 +9,14 @@ use crate::reports;
 use crate::site::Site;
 
 /// Tells the postmaster, once a day and user, that `user` is kept from submitting more. What fails is said in the log.
-pub(super) async fn tell<S: Spool>(reception: &Reception<S>, site: &Site, user: &str) {
+pub(super) async fn tell<S: Spool>(reception: &Reception<S>, site: &Site, user: &str, is_local: bool) {
     if !reception.users.usage.is_to_be_told(user, clock::monotonic()) {
         return;
     }
     let (messages, recipients) = reception.users.usage.of(user, clock::monotonic());
     tracing::warn!(user, messages, recipients, "a user has reached a daily limit");
     let Some(postmaster) = site.directory.postmaster() else { return };
-    let mail = compose(site, &postmaster, user, (messages, recipients));
+    let mail = compose(site, &postmaster, (user, is_local), (messages, recipients));
     let now = clock::wall();
     let queued =
         reports::queue(site, &*reception.spool, &postmaster, std::slice::from_ref(&postmaster), mail, now)
@@ -26,11 +26,24 @@ pub(super) async fn tell<S: Spool>(reception: &Reception<S>, site: &Site, user: 
     }
 }
 
-fn compose(site: &Site, postmaster: &Mailbox, user: &str, (messages, recipients): (u32, u32)) -> Vec<u8> {
+fn compose(
+    site: &Site,
+    postmaster: &Mailbox,
+    (user, is_local): (&str, bool),
+    (messages, recipients): (u32, u32),
+) -> Vec<u8> {
     let hostname = site.settings.hostname.as_str();
     let random = getrandom::u64().unwrap_or_else(|_| clock::wall().as_unix_millis());
     // A name may hold anything that UTF-8 has; header fields here hold ASCII.
     let name = user.escape_default();
+    let (advice, section) = if is_local {
+        (String::from("a program of his may send without his doing.\r\n"), "sendmail")
+    } else {
+        (
+            format!("somebody else may have his password:\r\n\r\n\x20   gatepost user passwd {name}\r\n"),
+            "auth",
+        )
+    };
     format!(
         "From: Gatepost <{postmaster}>\r\n\
          To: {postmaster}\r\n\
@@ -43,11 +56,9 @@ fn compose(site: &Site, postmaster: &Mailbox, user: &str, (messages, recipients)
          \r\n\
          The user {name} has submitted {messages} messages to {recipients} recipients within\r\n\
          24 hours, and is answered 451 until these are over. If that is not his doing,\r\n\
-         somebody else may have his password:\r\n\
+         {advice}\
          \r\n\
-         \x20   gatepost user passwd {name}\r\n\
-         \r\n\
-         The limits are auth.messages_per_day and auth.recipients_per_day of the\r\n\
+         The limits are {section}.messages_per_day and {section}.recipients_per_day of the\r\n\
          configuration of {hostname}.\r\n",
         clock::wall().to_date_time(),
     )

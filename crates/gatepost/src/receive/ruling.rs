@@ -115,7 +115,7 @@ impl Ruling {
         let Decided { judgement, decision, wait } = deciding.await;
         self.deliberation.reported.take_if(|_| is_report(&site, session));
         self.report_refusal(reception, &site, &decision);
-        self.count(reception, &site, session, stage).await;
+        self.count(reception, &site, (client, session), stage).await;
         if !wait.is_zero() {
             tokio::time::sleep(wait).await;
         }
@@ -130,10 +130,10 @@ impl Ruling {
         &mut self,
         reception: &Reception<S>,
         site: &Site,
-        session: &Session,
+        (client, session): (&Client, &Session),
         stage: Stage,
     ) {
-        let Some(user) = session.user() else { return };
+        let Some(user) = client.submitter(session) else { return };
         let recipients = session.envelope().map_or(0, |envelope| envelope.recipients.len());
         let over = match stage {
             Stage::Mail => "auth.over_messages",
@@ -145,7 +145,7 @@ impl Ruling {
             _ => return,
         };
         if self.deliberation.judge.state(over) == Some(&State::yes_or_no(true)) {
-            Box::pin(over_limit::tell(reception, site, user)).await;
+            Box::pin(over_limit::tell(reception, site, &user, client.local_uid.is_some())).await;
         }
     }
 
@@ -261,12 +261,12 @@ impl Ruling {
     pub(super) fn stored<S: Spool>(
         &mut self,
         reception: &Reception<S>,
-        session: &Session,
+        (client, session): (&Client, &Session),
         queue_id: QueueId,
     ) {
         self.report_taken(reception);
-        if let Some(user) = session.user() {
-            reception.users.usage.add(user, self.submitted, clock::monotonic());
+        if let Some(user) = client.submitter(session) {
+            reception.users.usage.add(&user, self.submitted, clock::monotonic());
         }
         self.log.stored(clock::wall(), About { recipient: None, ..self.envelope.about(session) }, queue_id);
         self.deliberation.effects.clear();

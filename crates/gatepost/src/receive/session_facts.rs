@@ -289,7 +289,8 @@ fn tls(name: &str, client: &Client) -> Option<State> {
 
 fn auth(name: &str, view: &View<'_>) -> Option<State> {
     let user = view.session.user();
-    let limits = view.site.config.auth.daily_limits();
+    let submitter = || view.client.submitter(view.session);
+    let limits = view.client.daily_limits(&view.site.config);
     let usage = &view.users.usage;
     Some(match name {
         "auth.user" => State::text_or_missing(user),
@@ -297,12 +298,13 @@ fn auth(name: &str, view: &View<'_>) -> Option<State> {
         // What a user's are is found out before it is asked for.
         "auth.owns_sender" | "auth.owns_author" if user.is_none() => State::yes_or_no(true),
         "auth.over_messages" => State::yes_or_no(
-            user.is_some_and(|user| usage.is_over_messages(user, limits, clock::monotonic())),
+            submitter().is_some_and(|user| usage.is_over_messages(&user, limits, clock::monotonic())),
         ),
         "auth.over_recipients" => {
             let more = u32::try_from(accepted(view)).unwrap_or(u32::MAX);
             State::yes_or_no(
-                user.is_some_and(|user| usage.is_over_recipients(user, more, limits, clock::monotonic())),
+                submitter()
+                    .is_some_and(|user| usage.is_over_recipients(&user, more, limits, clock::monotonic())),
             )
         }
         _ => return None,

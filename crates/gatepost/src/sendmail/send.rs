@@ -62,7 +62,7 @@ impl Hand<'_> {
             };
             let advice = if exit == Exit::Config { "; has the server ever run there?" } else { "" };
             let folder = folder.display();
-            Stop::new(exit, format!("no server runs, and {folder} can't take the message: {error}{advice}"))
+            Stop::new(exit, format!("{folder} can't take the message for the server: {error}{advice}"))
         })
     }
 }
@@ -121,7 +121,11 @@ fn conclude(
     if recipients.is_empty() {
         return Ok(());
     }
-    hand.drop(&Order { recipients, from_header: false, ..order.clone() }, content)
+    let left = Order { recipients, from_header: false, ..order.clone() };
+    hand.drop(&left, content).map_err(|stop| {
+        let why = format!("some have it; of {} nobody will hear more: {stop}", left.recipients.join(", "));
+        Stop::new(stop.exit, why)
+    })
 }
 
 /// Whether the server has no time for anybody just now, so that nothing is said of the message.

@@ -1,11 +1,7 @@
 //! Programs that send through `sendmail`, and messages in every form that they give it.
 
 use std::fs;
-use std::os::unix::process::CommandExt as _;
-use std::process::Command;
 use std::thread;
-
-use rustix::process::geteuid;
 
 use crate::harness::{finish, program};
 use crate::{Machine, run, text, uid, user};
@@ -109,20 +105,8 @@ fn python_sends_a_message() {
 
 #[test]
 fn another_user_sends_and_is_known_by_his_number() {
-    /// A user that every system has.
-    const NOBODY: u32 = 65_534;
     let machine = Machine::new();
-    // Where the program was built others need not get to.
-    let copy = machine.server.folder().join("copy");
-    fs::copy(env!("CARGO_BIN_EXE_gatepost"), &copy).unwrap();
-    let mut command = Command::new(copy);
-    command.arg("--state").arg(machine.state()).args(["sendmail", "alice"]);
-    let expected = if geteuid().is_root() {
-        command.uid(NOBODY).gid(NOBODY);
-        NOBODY
-    } else {
-        uid()
-    };
+    let (mut command, expected) = machine.command_of_another("alice");
     let ran = run(&mut command, b"hello\n");
     assert_eq!((ran.exit, ran.said.as_str()), (0, ""));
     let letter = machine.alice(1).remove(0);

@@ -18,6 +18,7 @@ mod refusals;
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::thread;
@@ -67,6 +68,22 @@ impl Machine {
         let mut command = Command::new(self.server.folder().join(name));
         command.env("GATEPOST_STATE", self.state()).env_remove("NAME");
         command
+    }
+
+    /// `sendmail` with an argument, called by another user where the tests may do that, and his number.
+    fn command_of_another(&self, argument: &str) -> (Command, u32) {
+        /// A user that every system has.
+        const NOBODY: u32 = 65_534;
+        // Where the program was built others need not get to.
+        let copy = self.server.folder().join("copy");
+        fs::copy(env!("CARGO_BIN_EXE_gatepost"), &copy).unwrap();
+        let mut command = Command::new(copy);
+        command.arg("--state").arg(self.state()).args(["sendmail", argument]);
+        if rustix::process::geteuid().is_root() {
+            command.uid(NOBODY).gid(NOBODY);
+            return (command, NOBODY);
+        }
+        (command, uid())
     }
 
     /// Calls `sendmail` with these arguments, apart at blanks, and this input.

@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::harness::{Peer, wait_for};
-use crate::{CONFIG, Machine, run};
+use crate::{CONFIG, Machine, run, uid};
 
 #[test]
 fn mailq_lists_what_waits() {
@@ -44,6 +44,25 @@ fn mail_that_waits_is_listed_and_tried_again_when_asked() {
     assert_eq!(machine.sendmail("-q", b"").exit, 0);
     machine.server.wait_for_log("attempts=3");
     assert_eq!(machine.sendmail("-qInothing", b"").exit, 64);
+}
+
+#[test]
+fn the_queue_is_for_root_and_the_user_of_the_server() {
+    let mut machine = Machine::new();
+    let (mut command, another) = machine.command_of_another("-bp");
+    let is_own = another == uid();
+    let ran = run(&mut command, b"");
+    assert_eq!(ran.exit, if is_own { 0 } else { 77 }, "{}", ran.said);
+    assert_eq!(ran.said.contains("is for root and the server's user alone"), !is_own, "{}", ran.said);
+    machine.server.stop();
+    // He may put something into the maildrop, and not see what is there.
+    let (mut command, _) = machine.command_of_another("alice");
+    assert_eq!(run(&mut command, b"x\n").exit, 0);
+    let (mut command, _) = machine.command_of_another("-bp");
+    assert_eq!(run(&mut command, b"").exit, if is_own { 0 } else { 77 });
+    machine.server.start_again();
+    let letter = machine.alice(1).remove(0);
+    assert!(letter.received.contains(&format!("from userid {another})")), "{}", letter.received);
 }
 
 #[test]

@@ -63,6 +63,28 @@ fn the_policy_decides_on_local_mail_and_its_refusals_have_ids() {
 }
 
 #[test]
+fn a_user_has_his_messages_of_a_day_and_root_has_any_number() {
+    let machine = Machine::with_config(&format!("sendmail.messages_per_day = 1\n{CONFIG}"));
+    let call = || {
+        let (mut command, another) = machine.command_of_another("alice");
+        (crate::run(&mut command, b"x\n"), another)
+    };
+    assert_eq!(call().0.exit, 0);
+    machine.alice(1);
+    let (ran, another) = call();
+    assert_eq!(ran.exit, 75, "{}", ran.said);
+    assert!(ran.said.contains("451 4.7.1"), "{}", ran.said);
+    let told = text(&machine.server.maildir("example.org", "postmaster").wait_for_one().content);
+    assert!(told.contains(&format!("userid {another} has reached a limit")), "{told}");
+    assert!(told.contains("sendmail.messages_per_day"), "{told}");
+    if crate::uid() == 0 {
+        machine.sends("alice", b"x\n");
+        machine.sends("alice", b"x\n");
+        machine.alice(3);
+    }
+}
+
+#[test]
 fn a_server_that_has_no_time_leaves_the_message_to_the_maildrop() {
     let policy = "at connect {\n    rule busy when listener.kind is local\n        disconnect 421 4.3.2 \"not now\"\n}\n";
     let machine = Machine::with(Setup {
