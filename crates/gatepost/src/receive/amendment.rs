@@ -146,10 +146,14 @@ impl Incoming {
 
     async fn change_envelope(&mut self, site: &Site, session: &Session, changes: Vec<EnvelopeChange>) {
         let Some(envelope) = session.envelope().filter(|_| !changes.is_empty()) else { return };
+        let mut own = envelope.reverse_path.clone();
         for change in changes {
             match change {
                 EnvelopeChange::Sender(path) => match path_of(&path).parse::<ReversePath>() {
-                    Ok(path) => self.change_sender(&envelope.reverse_path, &path),
+                    Ok(path) => {
+                        self.change_sender(&own, &path);
+                        own = path;
+                    }
                     Err(_) => tracing::warn!(queue_id = %self.id, path, "a filter's reverse-path is none"),
                 },
                 EnvelopeChange::Remove(path) => match path_of(&path).parse::<ForwardPath>() {
@@ -162,6 +166,8 @@ impl Incoming {
                 },
             }
         }
+        // Only now: who is added in the place of the last one gets the body that is there.
+        self.parts.retain(|part| !part.recipients.is_empty());
     }
 
     fn change_sender(&mut self, old: &ReversePath, new: &ReversePath) {
@@ -174,7 +180,6 @@ impl Incoming {
         for part in &mut self.parts {
             part.recipients.retain(|recipient| recipient.accepted_as != *path);
         }
-        self.parts.retain(|part| !part.recipients.is_empty());
     }
 
     /// One more recipient, of the first entry: its body is there already.

@@ -175,6 +175,25 @@ fn recipients_are_added_and_removed_and_the_sender_changed() {
 }
 
 #[test]
+fn another_takes_the_place_of_the_only_recipient_and_the_last_change_of_the_sender_holds() {
+    let filter = Scripted::start(0, |heard| match heard.kind {
+        'E' => vec![
+            (b'-', b"<alice@example.org>\0".to_vec()),
+            (b'+', b"<bob@example.org>\0".to_vec()),
+            (b'e', b"<first@example.net>\0".to_vec()),
+            (b'e', b"<last@example.net>\0".to_vec()),
+        ],
+        _ => Vec::new(),
+    });
+    let server = applied(&filter);
+    let mut client = server.session();
+    client.transaction(&[ALICE]);
+    client.data(MESSAGE, "250");
+    let letter = &letters(&server, "bob", 1)[0];
+    assert!(letter.contains("Return-Path: <last@example.net>"), "{letter}");
+}
+
+#[test]
 fn refusals_have_the_milters_own_words_where_its_code_may_stand() {
     let filter = Scripted::start(0, |heard| match (heard.kind, heard.content.as_str()) {
         ('R', "<bob@example.org>|") => vec![(b'y', b"550-5.7.9 not you\r\n550 5.7.9 bob\0".to_vec())],
