@@ -193,7 +193,7 @@ impl UserFile {
     /// What `change` says, or what kept the file from being read or written.
     pub fn change<T>(&self, change: impl FnOnce(&mut Users) -> Result<T, String>) -> Result<T, String> {
         let failed = |what: &str, error: io::Error| format!("cannot {what} {}: {error}", self.path.display());
-        let folder = self.path.parent().unwrap_or(Path::new("."));
+        let folder = folder_of(&self.path);
         fs::create_dir_all(folder).map_err(|error| failed("make the directory of", error))?;
         let lock_path = self.path.with_added_extension("lock");
         let owner = Owner::of(&self.path, folder).map_err(|error| failed("see whose is", error))?;
@@ -225,6 +225,11 @@ impl UserFile {
         written().map_err(|error| failed("write", error))?;
         Ok(changed)
     }
+}
+
+/// The directory of a file; that of a bare name is where the program is.
+fn folder_of(file: &Path) -> &Path {
+    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Whose the file is, so that it stays his when root changes it: the server must be able to read it.
@@ -277,6 +282,13 @@ mod tests {
         let users = Users::parse("alice:x\nalice:y\nnonsense\nbob:\n:x\n");
         assert_eq!(users.broken(), [2, 3, 4, 5]);
         assert!(users.get("alice").unwrap().is_some() && users.get("bob").is_err());
+    }
+
+    #[test]
+    fn a_bare_name_is_a_file_of_the_directory_that_the_program_is_in() {
+        assert_eq!(folder_of(Path::new("users")), Path::new("."));
+        assert_eq!(folder_of(Path::new("state/users")), Path::new("state"));
+        assert_eq!(folder_of(Path::new("/users")), Path::new("/"));
     }
 
     #[test]
