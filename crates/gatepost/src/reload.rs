@@ -13,7 +13,7 @@ use smtp::time::WallTime;
 use crate::clock;
 use crate::config::Problem;
 use crate::control::Reloaded;
-use crate::server::Start;
+use crate::server::{Start, make_own_certificate};
 use crate::site::{Site, Sites};
 
 /// Puts the configuration in force again.
@@ -52,6 +52,7 @@ impl Reloads {
             Ok(warnings) => render(warnings),
         };
         *loaded = clock::wall();
+        make_own_certificate(&self.sites);
         let site = self.sites.current();
         match free_octets_min(&self.start.state, &site) {
             Ok(octets) => self.spool.set_watermarks(octets, site.config.spool.min_free_inodes),

@@ -182,7 +182,7 @@ fn prepare_local_mail(start: &Start, site: &Site) -> LocalMail {
 }
 
 /// Has mail encrypted, too, where nobody has named a certificate. It goes without, else.
-fn make_own_certificate(sites: &Sites) {
+pub(crate) fn make_own_certificate(sites: &Sites) {
     let made = tokio::task::block_in_place(|| sites.make_own_certificate());
     let advice = "`tls.certificate` names one that an authority vouches for";
     match made {

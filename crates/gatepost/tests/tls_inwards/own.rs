@@ -3,7 +3,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use super::harness::{Server, finish, program};
+use super::client::{setup, site};
+use super::harness::{Authority, Server, finish, program};
 
 /// What the server shows: `openssl s_client` prints it.
 fn shown(server: &Server) -> String {
@@ -31,4 +32,15 @@ fn it_is_made_at_the_first_start_and_kept() {
     fs::write(&file, "nothing").unwrap();
     server.start_again();
     assert_ne!(shown(&server), first);
+}
+
+#[test]
+fn a_site_that_no_longer_names_one_goes_on_with_its_own() {
+    let authority = Authority::new();
+    let server = site(&authority, "", "");
+    assert!(!server.folder().join("state/tls/self-signed.pem").exists(), "it has another");
+    server.configure(&setup(&[], "", "").config.unwrap());
+    server.reload();
+    server.wait_for_log("a certificate was made that nobody vouches for");
+    assert!(shown(&server).contains("BEGIN CERTIFICATE"));
 }
