@@ -396,7 +396,7 @@ impl Sites {
         if !seen.changed() || seen.is_fresh(clock::wall()) {
             return None;
         }
-        let files = Files::of(&site.config.inward_tls);
+        let files = Files::of(&site.config);
         let mut warnings = Vec::new();
         let loaded = ServerTls::load(&site.config, Some(&self.state), Some(before), &mut warnings);
         *refused = loaded.is_err().then_some(files);

@@ -62,10 +62,13 @@ pub(crate) struct Files(Vec<(PathBuf, Option<Stamp>)>);
 
 impl Files {
     /// As they are now.
-    pub(crate) fn of(settings: &InwardTls) -> Self {
+    pub(crate) fn of(config: &Config) -> Self {
+        let settings = &config.inward_tls;
         let certificates = settings.certificates.iter().flat_map(|files| [&files.chain, &files.key]);
-        let all = certificates.chain(&settings.client_ca_file);
-        Self(all.map(|file| (file.path.clone(), Stamp::of(&file.path))).collect())
+        let own = certificates.chain(&settings.client_ca_file).map(|file| &file.path);
+        let asks = !settings.client_certificates.is_empty() && settings.client_ca_file.is_none();
+        let usual = config.tls.ca_file.iter().filter(|_| asks);
+        Self(own.chain(usual).map(|path| (path.clone(), Stamp::of(path))).collect())
     }
 
     /// Whether one has changed; costs a look at each one's metadata.
@@ -122,7 +125,7 @@ impl ServerTls {
         problems: &mut Vec<Problem>,
     ) -> Result<Option<Self>, Vec<Problem>> {
         let settings = &config.inward_tls;
-        let files = Files::of(settings);
+        let files = Files::of(config);
         let is_own = settings.certificates.is_empty();
         let certificates = match state {
             _ if !is_own => Certificates::load(config, clock::wall(), problems),
