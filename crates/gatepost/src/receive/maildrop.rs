@@ -15,6 +15,8 @@ use std::time::{Duration, SystemTime};
 
 use queue::spool::Spool;
 use rustix::fs::{Mode, OFlags};
+use smtp::address::Mailbox;
+use smtp::client::RemoteReply;
 use smtp::time::Timestamp;
 use tokio::net::UnixStream;
 use tokio::task::JoinSet;
@@ -284,6 +286,7 @@ async fn conclude<S: Spool>(
     is_old: bool,
 ) -> Fate {
     let Outcome { taken, mut refused, deferred } = outcome;
+    let mut left = Vec::new();
     if let Some((recipients, reply)) = deferred {
         if is_old {
             refused.extend(recipients.into_iter().map(|recipient| (recipient, reply.clone())));
@@ -291,19 +294,36 @@ async fn conclude<S: Spool>(
             tracing::warn!(local_uid = letter.uid, "a message stays in the maildrop for now: {reply}");
             return Fate::Waits;
         } else {
-            let recipients = recipients.iter().map(ToString::to_string).collect();
-            let order = Order { recipients, from_header: false, ..letter.order.clone() };
-            let put = tokio::task::block_in_place(|| maildrop::put(folder, &order, &letter.content));
-            if let Err(error) = put {
-                tracing::error!(%error, "what is left of a message can't be put back into the maildrop");
-                return Fate::Waits;
-            }
+            left = recipients;
         }
     }
-    if refused.is_empty() {
-        return Fate::Done;
+    // What is left is put back last: if the sender can't be told, the whole message stays, and stays the only one.
+    if !refused.is_empty() {
+        let told = tell(reception, letter, &refused).await;
+        if !matches!(told, Fate::Done) {
+            return told;
+        }
     }
-    let message = match Message::new(&letter.order, &letter.content) {
+    if !left.is_empty() {
+        let recipients = left.iter().map(ToString::to_string).collect();
+        let order = Order { recipients, from_header: false, ..letter.order.clone() };
+        let put = tokio::task::block_in_place(|| maildrop::put(folder, &order, &letter.content));
+        if let Err(error) = put {
+            tracing::error!(%error, "what is left of a message can't be put back into the maildrop");
+            return Fate::Waits;
+        }
+    }
+    Fate::Done
+}
+
+/// Tells the sender who was refused; it is done when the report is durable.
+async fn tell<S: Spool>(
+    reception: &Reception<S>,
+    letter: &Letter,
+    refused: &[(Mailbox, RemoteReply)],
+) -> Fate {
+    let read = tokio::task::block_in_place(|| Message::new(&letter.order, &letter.content));
+    let message = match read {
         Ok(message) => message,
         Err(stop) => return Fate::Bad(stop.why),
     };
@@ -311,7 +331,7 @@ async fn conclude<S: Spool>(
     let Ok(ready) = message.ready(site.local_domain()) else { return Fate::Waits };
     let about =
         deliver::Returned { reverse_path: ready.reverse_path, header: &ready.header, uid: letter.uid };
-    match deliver::send_back(&site, &*reception.spool, about, &refused).await {
+    match deliver::send_back(&site, &*reception.spool, about, refused).await {
         Ok(()) => Fate::Done,
         Err(error) => {
             tracing::error!(%error, "the sender of a refused message can't be told for now");
