@@ -6,7 +6,7 @@
 use smtp::address::{Domain, DomainName, ForwardPath, LocalPart, Mailbox};
 
 use super::preparation::prepared_name;
-use crate::mailboxes::{Destination, Known, domain_key, local_part_key};
+use crate::mailboxes::{Destination, Known, domain_key, folded_domain, local_part_key};
 use crate::site::Site;
 
 /// Most addresses of one message that are looked at (ours); a message with more is not the user's.
@@ -139,9 +139,7 @@ async fn leads_to(site: &Site, own: &Mailbox, mailbox: &Mailbox) -> Result<bool,
 /// Whether both are the same address, as addresses are compared here.
 fn is_same(one: &Mailbox, other: &Mailbox) -> bool {
     let domain = |mailbox: &Mailbox| match &mailbox.domain {
-        Domain::Name(name) => {
-            domain_key(name.as_str()).map_or_else(|| name.as_str().to_lowercase(), |key| key.into_owned())
-        }
+        Domain::Name(name) => folded_domain(name.as_str()).into_owned(),
         literal @ Domain::Literal(_) => literal.to_string(),
     };
     let local_part = |mailbox: &Mailbox| {

@@ -60,6 +60,12 @@ pub(crate) enum Checked {
     Rejected,
 }
 
+/// What `asking` comes to, within [`STORE_TIMEOUT`].
+async fn in_time<T>(asking: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    let late = |_| Err(String::from("the store of passwords did not answer in time"));
+    tokio::time::timeout(STORE_TIMEOUT, asking).await.unwrap_or_else(late)
+}
+
 impl Authenticator {
     /// For a server whose state is in the directory `state`.
     #[must_use]
@@ -113,10 +119,7 @@ impl Authenticator {
                 }
             }
         };
-        match tokio::time::timeout(STORE_TIMEOUT, checking).await {
-            Ok(checked) => checked,
-            Err(_) => Err(String::from("the store of passwords did not answer in time")),
-        }
+        in_time(checking).await
     }
 
     /// What SCRAM goes by for a user: keys that nothing fits when he isn't there; none when he has only hashes.
@@ -129,10 +132,10 @@ impl Authenticator {
             backend => {
                 let file = self.file(backend).ok_or_else(no_file)?;
                 let name = user.to_owned();
-                self.on_thread(move || {
+                let finding = self.on_thread(move || {
                     Ok::<_, String>(file.users()?.get(&name)?.map(|user| user.secrets.clone()))
-                })
-                .await??
+                });
+                in_time(finding).await??
             }
         };
         Ok(match secrets {

@@ -40,18 +40,7 @@ impl Usage {
     /// Counts a message that was taken.
     pub(crate) fn add(&self, user: &str, recipients: u32, now: Timestamp) {
         let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_over = |count: &Count| now.since(count.since) >= WINDOW;
-        if users.len() >= USERS_MAX && !users.contains_key(user) {
-            users.retain(|_, count| !is_over(count));
-            if users.len() >= USERS_MAX {
-                return;
-            }
-        }
-        let fresh = Count { since: now, messages: 0, recipients: 0, told: false };
-        let count = users.entry(user.to_owned()).or_insert(fresh);
-        if is_over(count) {
-            *count = fresh;
-        }
+        let Some(count) = current(&mut users, user, now) else { return };
         count.messages = count.messages.saturating_add(1);
         count.recipients = count.recipients.saturating_add(recipients);
     }
@@ -76,12 +65,7 @@ impl Usage {
     pub(crate) fn is_to_be_told(&self, user: &str, now: Timestamp) -> bool {
         let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
         // Who goes over a limit with his first message is counted from here on.
-        let fresh = Count { since: now, messages: 0, recipients: 0, told: false };
-        let count = users.entry(user.to_owned()).or_insert(fresh);
-        if now.since(count.since) >= WINDOW {
-            *count = fresh;
-        }
-        !std::mem::replace(&mut count.told, true)
+        current(&mut users, user, now).is_some_and(|count| !std::mem::replace(&mut count.told, true))
     }
 
     /// Messages and recipients of the user.
@@ -90,6 +74,23 @@ impl Usage {
         let count = users.get(user).filter(|count| now.since(count.since) < WINDOW);
         count.map_or((0, 0), |count| (count.messages, count.recipients))
     }
+}
+
+/// What is counted of the user in the window that goes on, a new one if need be; `None` when there is no room for him.
+fn current<'u>(users: &'u mut HashMap<String, Count>, user: &str, now: Timestamp) -> Option<&'u mut Count> {
+    let is_over = |count: &Count| now.since(count.since) >= WINDOW;
+    if users.len() >= USERS_MAX && !users.contains_key(user) {
+        users.retain(|_, count| !is_over(count));
+        if users.len() >= USERS_MAX {
+            return None;
+        }
+    }
+    let fresh = Count { since: now, messages: 0, recipients: 0, told: false };
+    let count = users.entry(user.to_owned()).or_insert(fresh);
+    if is_over(count) {
+        *count = fresh;
+    }
+    Some(count)
 }
 
 #[cfg(test)]

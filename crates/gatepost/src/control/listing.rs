@@ -95,9 +95,11 @@ impl<S: Spool> Service<S> {
 
     /// When the destination of a recipient that waits is tried again, where that is later than the recipient's own time.
     fn opens(&self, state: &RecipientState) -> Option<Time> {
+        if state.phase != queue::delivery::Phase::Waiting {
+            return None;
+        }
         let opens = self.spool.window(&state.destination).opens;
-        let waits = state.phase == queue::delivery::Phase::Waiting;
-        (waits && opens > state.due && opens > clock::wall()).then_some(Time(opens))
+        (opens > state.due && opens > clock::wall()).then_some(Time(opens))
     }
 
     /// Whether the message has `text`, which is in lower case, in its envelope, its last replies or its header section.

@@ -96,6 +96,11 @@ pub(crate) fn domain_key(name: &str) -> Option<Cow<'_, str>> {
     idna::domain_to_ascii(&lower_case).ok().map(Cow::Owned)
 }
 
+/// A domain name in lower case and A-labels; one that IDNA refuses stays as it is, in lower case.
+pub(crate) fn folded_domain(name: &str) -> Cow<'_, str> {
+    domain_key(name).unwrap_or_else(|| Cow::Owned(name.to_lowercase()))
+}
+
 /// What is equal for local parts that mean the same mailbox: only case and Unicode composition are disregarded.
 pub(crate) fn local_part_key(local_part: &str) -> Cow<'_, str> {
     if !local_part.is_ascii() {

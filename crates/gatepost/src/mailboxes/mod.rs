@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use smtp::address::{Domain, ForwardPath, LocalPart, Mailbox};
 
 pub use entry::{Declared, Entry, LocalDomain, MailboxSettings, OverQuota, Role};
-pub(crate) use index::{Found, Index, domain_key, local_part_key};
+pub(crate) use index::{Found, Index, domain_key, folded_domain, local_part_key};
 pub use looked_up::{Known, LookedUp};
 pub use quota::{QuotaUsage, USAGE_VALID};
 pub use resolve::{Destination, Quota, Resolved, Undeliverable};

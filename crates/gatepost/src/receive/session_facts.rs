@@ -20,7 +20,7 @@ use crate::auth::Authenticator;
 use crate::clock;
 use crate::filters::draft::Lent;
 use crate::filters::occasion::Occasion;
-use crate::mailboxes::{LookedUp, Meaning, QuotaUsage, Standing, domain_key};
+use crate::mailboxes::{LookedUp, Meaning, QuotaUsage, Standing, folded_domain};
 use crate::net::tls::ClientCertificate;
 use crate::site::Site;
 use crate::srs::Bounce;
@@ -253,7 +253,7 @@ fn refused_text<'a>(own: Option<&'a str>, view: &View<'_>) -> Cow<'a, str> {
 
 fn hello(name: &str, session: &Session) -> Option<State> {
     Some(match name {
-        "helo.name" => State::text_or_missing(session.hello_name().map(fold).as_deref()),
+        "helo.name" => State::text_or_missing(session.hello_name().map(folded_domain).as_deref()),
         "helo.kind" => State::Known(Value::Choice(match session.hello_name() {
             Some(name) if name.starts_with('[') => "literal",
             Some(name) if name.parse::<Domain>().is_ok() => "domain",
@@ -391,12 +391,7 @@ pub(super) fn address_text(mailbox: &Mailbox) -> String {
 /// A domain as policies compare it: A-labels in lower case; a literal stands with its brackets.
 pub(super) fn domain_text(domain: &Domain) -> String {
     match domain {
-        Domain::Name(name) => fold(name.as_str()),
+        Domain::Name(name) => folded_domain(name.as_str()).into_owned(),
         Domain::Literal(_) => domain.to_string(),
     }
-}
-
-/// A name in lower case and A-labels; one that IDNA refuses stays as it is, in lower case.
-fn fold(name: &str) -> String {
-    domain_key(name).map_or_else(|| name.to_lowercase(), Cow::into_owned)
 }

@@ -4,8 +4,8 @@
 //! Invariants: nothing behind the header section changes; the same octets come out however they come in; what is held is
 //! bounded.
 
+use mail_parser::HeaderValue;
 use mail_parser::parsers::MessageStream;
-use mail_parser::{Address, HeaderValue};
 use smtp::address::Mailbox;
 
 use crate::auth::senders::AUTHORS_MAX;
@@ -170,11 +170,7 @@ fn addresses(value: &[u8]) -> Option<Vec<Mailbox>> {
     let mut closed = value.trim_ascii_end().to_vec();
     closed.push(b'\n');
     let HeaderValue::Address(parsed) = MessageStream::new(&closed).parse_address() else { return None };
-    let all: Vec<_> = match &parsed {
-        Address::List(list) => list.iter().collect(),
-        Address::Group(groups) => groups.iter().flat_map(|group| &group.addresses).collect(),
-    };
-    all.into_iter().map(|address| address.address()?.trim().parse().ok()).collect()
+    parsed.iter().map(|address| address.address()?.trim().parse().ok()).collect()
 }
 
 #[cfg(test)]

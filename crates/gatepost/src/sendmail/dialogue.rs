@@ -73,7 +73,7 @@ pub fn hand_over(
     let greeting = talk.reply()?;
     let domain = greeting.text.split(' ').next().unwrap_or_default().to_owned();
     let ready = message.ready(&domain).map_err(Broken::Stopped)?;
-    let all: Vec<&Mailbox> = ready.recipients.iter().map(|(_, mailbox)| mailbox).collect();
+    let all: Vec<&Mailbox> = ready.recipients.iter().collect();
     let mut outcome = Outcome::default();
     if greeting.code.severity() != Severity::Completed {
         outcome.add_all(&all, &greeting);
@@ -88,11 +88,17 @@ pub fn hand_over(
     let size_octets = io::copy(&mut ready.mail_data(), &mut io::sink())?;
     let mail = mail_command(&ready, order, size_octets);
     for (place, group) in all.chunks(most).enumerate() {
+        let refused = outcome.refused.len();
         let sent = transact(&mut talk, &ready, &mail, (group, order), &mut outcome);
         match sent {
             Ok(()) => {}
             // What was taken must not be sent again with the rest.
-            Err(error) if place > 0 => outcome.defer(group, &lost(&error)?),
+            Err(error) if place > 0 => {
+                // Whatever was said of the group before that: it is tried again as a whole.
+                outcome.refused.truncate(refused);
+                outcome.deferred = None;
+                outcome.defer(group, &lost(&error)?);
+            }
             Err(error) => return Err(Broken::Lost(error)),
         }
         if outcome.deferred.is_some() {
@@ -115,9 +121,8 @@ fn lost(error: &io::Error) -> io::Result<RemoteReply> {
 }
 
 fn mail_command(ready: &Ready<'_>, order: &Order, size_octets: u64) -> String {
-    let paths = ready.recipients.iter().map(|(_, mailbox)| mailbox);
     let needs_utf8 = |mailbox: &Mailbox| !mailbox.to_string().is_ascii();
-    let utf8 = ready.reverse_path.mailbox().into_iter().chain(paths).any(needs_utf8);
+    let utf8 = ready.reverse_path.mailbox().into_iter().chain(&ready.recipients).any(needs_utf8);
     let mut command = format!("MAIL FROM:{} SIZE={size_octets} BODY=8BITMIME", ready.reverse_path);
     if utf8 {
         command.push_str(" SMTPUTF8");

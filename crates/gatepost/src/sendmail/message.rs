@@ -3,12 +3,13 @@
 //! Lines end with CRLF however they came; Bcc fields go; From is added where it is missing, Date and Message-ID by the
 //! server.
 
+use std::collections::HashSet;
 use std::io::{self, BufRead, BufReader, Read};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use mail_parser::HeaderValue;
 use mail_parser::parsers::MessageStream;
-use mail_parser::{Address, HeaderValue};
 use smtp::address::{Mailbox, ReversePath};
 
 use super::content::{Content, Reader};
@@ -37,7 +38,7 @@ pub struct Ready<'a> {
     /// Who it is from.
     pub reverse_path: ReversePath,
     /// Who it goes to, each once: as it was written, and as it is sent.
-    pub recipients: Vec<(String, Mailbox)>,
+    pub recipients: Vec<Mailbox>,
     /// The header section, with the empty line behind it.
     pub header: Vec<u8>,
     content: &'a Content,
@@ -89,11 +90,12 @@ impl<'a> Message<'a> {
         let qualified = |text: &str| {
             qualify(text, domain).ok_or_else(|| Stop::new(Exit::Data, format!("`{text}` is no address")))
         };
-        let mut recipients: Vec<(String, Mailbox)> = Vec::with_capacity(self.recipients.len());
+        let mut known = HashSet::with_capacity(self.recipients.len());
+        let mut recipients = Vec::with_capacity(self.recipients.len());
         for text in &self.recipients {
             let mailbox = qualified(text)?;
-            if !recipients.iter().any(|(_, known)| *known == mailbox) {
-                recipients.push((text.clone(), mailbox));
+            if known.insert(mailbox.clone()) {
+                recipients.push(mailbox);
             }
         }
         let own = || qualified(&self.order.user);
@@ -260,11 +262,7 @@ fn add_all(recipients: &mut Vec<String>, list: &[u8]) -> Option<()> {
     let mut closed = trimmed.to_vec();
     closed.push(b'\n');
     let HeaderValue::Address(parsed) = MessageStream::new(&closed).parse_address() else { return None };
-    let all: Vec<_> = match &parsed {
-        Address::List(list) => list.iter().collect(),
-        Address::Group(groups) => groups.iter().flat_map(|group| &group.addresses).collect(),
-    };
-    for address in all {
+    for address in parsed.iter() {
         let text = match (address.address(), address.name()) {
             (Some(text), _) => text,
             // A local part alone may be taken for a name.

@@ -14,7 +14,7 @@ fn sent(order: &Order, content: &[u8]) -> (Vec<String>, String) {
     let ready = Message::new(order, &content).unwrap().ready("example.org").unwrap();
     let mut octets = Vec::new();
     ready.mail_data().read_to_end(&mut octets).unwrap();
-    let recipients = ready.recipients.iter().map(|(_, mailbox)| mailbox.to_string()).collect();
+    let recipients = ready.recipients.iter().map(ToString::to_string).collect();
     (recipients, String::from_utf8(octets).unwrap())
 }
 

@@ -4,11 +4,11 @@
 //! characters.
 
 use mail_parser::parsers::MessageStream;
-use mail_parser::{Address, ContentType, HeaderValue};
+use mail_parser::{ContentType, HeaderValue};
 
 use super::line::Piece;
 use super::{FIELD_OCTETS_MAX, FIELDS_MAX, HEADER_OCTETS_MAX, PART_FIELD_OCTETS_MAX};
-use crate::mailboxes::domain_key;
+use crate::mailboxes::folded_domain;
 
 /// The fields that describe a part (RFC 2045 §3, RFC 2183).
 const PART_FIELDS: [&str; 3] = ["content-type", "content-disposition", "content-transfer-encoding"];
@@ -75,11 +75,7 @@ impl Addresses {
     pub(super) fn read(&mut self, field: &Field) {
         let value = field.closed_value();
         let HeaderValue::Address(addresses) = MessageStream::new(&value).parse_address() else { return };
-        let all: Vec<_> = match &addresses {
-            Address::List(list) => list.iter().collect(),
-            Address::Group(groups) => groups.iter().flat_map(|group| &group.addresses).collect(),
-        };
-        for address in all.into_iter().filter_map(|address| address.address()) {
+        for address in addresses.iter().filter_map(|address| address.address()) {
             self.count = self.count.saturating_add(1);
             if self.first.is_none() {
                 self.first = Some(normal(address));
@@ -100,8 +96,7 @@ fn normal(address: &str) -> String {
     match address.rsplit_once('@') {
         Some((local_part, domain)) => {
             let domain = domain.trim_end_matches('.');
-            let key = domain_key(domain).unwrap_or_else(|| domain.to_lowercase().into());
-            format!("{local_part}@{key}")
+            format!("{local_part}@{}", folded_domain(domain))
         }
         None => address,
     }

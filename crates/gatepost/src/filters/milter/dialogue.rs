@@ -3,6 +3,7 @@
 //! Invariants: a line on which anything went wrong is given up, and the next stage begins with a new one; what the milter
 //! said of the session or the transaction stays until that ends.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use policy::stage::Stage;
@@ -32,7 +33,7 @@ struct Told {
     helo: Option<(String, bool)>,
     /// The transaction that it is in.
     transaction: Option<u64>,
-    recipients: Vec<String>,
+    recipients: HashSet<String>,
     data: bool,
     /// What it said of the connection.
     of_session: Option<Verdict>,
@@ -45,18 +46,8 @@ struct Told {
 impl Dialogue {
     /// For a session that begins.
     #[must_use]
-    pub const fn new(milter: Arc<Milter>) -> Self {
-        let told = Told {
-            connection: false,
-            helo: None,
-            transaction: None,
-            recipients: Vec::new(),
-            data: false,
-            of_session: None,
-            of_helo: None,
-            of_transaction: None,
-        };
-        Self { milter, line: None, told }
+    pub fn new(milter: Arc<Milter>) -> Self {
+        Self { milter, line: None, told: Told::default() }
     }
 
     /// Tells of what has come up to the stage that is decided, and gives what the milter wants done. `client_name` is the
@@ -195,7 +186,7 @@ impl Dialogue {
         words: &[String],
     ) -> Result<Verdict, String> {
         let path = words.first().map(String::as_str).unwrap_or_default();
-        if self.told.recipients.iter().any(|known| known == path) {
+        if self.told.recipients.contains(path) {
             return Ok(Verdict::of("continue"));
         }
         let mut wire = Vec::new();
@@ -205,7 +196,7 @@ impl Dialogue {
         let verdict = exchange(line, wire, (step::NO_RECIPIENT, step::SILENT_RECIPIENT)).await?;
         // A refusal is of this recipient alone.
         match verdict.word {
-            "continue" => self.told.recipients.push(path.to_owned()),
+            "continue" => drop(self.told.recipients.insert(path.to_owned())),
             "accept" | "discard" => drop(self.keep(occasion, verdict.clone())),
             _ => {}
         }

@@ -20,7 +20,7 @@ use x509_parser::prelude::FromDer as _;
 
 use super::provider;
 use crate::config::{CertificateFiles, Config, NamedFile, Problem};
-use crate::mailboxes::domain_key;
+use crate::mailboxes::folded_domain;
 use crate::sign::read_private;
 
 /// Largest file of certificates, in octets (ours; a chain has some thousands).
@@ -56,7 +56,7 @@ impl Certificates {
             }
         }
         if let (true, Some(first)) = (is_whole, config.inward_tls.certificates.first()) {
-            let hostname = ascii(config.hostname.as_str());
+            let hostname = folded_domain(config.hostname.as_str());
             if !all.names(&hostname) && !problems.iter().any(|problem| *problem.place() == first.chain.place)
             {
                 let title = format!("no certificate names `{hostname}`");
@@ -276,13 +276,13 @@ fn day(seconds: u64) -> String {
 
 /// Whether one of the names is the server's, or one of its domains or below one.
 fn check_names(names: &[String], config: &Config, file: &NamedFile, problems: &mut Vec<Problem>) {
-    let hostname = ascii(config.hostname.as_str());
+    let hostname = folded_domain(config.hostname.as_str());
     let domains: Vec<String> = config
         .mailboxes
         .domains
         .iter()
         .flat_map(crate::mailboxes::LocalDomain::names)
-        .map(|name| ascii(name.as_str()))
+        .map(|name| folded_domain(name.as_str()).into_owned())
         .collect();
     let is_ours = |name: &String| {
         let bare = name.strip_prefix("*.").unwrap_or(name);
@@ -305,9 +305,4 @@ fn check_names(names: &[String], config: &Config, file: &NamedFile, problems: &m
     let title = format!("the certificate `{}` names nothing of this site", file.path.display());
     let advice = format!("get one for {hostname}: servers that look at names keep their mail");
     problems.push(Problem::warning(title, file.place.clone(), named).help(advice));
-}
-
-/// A name in lower case and A-labels.
-fn ascii(name: &str) -> String {
-    domain_key(name).map_or_else(|| name.to_lowercase(), std::borrow::Cow::into_owned)
 }
